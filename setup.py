@@ -1,0 +1,171 @@
+"""Build of the one extension module; everything static is in pyproject.toml.
+
+Environment:
+  LOSSEXT_OPENMP = auto (default: serial with a warning where OpenMP does not link) | on (then an error) | off
+  LOSSEXT_LEVELS = instruction sets to build besides the baseline (default "avx2,avx512"; "" for none)
+  LOSSEXT_ABI3   = auto (default: one wheel for all CPython >= 3.11 that have a GIL) | off
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("src/lossext/_kernels")
+ABI3 = os.environ.get("LOSSEXT_ABI3", "auto") != "off" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+FLAGS = {
+    # no -ffast-math: it would change the floating-point state of every process that imports this;
+    # no contraction: value, gradient and both together are to have the same bits
+    "unix": ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"],
+    "msvc": ["/O2", "/std:c11", "/fp:precise"],
+}
+LEVELS = {
+    "avx2": {"unix": ["-mavx2", "-mfma", "-mbmi2"], "msvc": ["/arch:AVX2"]},
+    "avx512": {
+        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mprefer-vector-width=512"],
+        "msvc": ["/arch:AVX512"],
+    },
+}
+TYPES = {"f32": [], "f64": [("LX_DOUBLE", "1")]}
+
+X86_PROBE = "#if !(defined(__x86_64__) || defined(_M_X64))\n#error\n#endif\nint main(void) { return 0; }\n"
+OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+def openmp_flags(kind):
+    """(compile, link) flags to try, in order."""
+    if kind == "msvc":
+        return [(["/openmp"], [])]
+    candidates = [(["-fopenmp"], ["-fopenmp"])]
+    if sys.platform == "darwin":
+        for prefix in filter(None, [os.environ.get("LIBOMP_PREFIX"), homebrew_prefix("libomp")]):
+            candidates.append((["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]))
+    return candidates
+
+
+def homebrew_prefix(formula):
+    try:
+        return subprocess.run(["brew", "--prefix", formula], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def losses():
+    """(family, name) of every loss: a file in maths/<family>/ is a loss."""
+    return sorted((header.parent.name, header.stem) for header in (KERNELS / "maths").glob("*/*.h"))
+
+
+class BuildExt(build_ext):
+    @property
+    def kind(self):
+        return "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+
+    def compiles(self, code, compile_flags=(), link_flags=None):
+        """Whether the target compiler takes this.  Nothing is run, so it answers for a cross build too."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text(code)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=list(compile_flags))
+                if link_flags is not None:
+                    self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=link_flags)
+            except Exception:  # CompileError or LinkError of whichever distutils this is
+                return False
+        return True
+
+    def openmp(self):
+        wish = os.environ.get("LOSSEXT_OPENMP", "auto")
+        if wish == "off":
+            return [], []
+        for compile_flags, link_flags in openmp_flags(self.kind):
+            if self.compiles(OPENMP_PROBE, compile_flags, link_flags):
+                return compile_flags, link_flags
+        message = "lossext: no OpenMP for this compiler (Linux: libgomp or libomp-dev; macOS: brew install libomp)"
+        if wish == "on":
+            raise SystemExit(f"{message}; LOSSEXT_OPENMP=on makes this an error")
+        print(f"WARNING: {message}; the build will be serial", file=sys.stderr)
+        return [], []
+
+    def levels(self):
+        if not self.compiles(X86_PROBE):
+            return []
+        wish = os.environ.get("LOSSEXT_LEVELS", "avx2,avx512").split(",")
+        return [level for level in LEVELS if level in wish and self.compiles(X86_PROBE, LEVELS[level][self.kind])]
+
+    def kernel_objects(self, levels, generated):
+        """Every loss, for every type and instruction set, from the one source of its family."""
+        jobs = []
+        units = [(family, name, f"maths/{family}/{name}.h") for family, name in losses()]
+        for family, name, header in units:
+            for level in ["baseline", *levels]:
+                for suffix, macros in TYPES.items():
+                    symbol = f"lx_{family}_{name}_{level}_{suffix}"
+                    jobs.append((
+                        KERNELS / f"{family}.c",
+                        Path(self.build_temp) / symbol,
+                        [*macros, (f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", symbol), ("LX_LOSS", f'"{header}"')],
+                        LEVELS.get(level, {}).get(self.kind, []),
+                    ))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [path for paths in pool.map(lambda job: self.compile_to(*job, generated), jobs) for path in paths]
+
+    def compile_to(self, source, folder, macros, flags, generated):
+        return self.compiler.compile(
+            [str(source)],
+            output_dir=str(folder),
+            macros=macros,
+            include_dirs=[str(KERNELS), str(generated)],
+            extra_postargs=FLAGS[self.kind] + flags,
+        )
+
+    def build_extensions(self):
+        from Cython.Build import cythonize
+
+        generated = Path(self.build_temp) / "generated"
+        generated.mkdir(parents=True, exist_ok=True)
+        lines = (f"LX_LOSS({family}, {name})\n" for family, name in losses())
+        (generated / "lx_losses.inc").write_text("".join(lines))
+
+        openmp_compile, openmp_link = self.openmp()
+        levels = self.levels()
+        (ext,) = self.extensions
+        # here and not at import of setup.py, so that the sdist holds the .pyx and not the C made from it
+        ext.sources = cythonize([ext], build_dir=str(generated))[0].sources
+        ext.sources += [str(KERNELS / "dispatch.c"), str(KERNELS / "runtime.c")]
+        ext.include_dirs = [str(KERNELS), str(generated)]
+        ext.define_macros += [(f"LX_HAVE_{level.upper()}", "1") for level in levels]
+        ext.extra_compile_args = FLAGS[self.kind] + openmp_compile
+        ext.extra_link_args = openmp_link
+        ext.extra_objects = self.kernel_objects(levels, generated)
+        if self.kind == "unix":
+            ext.libraries = ["m"]
+        super().build_extensions()
+
+
+class BdistWheel(bdist_wheel):
+    def finalize_options(self):
+        if ABI3:
+            self.py_limited_api = "cp311"
+        super().finalize_options()
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "lossext._kernels.drivers",
+            [str(KERNELS / "drivers.pyx")],
+            depends=sorted(str(path) for path in KERNELS.rglob("*") if path.suffix in {".c", ".h", ".pxi"}),
+            define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+            py_limited_api=ABI3,
+        )
+    ],
+    cmdclass={"build_ext": BuildExt, "bdist_wheel": BdistWheel},
+)

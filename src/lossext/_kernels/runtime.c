@@ -1,0 +1,80 @@
+#include "runtime.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#ifdef _WIN32
+#include <windows.h>
+#define YIELD() SwitchToThread()
+#else
+#include <sched.h>
+#define YIELD() sched_yield()
+#endif
+
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+const char *lx_compiler(void)
+{
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#elif defined(__GNUC__)
+    return "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+    return "msvc " TEXT(_MSC_VER);
+#else
+    return "unknown";
+#endif
+}
+
+#ifdef _OPENMP
+static int child_is_serial = 0;
+int lx_openmp_version(void) { return _OPENMP; }
+int lx_openmp_limit(void) { return child_is_serial || omp_in_parallel() ? 1 : omp_get_max_threads(); }
+#else
+int lx_openmp_version(void) { return 0; }
+int lx_openmp_limit(void) { return 1; }
+#endif
+
+/* libgomp does not survive fork: the child inherits a list of pool threads that do not exist in it, and its first parallel
+ * region waits for them for ever (GCC bug 58378).  So the pool is torn down before the fork (OpenMP 5.0's
+ * omp_pause_resource_all) and parent and child build new ones on demand.  Where that call is missing (libgomp before 9) or
+ * refuses, the child stays on one thread.  LLVM's libomp has fork handlers of its own. */
+#if defined(_OPENMP) && !defined(_WIN32)
+#include <pthread.h>
+#if defined(__clang__)
+#define PAUSE() 0
+#else
+#pragma weak omp_pause_resource_all
+#define PAUSE() (omp_pause_resource_all ? omp_pause_resource_all(omp_pause_soft) : -1)
+#endif
+static int paused = -1;
+static void before_fork(void) { paused = omp_in_parallel() ? -1 : PAUSE(); }
+static void in_child(void) { child_is_serial = paused != 0; }
+int lx_arm_fork_handlers(void)
+{
+    static int armed = 0;
+    if (!armed && pthread_atfork(before_fork, NULL, in_child))
+        return -1;
+    armed = 1;
+    return 0;
+}
+#else
+int lx_arm_fork_handlers(void) { return 0; }
+#endif
+
+/* After some 20 ms without work, pool threads sleep.  A woken one can be put on the very CPU where the master works and then
+ * spins at the end of the region: on a small virtual machine it does not get to run for 5 to 8 ms.  So blocks are handed out
+ * dynamically, and whoever ends the last one gives up its CPU until all have arrived: they would be waited for anyway. */
+#if defined(__GNUC__) || defined(__clang__)
+void lx_team_arrive(lx_team *team) { __atomic_add_fetch(&team->arrived, 1, __ATOMIC_RELEASE); }
+void lx_team_finish_block(lx_team *team)
+{
+    if (__atomic_sub_fetch(&team->blocks_left, 1, __ATOMIC_ACQ_REL) == 0)
+        while (__atomic_load_n(&team->arrived, __ATOMIC_ACQUIRE) < team->size)
+            YIELD();
+}
+#else
+void lx_team_arrive(lx_team *team) { (void)team; }
+void lx_team_finish_block(lx_team *team) { (void)team; }
+#endif

@@ -1,0 +1,17 @@
+/* OpenMP, behind functions that exist in a serial build too (`cimport openmp` would not compile there). */
+#ifndef LX_RUNTIME_H
+#define LX_RUNTIME_H
+
+int lx_openmp_version(void); /* _OPENMP, 0 in a serial build */
+int lx_openmp_limit(void);   /* threads the linked runtime would use now, in this thread; 1 inside a parallel region */
+int lx_arm_fork_handlers(void);
+const char *lx_compiler(void);
+
+/* A team's start, so that no thread waits by spinning for another that has not been woken yet: see runtime.c. */
+typedef struct {
+    int size, arrived, blocks_left;
+} lx_team;
+void lx_team_arrive(lx_team *team);
+void lx_team_finish_block(lx_team *team);
+
+#endif

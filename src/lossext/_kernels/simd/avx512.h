@@ -1,0 +1,88 @@
+/* AVX-512 F, DQ, BW, VL. */
+#include <immintrin.h>
+
+#ifdef LX_DOUBLE
+typedef __m512d vec;
+typedef __mmask8 mask;
+enum { LANES = 8 };
+#define OP(name) _mm512_##name##_pd
+#define COMPARE(a, b, how) _mm512_cmp_pd_mask(a, b, how)
+#else
+typedef __m512 vec;
+typedef __mmask16 mask;
+enum { LANES = 16 };
+#define OP(name) _mm512_##name##_ps
+#define COMPARE(a, b, how) _mm512_cmp_ps_mask(a, b, how)
+#endif
+typedef struct { __m512d low, high; } wide;
+
+INLINE vec v_set(real a) { return OP(set1)(a); }
+INLINE vec v_load(const real *p) { return OP(loadu)(p); }
+INLINE void v_store(real *p, vec a) { OP(storeu)(p, a); }
+INLINE void v_stream(real *p, vec a) { OP(stream)(p, a); } /* p on a cache line */
+INLINE void stream_fence(void) { _mm_sfence(); }
+
+/* a * b + c and c - a * b, rounded once where the machine can */
+INLINE vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
+INLINE vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
+INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); } /* b where either is NaN */
+INLINE vec v_abs(vec a) { return OP(abs)(a); }
+
+INLINE mask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }
+INLINE mask v_gt(vec a, vec b) { return COMPARE(a, b, _CMP_GT_OQ); }
+INLINE mask v_ge(vec a, vec b) { return COMPARE(a, b, _CMP_GE_OQ); }
+INLINE mask v_not_equal(vec a, vec b) { return COMPARE(a, b, _CMP_NEQ_UQ); } /* true for NaN */
+INLINE mask v_not_ge(vec a, vec b) { return COMPARE(a, b, _CMP_NGE_UQ); }    /* true for NaN */
+INLINE mask m_none(void) { return 0; }
+INLINE mask m_or(mask a, mask b) { return (mask)(a | b); }
+INLINE mask m_first(ptrdiff_t n) { return (mask)((1u << n) - 1); } /* lanes 0 .. n-1, n < LANES */
+INLINE mask m_lane(ptrdiff_t i) { return (mask)(1u << i); }
+INLINE int m_any(mask a) { return a != 0; }
+
+INLINE vec v_select(mask m, vec a, vec b) { return OP(mask_blend)(m, b, a); } /* m ? a : b */
+INLINE vec v_where(mask m, vec a) { return OP(maskz_mov)(m, a); }             /* m ? a : 0 */
+INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill) { return OP(mask_loadu)(v_set(fill), m_first(n), p); }
+INLINE void v_store_first(real *p, vec a, ptrdiff_t n) { OP(mask_storeu)(p, m_first(n), a); }
+
+/* a's bits shifted left to the exponent: 2^n from the low bits that exp leaves there */
+INLINE vec v_exponent(vec a)
+{
+#ifdef LX_DOUBLE
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52));
+#else
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+#endif
+}
+
+/* a = m 2^e, e whole, m in [sqrt(1/2), sqrt(2)); a normal and positive.
+ * The bits less those of sqrt(1/2) hold e above and the fraction below. */
+INLINE vec v_split(vec a, vec *exponent)
+{
+#ifdef LX_DOUBLE
+    const __m512i base = _mm512_set1_epi64(0x3fe6a09e667f3bcd);
+    __m512i bits = _mm512_sub_epi64(_mm512_castpd_si512(a), base);
+    *exponent = _mm512_cvtepi64_pd(_mm512_srai_epi64(bits, 52));
+    return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_and_si512(bits, _mm512_set1_epi64(0x000fffffffffffff)), base));
+#else
+    const __m512i base = _mm512_set1_epi32(0x3f3504f3);
+    __m512i bits = _mm512_sub_epi32(_mm512_castps_si512(a), base);
+    *exponent = _mm512_cvtepi32_ps(_mm512_srai_epi32(bits, 23));
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0x007fffff)), base));
+#endif
+}
+
+INLINE real v_sum(vec a) { return OP(reduce_add)(a); }
+INLINE real v_largest(vec a) { return OP(reduce_max)(a); }
+
+#ifdef LX_DOUBLE
+INLINE __m512d v_low_double(vec a) { return a; }
+INLINE __m512d v_high_double(vec a) { (void)a; return _mm512_setzero_pd(); }
+#else
+INLINE __m512d v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
+INLINE __m512d v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+#endif
+INLINE __m512d d_set(double a) { return _mm512_set1_pd(a); }
+INLINE double d_sum(__m512d a) { return _mm512_reduce_add_pd(a); }
+
+#undef OP
+#undef COMPARE

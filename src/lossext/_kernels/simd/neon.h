@@ -1,0 +1,102 @@
+/* AArch64, where NEON with FMA is the baseline. */
+#include <arm_neon.h>
+
+#ifdef LX_DOUBLE
+typedef float64x2_t vec;
+typedef uint64x2_t mask;
+enum { LANES = 2 };
+#define OP(name) name##_f64
+#define U(name) name##_u64
+#define AS_MASK(a) vreinterpretq_u64_f64(a)
+static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
+static const int64_t one_lane[4] ALIGNED = {0, 0, -1, 0};
+typedef uint64_t lane_bits;
+#else
+typedef float32x4_t vec;
+typedef uint32x4_t mask;
+enum { LANES = 4 };
+#define OP(name) name##_f32
+#define U(name) name##_u32
+static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
+static const int32_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
+typedef uint32_t lane_bits;
+#endif
+typedef struct { float64x2_t low, high; } wide;
+
+INLINE vec v_set(real a) { return OP(vdupq_n)(a); }
+INLINE vec v_load(const real *p) { return OP(vld1q)(p); }
+INLINE void v_store(real *p, vec a) { OP(vst1q)(p, a); }
+INLINE void v_stream(real *p, vec a) { v_store(p, a); }
+INLINE void stream_fence(void) { }
+
+INLINE vec v_fma(vec a, vec b, vec c) { return OP(vfmaq)(c, a, b); }
+INLINE vec v_fnma(vec a, vec b, vec c) { return OP(vfmsq)(c, a, b); }
+INLINE vec v_max(vec a, vec b) { return OP(vbslq)(OP(vcgtq)(a, b), a, b); }
+INLINE vec v_abs(vec a) { return OP(vabsq)(a); }
+
+INLINE mask v_lt(vec a, vec b) { return OP(vcltq)(a, b); }
+INLINE mask v_gt(vec a, vec b) { return OP(vcgtq)(a, b); }
+INLINE mask v_ge(vec a, vec b) { return OP(vcgeq)(a, b); }
+INLINE mask v_not_equal(vec a, vec b) { return ~OP(vceqq)(a, b); }
+INLINE mask v_not_ge(vec a, vec b) { return ~OP(vcgeq)(a, b); }
+INLINE mask m_none(void) { return U(vdupq_n)(0); }
+INLINE mask m_or(mask a, mask b) { return a | b; }
+INLINE mask m_first(ptrdiff_t n) { return U(vld1q)((const lane_bits *)(first_lanes + LANES - n)); }
+INLINE mask m_lane(ptrdiff_t i) { return U(vld1q)((const lane_bits *)(one_lane + LANES - i)); }
+INLINE int m_any(mask a) { return vmaxvq_u32((uint32x4_t)a) != 0; }
+
+INLINE vec v_select(mask m, vec a, vec b) { return OP(vbslq)(m, a, b); }
+INLINE vec v_where(mask m, vec a) { return OP(vbslq)(m, a, v_set(0)); }
+INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
+{
+    real lanes[LANES];
+    for (ptrdiff_t i = 0; i < LANES; i++)
+        lanes[i] = i < n ? p[i] : fill;
+    return v_load(lanes);
+}
+INLINE void v_store_first(real *p, vec a, ptrdiff_t n)
+{
+    real lanes[LANES];
+    v_store(lanes, a);
+    for (ptrdiff_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
+INLINE vec v_exponent(vec a)
+{
+#ifdef LX_DOUBLE
+    return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(a), 52));
+#else
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a), 23));
+#endif
+}
+
+INLINE vec v_split(vec a, vec *exponent)
+{
+#ifdef LX_DOUBLE
+    const int64x2_t base = vdupq_n_s64(0x3fe6a09e667f3bcd);
+    int64x2_t bits = vreinterpretq_s64_f64(a) - base;
+    *exponent = vcvtq_f64_s64(vshrq_n_s64(bits, 52));
+    return vreinterpretq_f64_s64((bits & vdupq_n_s64(0x000fffffffffffff)) + base);
+#else
+    const int32x4_t base = vdupq_n_s32(0x3f3504f3);
+    int32x4_t bits = vreinterpretq_s32_f32(a) - base;
+    *exponent = vcvtq_f32_s32(vshrq_n_s32(bits, 23));
+    return vreinterpretq_f32_s32((bits & vdupq_n_s32(0x007fffff)) + base);
+#endif
+}
+
+INLINE float64x2_t d_set(double a) { return vdupq_n_f64(a); }
+INLINE double d_sum(float64x2_t a) { return vaddvq_f64(a); }
+INLINE real v_sum(vec a) { return OP(vaddvq)(a); }
+INLINE real v_largest(vec a) { return OP(vmaxvq)(a); }
+#ifdef LX_DOUBLE
+INLINE float64x2_t v_low_double(vec a) { return a; }
+INLINE float64x2_t v_high_double(vec a) { (void)a; return vdupq_n_f64(0); }
+#else
+INLINE float64x2_t v_low_double(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
+INLINE float64x2_t v_high_double(vec a) { return vcvt_high_f64_f32(a); }
+#endif
+
+#undef OP
+#undef U

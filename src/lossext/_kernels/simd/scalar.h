@@ -1,0 +1,71 @@
+/* Any compiler, any machine: a vector of one. */
+typedef real vec;
+typedef int mask;
+enum { LANES = 1 };
+typedef struct { double low, high; } wide;
+
+INLINE vec v_set(real a) { return a; }
+INLINE vec v_load(const real *p) { return *p; }
+INLINE void v_store(real *p, vec a) { *p = a; }
+INLINE void v_stream(real *p, vec a) { *p = a; }
+INLINE void stream_fence(void) { }
+
+INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
+INLINE vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
+INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
+INLINE vec v_abs(vec a) { return (real)fabs(a); }
+
+INLINE mask v_lt(vec a, vec b) { return a < b; }
+INLINE mask v_gt(vec a, vec b) { return a > b; }
+INLINE mask v_ge(vec a, vec b) { return a >= b; }
+INLINE mask v_not_equal(vec a, vec b) { return !(a == b); }
+INLINE mask v_not_ge(vec a, vec b) { return !(a >= b); }
+INLINE mask m_none(void) { return 0; }
+INLINE mask m_or(mask a, mask b) { return a | b; }
+INLINE mask m_first(ptrdiff_t n) { return n > 0; }
+INLINE mask m_lane(ptrdiff_t i) { return i == 0; }
+INLINE int m_any(mask a) { return a; }
+
+INLINE vec v_select(mask m, vec a, vec b) { return m ? a : b; }
+INLINE vec v_where(mask m, vec a) { return m ? a : 0; }
+INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill) { return n > 0 ? *p : fill; }
+INLINE void v_store_first(real *p, vec a, ptrdiff_t n)
+{
+    if (n > 0)
+        *p = a;
+}
+
+INLINE vec v_exponent(vec a)
+{
+#ifdef LX_DOUBLE
+    uint64_t bits;
+    memcpy(&bits, &a, 8);
+    bits <<= 52;
+    memcpy(&a, &bits, 8);
+#else
+    uint32_t bits;
+    memcpy(&bits, &a, 4);
+    bits <<= 23;
+    memcpy(&a, &bits, 4);
+#endif
+    return a;
+}
+
+INLINE vec v_split(vec a, vec *exponent)
+{
+    int e;
+    double m = frexp((double)a, &e); /* [0.5, 1) */
+    if (m < 0.70710678118654752) {
+        m *= 2;
+        e--;
+    }
+    *exponent = (real)e;
+    return (real)m;
+}
+
+INLINE double v_low_double(vec a) { return a; }
+INLINE double v_high_double(vec a) { (void)a; return 0; }
+INLINE double d_set(double a) { return a; }
+INLINE double d_sum(double a) { return a; }
+INLINE real v_sum(vec a) { return a; }
+INLINE real v_largest(vec a) { return a; }

@@ -1,0 +1,72 @@
+/* The vector layer: one `real`, one `vec` of LANES reals and one `mask`, for the instruction set and the type that this
+ * translation unit is compiled for.
+ *
+ * LX_ISA_AVX512, LX_ISA_AVX2, LX_ISA_BASELINE say which; LX_DOUBLE makes `real` a double.  vec takes + - * / and unary -
+ * (GNU vectors; plain numbers in scalar.h), everything else is a v_ function.  Each header below defines the same set, so
+ * code above this layer never mentions an instruction set. */
+#ifndef LX_SIMD_H
+#define LX_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define INLINE static inline __attribute__((always_inline, unused))
+#define ALIGNED __attribute__((aligned(64)))
+#define RESTRICT __restrict__
+#define PREFETCH(p) __builtin_prefetch(p)
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#else /* MSVC: scalar vectors */
+#define INLINE static __forceinline
+#define ALIGNED __declspec(align(64))
+#define RESTRICT __restrict
+#define PREFETCH(p) ((void)(p))
+#define UNROLL(n)
+#endif
+
+#ifdef LX_DOUBLE
+typedef double real;
+#define REAL_MAX 1.79769313486231570815e308
+#else
+typedef float real;
+#define REAL_MAX 3.40282346638528859812e38f
+#endif
+
+#if defined(LX_ISA_AVX512)
+#include "avx512.h"
+#elif defined(LX_ISA_AVX2)
+#include "avx2.h"
+#elif (defined(__x86_64__) || defined(__SSE2__)) && defined(__GNUC__)
+#include "sse2.h"
+#elif defined(__aarch64__) && defined(__GNUC__)
+#include "neon.h"
+#else
+#include "scalar.h"
+#endif
+
+#define REALS_PER_LINE ((ptrdiff_t)(64 / sizeof(real)))
+
+INLINE vec v_zero(void) { return v_set(0); }
+
+/* Elements until p stands on a cache line. */
+INLINE ptrdiff_t reals_to_line(const void *p) { return (ptrdiff_t)((-(uintptr_t)p) & 63) / (ptrdiff_t)sizeof(real); }
+
+/* A sum kept in double lanes, so that adding floats loses nothing that a float result would show. */
+INLINE void wide_add(wide *sum, vec v)
+{
+    sum->low += v_low_double(v);
+    sum->high += v_high_double(v);
+}
+
+INLINE double wide_total(wide sum) { return d_sum(sum.low + sum.high); }
+
+INLINE wide wide_zero(void)
+{
+    wide sum = {d_set(0), d_set(0)};
+    return sum;
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* Baseline x86-64. */
+#include <emmintrin.h>
+
+#ifdef LX_DOUBLE
+typedef __m128d vec;
+typedef __m128d mask;
+enum { LANES = 2 };
+#define OP(name) _mm_##name##_pd
+#define AS_MASK(i) _mm_castsi128_pd(i)
+static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
+static const int64_t one_lane[4] ALIGNED = {0, 0, -1, 0};
+#else
+typedef __m128 vec;
+typedef __m128 mask;
+enum { LANES = 4 };
+#define OP(name) _mm_##name##_ps
+#define AS_MASK(i) _mm_castsi128_ps(i)
+static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
+static const int32_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
+#endif
+typedef struct { __m128d low, high; } wide;
+
+INLINE vec v_set(real a) { return OP(set1)(a); }
+INLINE vec v_load(const real *p) { return OP(loadu)(p); }
+INLINE void v_store(real *p, vec a) { OP(storeu)(p, a); }
+INLINE void v_stream(real *p, vec a) { OP(stream)(p, a); }
+INLINE void stream_fence(void) { _mm_sfence(); }
+
+INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
+INLINE vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
+INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); }
+INLINE vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
+
+INLINE mask v_lt(vec a, vec b) { return OP(cmplt)(a, b); }
+INLINE mask v_gt(vec a, vec b) { return OP(cmpgt)(a, b); }
+INLINE mask v_ge(vec a, vec b) { return OP(cmpge)(a, b); }
+INLINE mask v_not_equal(vec a, vec b) { return OP(cmpneq)(a, b); }
+INLINE mask v_not_ge(vec a, vec b) { return OP(cmpnge)(a, b); }
+INLINE mask m_none(void) { return OP(setzero)(); }
+INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
+INLINE mask m_first(ptrdiff_t n) { return AS_MASK(_mm_loadu_si128((const __m128i *)(first_lanes + LANES - n))); }
+INLINE mask m_lane(ptrdiff_t i) { return AS_MASK(_mm_loadu_si128((const __m128i *)(one_lane + LANES - i))); }
+INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
+
+INLINE vec v_select(mask m, vec a, vec b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
+INLINE vec v_where(mask m, vec a) { return OP(and)(m, a); }
+INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
+{
+    real lanes[LANES];
+    for (ptrdiff_t i = 0; i < LANES; i++)
+        lanes[i] = i < n ? p[i] : fill;
+    return v_load(lanes);
+}
+INLINE void v_store_first(real *p, vec a, ptrdiff_t n)
+{
+    real lanes[LANES];
+    v_store(lanes, a);
+    for (ptrdiff_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+
+INLINE vec v_exponent(vec a)
+{
+#ifdef LX_DOUBLE
+    return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(a), 52));
+#else
+    return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(a), 23));
+#endif
+}
+
+INLINE vec v_split(vec a, vec *exponent) /* as in avx2.h */
+{
+#ifdef LX_DOUBLE
+    const __m128i base = _mm_set1_epi64x(0x3fe6a09e667f3bcd);
+    __m128i bits = _mm_sub_epi64(_mm_castpd_si128(a), base);
+    __m128i biased = _mm_srli_epi64(_mm_add_epi64(bits, _mm_set1_epi64x(1LL << 62)), 52);
+    *exponent = _mm_castsi128_pd(_mm_or_si128(biased, _mm_set1_epi64x(0x4330000000000000)))
+                - v_set(4503599627370496.0 + 1024.0);
+    return _mm_castsi128_pd(_mm_add_epi64(_mm_and_si128(bits, _mm_set1_epi64x(0x000fffffffffffff)), base));
+#else
+    const __m128i base = _mm_set1_epi32(0x3f3504f3);
+    __m128i bits = _mm_sub_epi32(_mm_castps_si128(a), base);
+    *exponent = _mm_cvtepi32_ps(_mm_srai_epi32(bits, 23));
+    return _mm_castsi128_ps(_mm_add_epi32(_mm_and_si128(bits, _mm_set1_epi32(0x007fffff)), base));
+#endif
+}
+
+INLINE __m128d d_set(double a) { return _mm_set1_pd(a); }
+INLINE double d_sum(__m128d a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
+#ifdef LX_DOUBLE
+INLINE __m128d v_low_double(vec a) { return a; }
+INLINE __m128d v_high_double(vec a) { (void)a; return _mm_setzero_pd(); }
+INLINE real v_sum(vec a) { return d_sum(a); }
+INLINE real v_largest(vec a) { return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a))); }
+#else
+INLINE __m128d v_low_double(vec a) { return _mm_cvtps_pd(a); }
+INLINE __m128d v_high_double(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
+INLINE real v_sum(vec a)
+{
+    a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+INLINE real v_largest(vec a)
+{
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+#endif
+
+#undef OP
+#undef AS_MASK
