@@ -67,7 +67,13 @@ int lx_arm_fork_handlers(void) { return 0; }
  * spins at the end of the region: on a small virtual machine it does not get to run for 5 to 8 ms.  So blocks are handed out
  * dynamically, and whoever ends the last one gives up its CPU until all have arrived: they would be waited for anyway. */
 #if defined(__GNUC__) || defined(__clang__)
-void lx_team_arrive(lx_team *team) { __atomic_add_fetch(&team->arrived, 1, __ATOMIC_RELEASE); }
+void lx_team_arrive(lx_team *team)
+{
+#ifdef _OPENMP
+    __atomic_store_n(&team->size, omp_get_num_threads(), __ATOMIC_RELEASE); /* it may be fewer than asked for */
+#endif
+    __atomic_add_fetch(&team->arrived, 1, __ATOMIC_RELEASE);
+}
 void lx_team_finish_block(lx_team *team)
 {
     if (__atomic_sub_fetch(&team->blocks_left, 1, __ATOMIC_ACQ_REL) == 0)

@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 #ifdef LX_DOUBLE
-typedef __m256d vec;
+typedef double vec __attribute__((vector_size(32)));
 typedef __m256d mask;
 enum { LANES = 4 };
 #define OP(name) _mm256_##name##_pd
@@ -10,7 +10,7 @@ enum { LANES = 4 };
 static const int64_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
 static const int64_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
 #else
-typedef __m256 vec;
+typedef float vec __attribute__((vector_size(32)));
 typedef __m256 mask;
 enum { LANES = 8 };
 #define OP(name) _mm256_##name##_ps
@@ -18,7 +18,8 @@ enum { LANES = 8 };
 static const int32_t first_lanes[16] ALIGNED = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 static const int32_t one_lane[16] ALIGNED = {0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0};
 #endif
-typedef struct { __m256d low, high; } wide;
+typedef double doubles __attribute__((vector_size(32)));
+typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(set1)(a); }
 INLINE vec v_load(const real *p) { return OP(loadu)(p); }
@@ -38,6 +39,7 @@ INLINE mask v_not_equal(vec a, vec b) { return OP(cmp)(a, b, _CMP_NEQ_UQ); }
 INLINE mask v_not_ge(vec a, vec b) { return OP(cmp)(a, b, _CMP_NGE_UQ); }
 INLINE mask m_none(void) { return OP(setzero)(); }
 INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
+INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE __m256i first_bits(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(first_lanes + LANES - n)); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(first_bits(n)); }
 INLINE mask m_lane(ptrdiff_t i) { return AS_MASK(_mm256_loadu_si256((const __m256i *)(one_lane + LANES - i))); }
@@ -79,15 +81,15 @@ INLINE vec v_split(vec a, vec *exponent)
 #endif
 }
 
-INLINE __m256d d_set(double a) { return _mm256_set1_pd(a); }
-INLINE double d_sum(__m256d a)
+INLINE doubles d_set(double a) { return _mm256_set1_pd(a); }
+INLINE double d_sum(doubles a)
 {
     __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
 #ifdef LX_DOUBLE
-INLINE __m256d v_low_double(vec a) { return a; }
-INLINE __m256d v_high_double(vec a) { (void)a; return _mm256_setzero_pd(); }
+INLINE doubles v_low_double(vec a) { return a; }
+INLINE doubles v_high_double(vec a) { (void)a; return _mm256_setzero_pd(); }
 INLINE real v_sum(vec a) { return d_sum(a); }
 INLINE real v_largest(vec a)
 {
@@ -95,8 +97,8 @@ INLINE real v_largest(vec a)
     return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
 }
 #else
-INLINE __m256d v_low_double(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
-INLINE __m256d v_high_double(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+INLINE doubles v_low_double(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
+INLINE doubles v_high_double(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
 INLINE real v_sum(vec a)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

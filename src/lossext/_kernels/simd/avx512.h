@@ -2,19 +2,20 @@
 #include <immintrin.h>
 
 #ifdef LX_DOUBLE
-typedef __m512d vec;
+typedef double vec __attribute__((vector_size(64)));
 typedef __mmask8 mask;
 enum { LANES = 8 };
 #define OP(name) _mm512_##name##_pd
 #define COMPARE(a, b, how) _mm512_cmp_pd_mask(a, b, how)
 #else
-typedef __m512 vec;
+typedef float vec __attribute__((vector_size(64)));
 typedef __mmask16 mask;
 enum { LANES = 16 };
 #define OP(name) _mm512_##name##_ps
 #define COMPARE(a, b, how) _mm512_cmp_ps_mask(a, b, how)
 #endif
-typedef struct { __m512d low, high; } wide;
+typedef double doubles __attribute__((vector_size(64)));
+typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(set1)(a); }
 INLINE vec v_load(const real *p) { return OP(loadu)(p); }
@@ -35,6 +36,7 @@ INLINE mask v_not_equal(vec a, vec b) { return COMPARE(a, b, _CMP_NEQ_UQ); } /* 
 INLINE mask v_not_ge(vec a, vec b) { return COMPARE(a, b, _CMP_NGE_UQ); }    /* true for NaN */
 INLINE mask m_none(void) { return 0; }
 INLINE mask m_or(mask a, mask b) { return (mask)(a | b); }
+INLINE mask m_without(mask a, mask b) { return (mask)(a & ~b); }
 INLINE mask m_first(ptrdiff_t n) { return (mask)((1u << n) - 1); } /* lanes 0 .. n-1, n < LANES */
 INLINE mask m_lane(ptrdiff_t i) { return (mask)(1u << i); }
 INLINE int m_any(mask a) { return a != 0; }
@@ -75,14 +77,14 @@ INLINE real v_sum(vec a) { return OP(reduce_add)(a); }
 INLINE real v_largest(vec a) { return OP(reduce_max)(a); }
 
 #ifdef LX_DOUBLE
-INLINE __m512d v_low_double(vec a) { return a; }
-INLINE __m512d v_high_double(vec a) { (void)a; return _mm512_setzero_pd(); }
+INLINE doubles v_low_double(vec a) { return a; }
+INLINE doubles v_high_double(vec a) { (void)a; return _mm512_setzero_pd(); }
 #else
-INLINE __m512d v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
-INLINE __m512d v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+INLINE doubles v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
+INLINE doubles v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 #endif
-INLINE __m512d d_set(double a) { return _mm512_set1_pd(a); }
-INLINE double d_sum(__m512d a) { return _mm512_reduce_add_pd(a); }
+INLINE doubles d_set(double a) { return _mm512_set1_pd(a); }
+INLINE double d_sum(doubles a) { return _mm512_reduce_add_pd(a); }
 
 #undef OP
 #undef COMPARE

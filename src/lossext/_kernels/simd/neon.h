@@ -41,6 +41,7 @@ INLINE mask v_not_equal(vec a, vec b) { return ~OP(vceqq)(a, b); }
 INLINE mask v_not_ge(vec a, vec b) { return ~OP(vcgeq)(a, b); }
 INLINE mask m_none(void) { return U(vdupq_n)(0); }
 INLINE mask m_or(mask a, mask b) { return a | b; }
+INLINE mask m_without(mask a, mask b) { return a & ~b; }
 INLINE mask m_first(ptrdiff_t n) { return U(vld1q)((const lane_bits *)(first_lanes + LANES - n)); }
 INLINE mask m_lane(ptrdiff_t i) { return U(vld1q)((const lane_bits *)(one_lane + LANES - i)); }
 INLINE int m_any(mask a) { return vmaxvq_u32((uint32x4_t)a) != 0; }

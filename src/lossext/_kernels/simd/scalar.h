@@ -22,6 +22,7 @@ INLINE mask v_not_equal(vec a, vec b) { return !(a == b); }
 INLINE mask v_not_ge(vec a, vec b) { return !(a >= b); }
 INLINE mask m_none(void) { return 0; }
 INLINE mask m_or(mask a, mask b) { return a | b; }
+INLINE mask m_without(mask a, mask b) { return a && !b; }
 INLINE mask m_first(ptrdiff_t n) { return n > 0; }
 INLINE mask m_lane(ptrdiff_t i) { return i == 0; }
 INLINE int m_any(mask a) { return a; }

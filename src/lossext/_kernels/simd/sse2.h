@@ -2,7 +2,7 @@
 #include <emmintrin.h>
 
 #ifdef LX_DOUBLE
-typedef __m128d vec;
+typedef double vec __attribute__((vector_size(16)));
 typedef __m128d mask;
 enum { LANES = 2 };
 #define OP(name) _mm_##name##_pd
@@ -10,7 +10,7 @@ enum { LANES = 2 };
 static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
 static const int64_t one_lane[4] ALIGNED = {0, 0, -1, 0};
 #else
-typedef __m128 vec;
+typedef float vec __attribute__((vector_size(16)));
 typedef __m128 mask;
 enum { LANES = 4 };
 #define OP(name) _mm_##name##_ps
@@ -18,7 +18,8 @@ enum { LANES = 4 };
 static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
 static const int32_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
 #endif
-typedef struct { __m128d low, high; } wide;
+typedef double doubles __attribute__((vector_size(16)));
+typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(set1)(a); }
 INLINE vec v_load(const real *p) { return OP(loadu)(p); }
@@ -38,6 +39,7 @@ INLINE mask v_not_equal(vec a, vec b) { return OP(cmpneq)(a, b); }
 INLINE mask v_not_ge(vec a, vec b) { return OP(cmpnge)(a, b); }
 INLINE mask m_none(void) { return OP(setzero)(); }
 INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
+INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(_mm_loadu_si128((const __m128i *)(first_lanes + LANES - n))); }
 INLINE mask m_lane(ptrdiff_t i) { return AS_MASK(_mm_loadu_si128((const __m128i *)(one_lane + LANES - i))); }
 INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
@@ -85,16 +87,16 @@ INLINE vec v_split(vec a, vec *exponent) /* as in avx2.h */
 #endif
 }
 
-INLINE __m128d d_set(double a) { return _mm_set1_pd(a); }
-INLINE double d_sum(__m128d a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
+INLINE doubles d_set(double a) { return _mm_set1_pd(a); }
+INLINE double d_sum(doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
 #ifdef LX_DOUBLE
-INLINE __m128d v_low_double(vec a) { return a; }
-INLINE __m128d v_high_double(vec a) { (void)a; return _mm_setzero_pd(); }
+INLINE doubles v_low_double(vec a) { return a; }
+INLINE doubles v_high_double(vec a) { (void)a; return _mm_setzero_pd(); }
 INLINE real v_sum(vec a) { return d_sum(a); }
 INLINE real v_largest(vec a) { return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a))); }
 #else
-INLINE __m128d v_low_double(vec a) { return _mm_cvtps_pd(a); }
-INLINE __m128d v_high_double(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
+INLINE doubles v_low_double(vec a) { return _mm_cvtps_pd(a); }
+INLINE doubles v_high_double(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
 INLINE real v_sum(vec a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));

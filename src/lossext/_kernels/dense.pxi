@@ -1,0 +1,157 @@
+"""Driver of the dense losses: blocks of elements, or of rows, shared out among threads.
+
+Blocks have a fixed size and their sums are added in their order, so the bits of a result do not depend on the number of
+threads, nor on which of them took which block.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel, prange
+
+cdef extern from "kernels.h" nogil:
+    enum: LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_BY_ROW, LX_SCALAR
+    enum: LX_REAL, LX_UINT8, LX_INT32, LX_INT64
+    enum: LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
+    ctypedef struct lx_operand:
+        const void *data
+        int layout
+    ctypedef struct lx_job:
+        Py_ssize_t rows, cols
+        const void *input
+        lx_operand target
+        int target_type
+        lx_operand weight, pos_weight
+        const void *sample_weight
+        lx_operand grad_output
+        double param
+        int power
+        double value_scale, grad_scale
+        int reduce
+        void *value
+        void *grad
+        void *hess
+        int stream
+    ctypedef int (*lx_block_kernel)(const lx_job *, Py_ssize_t, Py_ssize_t, double *) noexcept nogil
+    int lx_find_loss(const char *name)
+    lx_block_kernel lx_kernel(int loss, int type)
+
+ABSENT, FULL, BY_COLUMN, BY_ROW, SCALAR = LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_BY_ROW, LX_SCALAR
+REAL, UINT8, INT32, INT64 = LX_REAL, LX_UINT8, LX_INT32, LX_INT64
+NO_VALUE, TOTAL, ROWS, ELEMENTS = LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
+
+cdef enum:
+    BLOCK = 16384              # elements: some 5 us of work, small enough to share out, large beside its overhead
+    WAVE = 1024                # blocks between two looks at pending signals
+    STREAM_BYTES = 16 << 20    # a result that outgrows the caches is written around them
+
+
+def find_loss(str name):
+    """Number of the kernel that was built from maths/*/<name>.h."""
+    cdef int loss = lx_find_loss(name.encode())
+    if loss < 0:
+        raise LookupError(f"no kernel {name!r} was built")
+    return loss
+
+
+cdef int run_blocks(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first, Py_ssize_t length, Py_ssize_t end,
+                    Py_ssize_t n_blocks, double *sums, int n_threads) noexcept nogil:
+    """Blocks of `length` from `first` on, none beyond `end`; true if one met a bad target."""
+    cdef Py_ssize_t b
+    cdef int bad = 0
+    cdef lx_team team
+    if n_threads == 1:
+        for b in range(n_blocks):
+            bad |= run_block(kernel, job, first + b * length, length, end, &sums[b])
+        return bad
+    team.size = team.arrived = 0
+    team.blocks_left = <int> n_blocks
+    with parallel(num_threads=n_threads):
+        lx_team_arrive(&team)
+        for b in prange(n_blocks, schedule="dynamic"):
+            bad |= run_block(kernel, job, first + b * length, length, end, &sums[b])
+            lx_team_finish_block(&team)
+    return bad
+
+
+cdef inline int run_block(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first, Py_ssize_t length, Py_ssize_t end,
+                          double *block_sum) noexcept nogil:
+    block_sum[0] = 0
+    return kernel(job, first, min(first + length, end), block_sum)
+
+
+def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t cols, input, target, int target_type,
+              int target_layout, weight, int weight_layout, pos_weight, int pos_weight_layout, sample_weight, grad_output,
+              int grad_output_layout, double param, int power, double value_scale, double grad_scale, int reduce, value,
+              grad, hess, int n_threads):
+    """Value, gradient and curvature of a dense loss, whichever have a place to go.
+
+    Returns the sum of the values times `value_scale` for TOTAL (else 0.0), or None if a target lies outside the loss's
+    domain.  ValueError if `grad` or `hess` shares memory with another array (but for `grad` in the place of `input`).
+    """
+    cdef held_buffers held
+    cdef lx_job job
+    cdef lx_block_kernel kernel = lx_kernel(loss, real_type)
+    cdef Py_ssize_t unit, length, end, wave, first, n_blocks
+    cdef double sums[WAVE]
+    cdef double total = 0
+    cdef int bad = 0, i, item_size = 8 if real_type else 4
+    held.count = 0
+    try:
+        job.rows, job.cols = rows, cols
+        job.grad = hold(&held, grad, True)
+        job.hess = hold(&held, hess, True)
+        job.input = hold(&held, input)
+        job.target, job.target_type = hold_operand(&held, target, target_layout), target_type
+        job.weight = hold_operand(&held, weight, weight_layout)
+        job.pos_weight = hold_operand(&held, pos_weight, pos_weight_layout)
+        job.sample_weight = hold(&held, sample_weight)
+        job.grad_output = hold_operand(&held, grad_output, grad_output_layout)
+        job.value = hold(&held, value, True)
+        job.param, job.power, job.value_scale, job.grad_scale, job.reduce = param, power, value_scale, grad_scale, reduce
+        job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
+        check_apart(&held, grad, hess, (input, target, weight, pos_weight, sample_weight, grad_output))
+
+        # a block is whole rows where something is summed by row; the kernel counts rows or elements
+        unit = cols if rowwise or reduce == LX_ROWS else 1
+        length = max(<Py_ssize_t> 1, BLOCK // unit)
+        wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (length * unit)))
+        end = rows
+        if not rowwise:
+            length, end = length * unit, rows * cols
+        first = 0
+        while first < end:
+            n_blocks = min(wave, (end - first + length - 1) // length)
+            with nogil:
+                bad = run_blocks(kernel, &job, first, length, end, n_blocks, sums, <int> min(<Py_ssize_t> n_threads, n_blocks))
+            if bad:
+                return None
+            for i in range(n_blocks):
+                total += sums[i]
+            first += n_blocks * length
+            if first < end:
+                PyErr_CheckSignals()
+        return total * value_scale
+    finally:
+        release(&held)
+
+
+cdef lx_operand hold_operand(held_buffers *held, array, int layout) except *:
+    cdef lx_operand operand
+    operand.data = hold(held, array)
+    operand.layout = LX_ABSENT if array is None else layout
+    return operand
+
+
+cdef int check_apart(held_buffers *held, grad, hess, operands) except -1:
+    """What is written shares no memory with what is read, but that the gradient may take the place of the input."""
+    cdef int results = (grad is not None) + (hess is not None), at = results
+    for place, name in enumerate(("input", "target", "weight", "pos_weight", "sample_weight", "grad_output")):
+        if operands[place] is None:
+            continue
+        for i in range(results):
+            if overlap(&held.views[i], &held.views[at]) and not (
+                place == 0 and i == 0 and grad is not None
+                and held.views[i].buf == held.views[at].buf and held.views[i].len == held.views[at].len
+            ):
+                raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
+        at += 1
+    return 0

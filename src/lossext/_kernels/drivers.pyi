@@ -1,0 +1,52 @@
+"""Types of the compiled drivers."""
+
+from typing import Any, Final
+
+ABSENT: Final[int]
+FULL: Final[int]
+BY_COLUMN: Final[int]
+BY_ROW: Final[int]
+SCALAR: Final[int]
+REAL: Final[int]
+UINT8: Final[int]
+INT32: Final[int]
+INT64: Final[int]
+NO_VALUE: Final[int]
+TOTAL: Final[int]
+ROWS: Final[int]
+ELEMENTS: Final[int]
+
+def isa() -> str: ...
+def isa_levels() -> tuple[str, ...]: ...
+def set_isa(name: str) -> None: ...
+def openmp_version() -> int: ...
+def openmp_limit() -> int: ...
+def compiler() -> str: ...
+def find_loss(name: str) -> int: ...
+def run_dense(
+    loss: int,
+    rowwise: bool,
+    real_type: int,
+    rows: int,
+    cols: int,
+    input: Any,
+    target: Any,
+    target_type: int,
+    target_layout: int,
+    weight: Any,
+    weight_layout: int,
+    pos_weight: Any,
+    pos_weight_layout: int,
+    sample_weight: Any,
+    grad_output: Any,
+    grad_output_layout: int,
+    param: float,
+    power: int,
+    value_scale: float,
+    grad_scale: float,
+    reduce: int,
+    value: Any,
+    grad: Any,
+    hess: Any,
+    n_threads: int,
+) -> float | None: ...

@@ -1,0 +1,327 @@
+/* Block kernel of the elementwise losses: value, slope and curvature are functions of one logit and its target.
+ *
+ * A block is worked through in chunks that stay in the first-level cache, in passes (what the others share, values,
+ * curvatures, slopes): one fused loop would wait for its own long chains of operations (measured: 1.8 times as long).
+ * Targets of other types, and weights that broadcast, are laid out for a chunk before it. */
+#include "kernels.h"
+#include "simd/vmath.h"
+
+enum { CHUNK = 512 };
+
+/* One vector of elements, as a loss sees it. */
+typedef struct {
+    vec x, y, weight, pos_weight, param, shared;
+    int has_weight, has_pos_weight; /* constants where a loop is compiled */
+} element;
+
+#include LX_LOSS
+
+/* One chunk: pointers to its n elements; weights may be NULL. */
+typedef struct {
+    ptrdiff_t n;
+    const real *x, *y, *value_weight, *grad_weight, *pos_weight, *shared;
+    real param, grad_scale;
+} chunk;
+
+INLINE vec load(const real *p, ptrdiff_t count, real fill)
+{
+    return count == LANES ? v_load(p) : v_load_first(p, count, fill);
+}
+
+INLINE void store(real *p, vec v, ptrdiff_t count)
+{
+    if (count == LANES)
+        v_store(p, v);
+    else
+        v_store_first(p, v, count);
+}
+
+INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const real *weight, const int weighted, const int q)
+{
+    element p;
+    p.x = load(c->x + i, count, 0);
+    p.y = load(c->y + i, count, 1); /* a target that every loss takes */
+    p.shared = load(c->shared + i, count, 0);
+    p.weight = weighted ? load(weight + i, count, 0) : v_set(1);
+    p.pos_weight = q ? load(c->pos_weight + i, count, 0) : v_set(1);
+    p.param = v_set(c->param);
+    p.has_weight = weighted;
+    p.has_pos_weight = q;
+    return p;
+}
+
+/* Whole vectors, then the rest: `step` is inlined twice, once with the constant LANES. */
+#define FOR_EACH_VECTOR(n, step) \
+    do { \
+        ptrdiff_t i = 0; \
+        for (; i + LANES <= (n); i += LANES) { \
+            const ptrdiff_t count = LANES; \
+            step; \
+        } \
+        if (i < (n)) { \
+            const ptrdiff_t count = (n) - i; \
+            step; \
+        } \
+    } while (0)
+
+/* The loop for the weights that there are. */
+#define WITH_WEIGHTS(weight, pos_weight, loop) \
+    do { \
+        if (!HAS_POS_WEIGHT || !(pos_weight)) { \
+            if (weight) \
+                loop(1, 0); \
+            else \
+                loop(0, 0); \
+        } else if (weight) \
+            loop(1, HAS_POS_WEIGHT); \
+        else \
+            loop(0, HAS_POS_WEIGHT); \
+    } while (0)
+
+static void prepare_pass(const real *x, ptrdiff_t n, real *shared)
+{
+    FOR_EACH_VECTOR(n, store(shared + i, prepare(load(x + i, count, 0)), count));
+}
+
+INLINE void value_step(const chunk *c, ptrdiff_t i, ptrdiff_t count, real *values, wide *sum, mask *bad, int weighted, int q)
+{
+    const element p = element_at(c, i, count, c->value_weight, weighted, q);
+    const vec v = value(&p);
+    *bad = m_or(*bad, outside_domain(p.y));
+    if (values)
+        store(values + i, v, count);
+    else
+        wide_add(sum, count == LANES ? v : v_where(m_first(count), v));
+}
+
+static int value_pass(const chunk *c, real *values)
+{
+    mask bad = m_none();
+#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, value_step(c, i, count, values, NULL, &bad, weighted, q))
+    WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
+#undef LOOP
+    return m_any(bad);
+}
+
+static int total_pass(const chunk *c, wide *total)
+{
+    mask bad = m_none();
+    wide sum = *total;
+#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, value_step(c, i, count, NULL, &sum, &bad, weighted, q))
+    WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
+#undef LOOP
+    *total = sum;
+    return m_any(bad);
+}
+
+INLINE void slope_step(const chunk *c, ptrdiff_t i, ptrdiff_t count, real *grad, mask *bad, int weighted, int q, int stream)
+{
+    const element p = element_at(c, i, count, c->grad_weight, weighted, q);
+    const vec d = slope(&p) * v_set(c->grad_scale);
+    *bad = m_or(*bad, outside_domain(p.y));
+    if (stream && count == LANES)
+        v_stream(grad + i, d);
+    else
+        store(grad + i, d, count);
+}
+
+static int slope_pass(const chunk *c, real *grad, int stream)
+{
+    mask bad = m_none();
+#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, slope_step(c, i, count, grad, &bad, weighted, q, 0))
+#define STREAMED(weighted, q) FOR_EACH_VECTOR(c->n, slope_step(c, i, count, grad, &bad, weighted, q, 1))
+    if (stream)
+        WITH_WEIGHTS(c->grad_weight, c->pos_weight, STREAMED);
+    else
+        WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
+#undef LOOP
+#undef STREAMED
+    return m_any(bad);
+}
+
+INLINE void curvature_step(const chunk *c, ptrdiff_t i, ptrdiff_t count, real *hess, int weighted, int q)
+{
+    const element p = element_at(c, i, count, c->grad_weight, weighted, q);
+    store(hess + i, curvature(&p) * v_set(c->grad_scale), count);
+}
+
+static void curvature_pass(const chunk *c, real *hess)
+{
+#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, curvature_step(c, i, count, hess, weighted, q))
+    WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
+#undef LOOP
+}
+
+/* ---- operands, laid out for a chunk ---- */
+
+/* Where a chunk begins. */
+typedef struct {
+    ptrdiff_t at, row, column;
+} place;
+
+static const real *targets_at(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *buffer)
+{
+    if (job->target_type == LX_UINT8) {
+        const uint8_t *y = (const uint8_t *)job->target.data + at;
+        for (ptrdiff_t i = 0; i < n; i++)
+            buffer[i] = (real)y[i];
+    } else if (job->target_type == LX_INT32) {
+        const int32_t *y = (const int32_t *)job->target.data + at;
+        for (ptrdiff_t i = 0; i < n; i++)
+            buffer[i] = (real)y[i];
+    } else {
+        const int64_t *y = (const int64_t *)job->target.data + at;
+        for (ptrdiff_t i = 0; i < n; i++)
+            buffer[i] = (real)y[i];
+    }
+    return buffer;
+}
+
+/* An operand that has one value a column, or one in all, repeated often enough that a chunk finds its own at any column. */
+typedef struct {
+    const real *data;
+    int layout;
+    real repeated[2 * CHUNK + LANES];
+} operand;
+
+static void operand_open(operand *o, const lx_operand *given, ptrdiff_t cols, ptrdiff_t most)
+{
+    o->data = given->data;
+    o->layout = given->layout;
+    const ptrdiff_t period = o->layout == LX_SCALAR ? 1 : o->layout == LX_BY_COLUMN && cols < CHUNK ? cols : 0;
+    if (!period)
+        return;
+    const ptrdiff_t needed = period + (most < CHUNK ? most : CHUNK);
+    memcpy(o->repeated, o->data, period * sizeof(real));
+    for (ptrdiff_t have = period; have < needed;) {
+        const ptrdiff_t more = have < needed - have ? have : needed - have;
+        memcpy(o->repeated + have, o->repeated, more * sizeof(real));
+        have += more;
+    }
+    o->data = o->repeated;
+}
+
+/* One value a row, spread over its columns; writes up to LANES - 1 beyond n. */
+static const real *spread_rows(const real *per_row, place p, ptrdiff_t n, ptrdiff_t cols, real *buffer)
+{
+    for (ptrdiff_t i = 0, left = cols - p.column; i < n; i += left, left = cols, p.row++)
+        for (ptrdiff_t k = i; k < i + left && k < n; k += LANES)
+            v_store(buffer + k, v_set(per_row[p.row]));
+    return buffer;
+}
+
+/* n elements of an operand, or NULL if it is absent. */
+static const real *operand_at(const operand *o, place p, ptrdiff_t n, ptrdiff_t cols, real *buffer)
+{
+    switch (o->layout) {
+    case LX_FULL:
+        return o->data + p.at;
+    case LX_BY_COLUMN:
+        if (o->data == o->repeated || p.column + n <= cols)
+            return o->data + p.column;
+        memcpy(buffer, o->data + p.column, (cols - p.column) * sizeof(real)); /* a chunk meets two rows at the most */
+        memcpy(buffer + cols - p.column, o->data, (n - (cols - p.column)) * sizeof(real));
+        return buffer;
+    case LX_BY_ROW:
+        return spread_rows(o->data, p, n, cols, buffer);
+    case LX_SCALAR:
+        return o->repeated;
+    default:
+        return NULL;
+    }
+}
+
+static const real *product(const real *a, const real *b, ptrdiff_t n, real *buffer)
+{
+    if (!a || !b)
+        return a ? a : b;
+    for (ptrdiff_t i = 0; i < n; i++)
+        buffer[i] = a[i] * b[i];
+    return buffer;
+}
+
+/* ---- sums of rows ---- */
+
+/* Adds n values to the sum of the row at `p`, and writes the rows that they complete. */
+static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_t n, double *unfinished)
+{
+    real *rows = (real *)job->value + p.row;
+    ptrdiff_t i = 0, left = job->cols - p.column;
+    double sum = *unfinished;
+    while (i < n) {
+        const ptrdiff_t end = i + left < n ? i + left : n;
+        if (end - i >= 2 * LANES) {
+            wide lanes = wide_zero();
+            for (; i + LANES <= end; i += LANES)
+                wide_add(&lanes, v_load(values + i));
+            sum += wide_total(lanes);
+        }
+        for (; i < end; i++, left--)
+            sum += values[i];
+        left = job->cols - (p.column + end) % job->cols;
+        if ((p.column + end) % job->cols == 0) {
+            *rows++ = (real)(sum * job->value_scale);
+            sum = 0;
+        }
+    }
+    *unfinished = sum;
+}
+
+int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total)
+{
+    enum { ROOM = CHUNK + LANES };
+    real shared[ROOM] ALIGNED, values[ROOM] ALIGNED, targets[ROOM] ALIGNED;
+    real weights[ROOM] ALIGNED, row_weights[ROOM] ALIGNED, upstream[ROOM] ALIGNED, positives[ROOM] ALIGNED;
+    operand target, weight, pos_weight, sample_weight, grad_output;
+    const lx_operand per_row = {job->sample_weight, job->sample_weight ? LX_BY_ROW : LX_ABSENT};
+    const ptrdiff_t cols = job->cols, size = last - first;
+    operand_open(&target, &job->target, cols, size);
+    operand_open(&weight, &job->weight, cols, size);
+    operand_open(&pos_weight, &job->pos_weight, cols, size);
+    operand_open(&sample_weight, &per_row, cols, size);
+    operand_open(&grad_output, &job->grad_output, cols, size);
+
+    const real *input = job->input;
+    real *grad = job->grad, *hess = job->hess;
+    place p = {first, first / cols, first % cols};
+    wide sum = wide_zero();
+    double unfinished = 0;
+    int bad = 0;
+
+    /* A short first chunk puts the others on cache lines: loads across lines cost 1.6 times as much in a stream. */
+    ptrdiff_t n = size >= 4 * CHUNK ? reals_to_line(grad ? grad + first : input + first) : 0;
+    while (p.at < last) {
+        n = n ? n : last - p.at < CHUNK ? last - p.at : CHUNK;
+        chunk c = {.n = n, .x = input + p.at, .shared = shared, .param = (real)job->param, .grad_scale = (real)job->grad_scale};
+        c.y = job->target_type == LX_REAL ? operand_at(&target, p, n, cols, targets) : targets_at(job, p.at, n, targets);
+        c.value_weight = product(operand_at(&weight, p, n, cols, weights),
+                                 operand_at(&sample_weight, p, n, cols, row_weights), n, weights);
+        c.pos_weight = operand_at(&pos_weight, p, n, cols, positives);
+
+        prepare_pass(c.x, n, shared);
+        if (job->reduce == LX_TOTAL)
+            bad |= total_pass(&c, &sum);
+        else if (job->reduce == LX_ELEMENTS)
+            bad |= value_pass(&c, (real *)job->value + p.at);
+        else if (job->reduce == LX_ROWS) {
+            bad |= value_pass(&c, values);
+            add_to_rows(job, p, values, n, &unfinished);
+        }
+        if (grad || hess) {
+            c.grad_weight = product(c.value_weight, operand_at(&grad_output, p, n, cols, upstream), n, upstream);
+            if (hess) /* before the slopes: they may take the place of the input */
+                curvature_pass(&c, hess + p.at);
+            if (grad)
+                bad |= slope_pass(&c, grad + p.at, job->stream && n == CHUNK);
+        }
+        p.at += n;
+        p.column += n;
+        p.row += p.column / cols;
+        p.column %= cols;
+        n = 0;
+    }
+    if (job->stream)
+        stream_fence();
+    *total += wide_total(sum);
+    return bad;
+}

@@ -1,0 +1,56 @@
+/* Logistic loss of a logit x and a target y in [0, 1], with weight w and weight q of the positive part:
+ *
+ *   value = w (q y sp(-x) + (1 - y) sp(x)),       sp(z) = log(1 + e^z) = max(z, 0) + log1p(e^-|z|)
+ *   slope = w ((1 - y) s(x) - q y s(-x)),         s(z) = 1 / (1 + e^-z)
+ *   curvature = w ((1 - y) + q y) s(x) s(-x)
+ *
+ * Both softplus and both sigmoids come from one e^-|x|, so nothing cancels for a hard target: torch's form
+ * (1 - y) x + (1 + (q - 1) y) sp(-x) has no correct digit left at x = -20, y = 0. */
+#define HAS_POS_WEIGHT 1
+
+INLINE mask outside_domain(vec y) { return v_not_ge(y * (v_set(1) - y), v_zero()); } /* catches NaN as well */
+
+INLINE vec prepare(vec x) { return v_exp_negative(-v_abs(x)); }
+
+typedef struct {
+    vec negative, positive, both; /* 1 - y, q y, their sum */
+} parts;
+
+INLINE parts parts_of(const element *p)
+{
+    parts a;
+    a.negative = v_set(1) - p->y;
+    a.positive = p->has_pos_weight ? p->pos_weight * p->y : p->y;
+    a.both = p->has_pos_weight ? a.negative + a.positive : v_set(1);
+    return a;
+}
+
+INLINE vec value(const element *p)
+{
+    const parts a = parts_of(p);
+    vec linear = v_select(v_gt(p->x, v_zero()), a.negative, a.positive), both = a.both;
+    if (p->has_weight) {
+        linear = p->weight * linear;
+        both = p->weight * both;
+    }
+    /* 0 * inf is 0: the limit at an infinite logit */
+    linear = v_where(v_not_equal(linear, v_zero()), linear * v_abs(p->x));
+    return v_fma(both, v_log1p_unit(p->shared), linear);
+}
+
+INLINE vec slope(const element *p)
+{
+    const parts a = parts_of(p);
+    const vec far = v_set(1) / (v_set(1) + p->shared), near = p->shared * far; /* s(|x|), s(-|x|) */
+    const mask below = v_lt(p->x, v_zero());
+    const vec up = v_select(below, near, far), down = v_select(below, far, near); /* s(x), s(-x) */
+    const vec d = v_fnma(a.positive, down, a.negative * up);
+    return p->has_weight ? p->weight * d : d;
+}
+
+INLINE vec curvature(const element *p)
+{
+    const vec far = v_set(1) / (v_set(1) + p->shared);
+    const vec h = parts_of(p).both * (p->shared * far * far);
+    return p->has_weight ? p->weight * h : h;
+}

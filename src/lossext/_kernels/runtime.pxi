@@ -1,0 +1,55 @@
+"""Facts of the build and of the machine, and the choice of the instruction set."""
+
+cdef extern from "kernels.h" nogil:
+    enum: LX_LEVELS
+    int lx_level()
+    const char *lx_level_name(int level)
+    int lx_level_supported(int level)
+    void lx_set_level(int level)
+
+cdef extern from "runtime.h" nogil:
+    ctypedef struct lx_team:
+        int size, arrived, blocks_left
+    int lx_openmp_version()
+    int lx_openmp_limit()
+    int lx_arm_fork_handlers()
+    const char *lx_compiler()
+    void lx_team_arrive(lx_team *team)
+    void lx_team_finish_block(lx_team *team)
+
+if lx_arm_fork_handlers() != 0:
+    raise ImportError("lossext: pthread_atfork failed, so parallel calls would hang in forked children")
+
+
+def isa_levels():
+    """Instruction-set levels that this build holds and this machine runs, least first."""
+    return tuple(lx_level_name(level).decode() for level in range(LX_LEVELS) if lx_level_supported(level))
+
+
+def isa():
+    """The level in use."""
+    return lx_level_name(lx_level()).decode()
+
+
+def set_isa(str name):
+    """Use another level, for the whole process (for tests)."""
+    for level in range(LX_LEVELS):
+        if lx_level_name(level).decode() == name and lx_level_supported(level):
+            lx_set_level(level)
+            return
+    raise ValueError(f"instruction set {name!r} is not one of {', '.join(isa_levels())}")
+
+
+def openmp_version():
+    """_OPENMP of the build, 0 if it is serial."""
+    return lx_openmp_version()
+
+
+def openmp_limit():
+    """Threads that the OpenMP runtime allows now, in the calling thread."""
+    return lx_openmp_limit()
+
+
+def compiler():
+    """Compiler of the build, with its version."""
+    return lx_compiler().decode()

@@ -1,0 +1,100 @@
+"""How many threads a call uses: the only place where that is decided.
+
+`n_threads` given to the call, else LOSSEXT_NUM_THREADS, else the least of what the OpenMP runtime that this package is
+linked with allows in the calling thread (so OMP_NUM_THREADS and threadpoolctl hold), the CPUs the process may run on, and
+the CPU quota of its container.  Calls with little work stay on one thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import os
+from pathlib import Path
+
+from lossext._kernels import drivers
+
+# Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake costs
+# 2 us, one that has to be woken 40 us (benchmarks/README.md).
+PARALLEL_WORTH = 30_000.0
+
+
+def choose(n_threads: int | None, work: float) -> int:
+    """Threads for a call that would take `work` nanoseconds on one."""
+    if n_threads is not None:
+        return checked("n_threads", n_threads)
+    if work < PARALLEL_WORTH:
+        return 1
+    return default()[0]
+
+
+def default() -> tuple[int, str]:
+    """Threads of a call with much work and no `n_threads`, and what decided it."""
+    wish = os.environ.get("LOSSEXT_NUM_THREADS")
+    if wish is not None:
+        try:
+            return checked("LOSSEXT_NUM_THREADS", int(wish)), "LOSSEXT_NUM_THREADS"
+        except ValueError:
+            raise ValueError(f"LOSSEXT_NUM_THREADS = {wish!r} is not a whole number of at least 1") from None
+    limits = [(drivers.openmp_limit(), "OpenMP runtime"), (affinity(), "CPU affinity")]
+    quota = container_quota()
+    if quota is not None:
+        limits.append((quota, "CPU quota of the container"))
+    return min(limits, key=operator.itemgetter(0))
+
+
+def checked(name: str, value: int) -> int:
+    """`value` as a number of threads; TypeError, ValueError."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an int of at least 1, not a bool")
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int of at least 1, not {type(value).__name__}") from None
+    if count < 1:
+        raise ValueError(f"{name} = {count} is not at least 1")
+    return min(count, 4096)
+
+
+def affinity() -> int:
+    """CPUs that the scheduler lets this process run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def container_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
+    """Whole CPUs of the tightest control-group quota, v2 or v1, over the group and its ancestors; None without one."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return None
+    quotas: list[float] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / controllers if controllers else root
+        if controllers and not base.exists():
+            base = root / "cpu"
+        group = base / path.lstrip("/")
+        # inside a container the path can be the host's, which is not mounted: then the root is the container's own group
+        for folder in (group, *group.parents):
+            if folder == base.parent:
+                break
+            quotas += quota_of(folder)
+    return max(1, math.ceil(min(quotas))) if quotas else None
+
+
+def quota_of(folder: Path) -> list[float]:
+    """CPUs that a control group may use, if it says so."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = ((folder / f"cpu.cfs_{part}_us").read_text().strip() for part in ("quota", "period"))
+        return [] if quota in ("max", "-1") else [int(quota) / int(period)]
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,336 @@
+"""What the dense losses have in common: parameters, and the way from a call to the kernel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from lossext import _threads, _validate
+from lossext._kernels import drivers
+from lossext._validate import FLOAT64, Array, Shape
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="DenseLoss")
+
+
+class Target(NamedTuple):
+    """What a loss takes as its target."""
+
+    kind: str
+    says: str  # how a message puts it
+
+    def is_bad(self, target: Array, n_classes: int) -> npt.NDArray[np.bool_]:
+        """Which elements lie outside."""
+        if self.kind == "class":
+            return np.asarray((target < 0) | (target >= n_classes))
+        if self.kind == "sign":
+            return np.asarray((target != 1) & (target != -1))
+        return np.asarray(~((target >= 0) & (target <= 1)))
+
+
+UNIT = Target("unit", "in [0, 1]")
+SIGN = Target("sign", "-1 or 1")
+CLASS = Target("class", "in [0, {n_classes})")
+
+
+class Declaration(NamedTuple):
+    """What the layers below and the tests need to know of a loss."""
+
+    function: str
+    kernel: str  # _kernels/maths/<family>/<kernel>.h
+    family: str  # "elementwise", "rowwise"
+    target: Target
+    weights: tuple[str, ...] = ()
+    ranks: tuple[int, ...] | None = None  # None: any
+    value_by_row: bool = False  # one value a row, divided by the number of columns
+    broadcasts: bool = False  # input and target, with each other
+    value_ulp: float = 2.0
+    grad_ulp: float = 3.0
+    cost: float = 0.3  # ns an element, one thread of an AVX-512 machine, for the choice of threads
+
+
+class Parameter(Generic[T]):
+    """A read-only attribute out of the loss's parameters."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, loss: None, owner: type) -> Parameter[T]: ...
+    @overload
+    def __get__(self, loss: DenseLoss, owner: type) -> T: ...
+    def __get__(self, loss: DenseLoss | None, owner: type) -> Parameter[T] | T:
+        if loss is None:
+            return self
+        value: T = loss._parameters[self.name]
+        return value
+
+    def __set__(self, loss: DenseLoss, value: T) -> None:
+        raise AttributeError(f"{self.name} of a {type(loss).__name__} is read-only; make a new one")
+
+
+class DenseLoss:
+    """Base of the losses of an array of scores."""
+
+    declaration: ClassVar[Declaration]
+    _kernel: ClassVar[int]  # its number among the compiled ones
+    _parameters: dict[str, Any]
+    reduction = Parameter[str]()
+
+    def __init_subclass__(cls) -> None:
+        cls._kernel = drivers.find_loss(cls.declaration.kernel)
+
+    @staticmethod
+    def _checked(**parameters: Any) -> dict[str, Any]:
+        """The parameters of the constructor, checked and in the types that the layers below expect."""
+        raise NotImplementedError
+
+    def _set_parameters(self, **parameters: Any) -> None:
+        """Take checked parameters; arrays are copied, so that nothing can change them."""
+        for name, value in parameters.items():
+            if isinstance(value, np.ndarray):
+                parameters[name] = value = value.copy()
+                value.flags.writeable = False
+        self.__dict__["_parameters"] = parameters
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._parameters.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DenseLoss):
+            return NotImplemented
+        mine, theirs = self._parameters, other._parameters
+        return type(self) is type(other) and all(same(mine[name], theirs[name]) for name in mine)
+
+    def __hash__(self) -> int:
+        scalars = ((k, v) for k, v in self._parameters.items() if not isinstance(v, np.ndarray))
+        return hash((type(self), *scalars))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self._parameters)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_parameters(**state)
+
+    def __call__(
+        self,
+        input: npt.ArrayLike,
+        target: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> Any:
+        """Value of the loss.
+
+        Parameters
+        ----------
+        input, target : array_like
+            Scores and what they should have been; see the class for shapes and types.
+        sample_weight : array_like of shape (N,), optional
+            Multiplies each row's loss; stays out of the divisor of ``reduction="mean"``.
+        n_threads : int, optional
+            At least 1. Default: see ``lossext.show_config()``.
+
+        Returns
+        -------
+        numpy scalar or ndarray
+            A scalar of input's dtype, or an array for ``reduction="none"``.
+        """
+        return evaluate(self, True, False, input, target, sample_weight, None, None, n_threads)[0]
+
+    def grad(
+        self,
+        input: npt.ArrayLike,
+        target: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        grad_output: npt.ArrayLike | None = None,
+        out: Array | None = None,
+        n_threads: int | None = None,
+    ) -> Array:
+        """Gradient with respect to input, of its shape and dtype.
+
+        Parameters
+        ----------
+        input, target, sample_weight, n_threads
+            As for calling the loss.
+        grad_output : array_like, optional
+            Upstream gradient: a scalar for mean and sum, of the value's shape for none. Default 1.
+        out : ndarray, optional
+            Takes the gradient: of input's shape and dtype, C-contiguous, writable. May be input itself, shares memory with
+            nothing else. Undefined after an error.
+
+        Returns
+        -------
+        ndarray
+            The gradient; ``out`` if it was given.
+        """
+        gradient: Array = evaluate(self, False, True, input, target, sample_weight, grad_output, out, n_threads)[1]
+        return gradient
+
+    def value_and_grad(
+        self,
+        input: npt.ArrayLike,
+        target: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        grad_output: npt.ArrayLike | None = None,
+        out: Array | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[Any, Array]:
+        """``(value, gradient)`` from one pass over memory; parameters as for `grad`."""
+        return evaluate(self, True, True, input, target, sample_weight, grad_output, out, n_threads)[:2]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality of parameters."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=True)
+    return type(a) is type(b) and bool(a == b)
+
+
+def borrowing(cls: type[Self], **parameters: Any) -> Self:
+    """A loss for one call, which does not copy its weights."""
+    loss = cls.__new__(cls)
+    loss.__dict__["_parameters"] = cls._checked(**parameters)
+    return loss
+
+
+def evaluate(
+    loss: DenseLoss,
+    want_value: bool,
+    want_grad: bool,
+    input: Any,
+    target: Any,
+    sample_weight: Any,
+    grad_output: Any,
+    out: Any,
+    n_threads: int | None,
+) -> tuple[Any, Any]:
+    """Value and gradient; None for what is not wanted."""
+    declaration, parameters = loss.declaration, loss._parameters
+    rowwise = declaration.family == "rowwise"
+    per_row = rowwise or declaration.value_by_row
+    reduction = parameters["reduction"]
+
+    x, dtype = _validate.real_input("input", input)
+    real = x.dtype
+    y, y_type = _validate.class_ids("target", target) if rowwise else _validate.real_target("target", target, real)
+    shape = common_shape(declaration, x.shape, y)
+    value_shape = None if reduction != "none" else shape[:1] if per_row else shape
+    row_weight = _validate.sample_weights(sample_weight, shape[0] if shape else None, real)
+    upstream, grad_scale = _validate.upstream(grad_output, value_shape, real)
+    grad = _validate.result("out", out, x.shape, dtype) if want_grad else None
+    weight, pos_weight = parameters.get("weight"), parameters.get("pos_weight")
+
+    # the input as rows and columns, and how the operands meet them
+    split = 1 if rowwise else _validate.split_axis(shape, weight, pos_weight, row_weight)
+    rows, cols = math.prod(shape[:split]), math.prod(shape[split:])
+    size = rows * cols
+    if rowwise:
+        weights = _validate.class_weights("weight", weight, cols, real)
+    else:
+        weights = _validate.operand("weight", weight, shape, split, real)
+    pos_weights = _validate.operand("pos_weight", pos_weight, shape, split, real)
+    threads = _threads.choose(n_threads, size * declaration.cost)
+    if size == 0:
+        return empty_value(reduction, value_shape, dtype) if want_value else None, grad
+    y_layout = drivers.FULL
+    if not rowwise and y.shape != shape:
+        y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
+    if x.shape != shape:
+        x = _validate.native(np.broadcast_to(x, shape), real)
+    if row_weight is not None and len(row_weight) != rows:
+        row_weight = np.repeat(row_weight, rows // len(row_weight))
+
+    direct = grad is not None and dtype is real and grad.shape == shape
+    if out is not None:  # the driver looks at the arrays that it gets; here, at those that were converted
+        for name, given, used in (
+            ("target", target, y),
+            ("weight", weight, weights.array),
+            ("pos_weight", pos_weight, pos_weights.array),
+            ("sample_weight", sample_weight, row_weight),
+            ("grad_output", grad_output, upstream),
+        ):
+            if not (direct and used is given):
+                _validate.apart("out", out, name, given)
+    kernel_grad = grad if direct else np.empty(shape, real) if want_grad else None
+    value = np.empty(value_shape, real) if want_value and value_shape is not None else None
+    if not want_value:
+        reduce = drivers.NO_VALUE
+    elif value is None:
+        reduce = drivers.TOTAL
+    else:
+        reduce = drivers.ROWS if per_row else drivers.ELEMENTS
+    scale = 1.0 / cols if per_row else 1.0
+    if reduction == "mean":
+        scale /= rows if per_row else size
+
+    total = drivers.run_dense(
+        loss._kernel, rowwise, real is FLOAT64, rows, cols, x, y, y_type, y_layout, weights.array, weights.layout,
+        pos_weights.array, pos_weights.layout, row_weight, upstream, drivers.BY_ROW if per_row else drivers.FULL,
+        parameters.get("margin", 0.0), parameters.get("p", 1), scale, scale * grad_scale, reduce, value, kernel_grad, None,
+        threads,
+    )  # fmt: skip
+    if total is None:
+        raise bad_target(declaration.target, target, shape)
+    if want_grad and not direct:
+        store_result(kernel_grad, grad)
+    if not want_value:
+        return None, grad
+    if value is None:
+        return dtype.type(total), grad
+    return value if dtype is real else value.astype(dtype), grad
+
+
+def common_shape(declaration: Declaration, shape: Shape, target: Array) -> Shape:
+    """The shape that is computed on; ValueError, TypeError where input and target do not go together."""
+    if declaration.ranks is not None and len(shape) not in declaration.ranks:
+        raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C)")
+    if declaration.ranks is not None and shape[1] == 0:
+        raise ValueError(f"input has shape {shape}; at least one column is needed")
+    if declaration.target is SIGN and target.dtype == np.bool_:
+        raise TypeError("target has dtype bool, and False is not -1; allowed is an integer or float dtype holding -1 and 1")
+    if declaration.family == "rowwise":
+        if target.shape != shape[:1]:
+            raise ValueError(f"target has shape {target.shape}; allowed is {shape[:1]}, one class id a row of input")
+        return shape
+    if target.shape == shape:
+        return shape
+    if declaration.broadcasts:
+        try:
+            return np.broadcast_shapes(shape, target.shape)
+        except ValueError:
+            raise ValueError(f"target has shape {target.shape}, which does not broadcast with input's, {shape}") from None
+    raise ValueError(f"target has shape {target.shape}; allowed is input's, {shape}")
+
+
+def empty_value(reduction: str, value_shape: Shape | None, dtype: np.dtype[Any]) -> Any:
+    """Value of nothing: the sum is 0, the mean is not defined."""
+    if value_shape is not None:
+        return np.empty(value_shape, dtype)
+    return dtype.type(math.nan if reduction == "mean" else 0)
+
+
+def store_result(computed: Array, out: Array) -> None:
+    """A gradient into the array that the caller gets: summed over axes that input was broadcast along, in its dtype."""
+    extra = computed.ndim - out.ndim
+    axes = (*range(extra), *(extra + i for i, n in enumerate(out.shape) if n == 1 and computed.shape[extra + i] != 1))
+    if axes:
+        computed = computed.sum(axis=axes, dtype=np.float64).reshape(out.shape)
+    with np.errstate(over="ignore"):
+        out[...] = computed
+
+
+def bad_target(domain: Target, given: Any, shape: Shape) -> ValueError:
+    """The error that names the first target outside the domain."""
+    target = np.asarray(given)
+    bad = domain.is_bad(target, shape[1] if domain is CLASS else 0)
+    says = domain.says.format(n_classes=shape[1]) if domain is CLASS else domain.says
+    if not bad.any():
+        return ValueError(f"target held a value that is not {says}, and was changed during the call")
+    at = np.unravel_index(int(np.argmax(bad)), target.shape)
+    return ValueError(f"{_validate.item('target', at)} = {target[at]} is not {says}")
