@@ -78,78 +78,64 @@ INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const re
             loop(0, HAS_POS_WEIGHT); \
     } while (0)
 
-static void prepare_pass(const real *x, ptrdiff_t n, real *shared)
+static NOINLINE void prepare_pass(const real *x, ptrdiff_t n, real *shared)
 {
     FOR_EACH_VECTOR(n, store(shared + i, prepare(load(x + i, count, 0)), count));
 }
 
-INLINE void value_step(const chunk *c, ptrdiff_t i, ptrdiff_t count, real *values, wide *sum, mask *bad, int weighted, int q)
-{
-    const element p = element_at(c, i, count, c->value_weight, weighted, q);
-    const vec v = value(&p);
-    *bad = m_or(*bad, outside_domain(p.y));
-    if (values)
-        store(values + i, v, count);
-    else
-        wide_add(sum, count == LANES ? v : v_where(m_first(count), v));
-}
-
-static int value_pass(const chunk *c, real *values)
+static NOINLINE int value_pass(const chunk *c, real *values)
 {
     mask bad = m_none();
-#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, value_step(c, i, count, values, NULL, &bad, weighted, q))
+#define STEP(weighted, q) \
+    const element p = element_at(c, i, count, c->value_weight, weighted, q); \
+    bad = m_or(bad, outside_domain(p.y)); \
+    store(values + i, value(&p), count)
+#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, STEP(weighted, q))
     WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
-#undef LOOP
+#undef STEP
     return m_any(bad);
 }
 
-static int total_pass(const chunk *c, wide *total)
+static NOINLINE double total_pass(const chunk *c, int *is_bad)
 {
     mask bad = m_none();
-    wide sum = *total;
-#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, value_step(c, i, count, NULL, &sum, &bad, weighted, q))
+    wide sum = wide_zero();
+#define STEP(weighted, q) \
+    const element p = element_at(c, i, count, c->value_weight, weighted, q); \
+    bad = m_or(bad, outside_domain(p.y)); \
+    sum = wide_add(sum, count == LANES ? value(&p) : v_where(m_first(count), value(&p)))
     WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
-#undef LOOP
-    *total = sum;
-    return m_any(bad);
+#undef STEP
+    *is_bad |= m_any(bad);
+    return wide_total(sum);
 }
 
-INLINE void slope_step(const chunk *c, ptrdiff_t i, ptrdiff_t count, real *grad, mask *bad, int weighted, int q, int stream)
-{
-    const element p = element_at(c, i, count, c->grad_weight, weighted, q);
-    const vec d = slope(&p) * v_set(c->grad_scale);
-    *bad = m_or(*bad, outside_domain(p.y));
-    if (stream && count == LANES)
-        v_stream(grad + i, d);
-    else
-        store(grad + i, d, count);
-}
-
-static int slope_pass(const chunk *c, real *grad, int stream)
+static NOINLINE int slope_pass(const chunk *c, real *grad, int stream)
 {
     mask bad = m_none();
-#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, slope_step(c, i, count, grad, &bad, weighted, q, 0))
-#define STREAMED(weighted, q) FOR_EACH_VECTOR(c->n, slope_step(c, i, count, grad, &bad, weighted, q, 1))
+#define STEP(weighted, q) \
+    const element p = element_at(c, i, count, c->grad_weight, weighted, q); \
+    const vec d = slope(&p) * v_set(c->grad_scale); \
+    bad = m_or(bad, outside_domain(p.y)); \
+    if (stream && count == LANES) \
+        v_stream(grad + i, d); \
+    else \
+        store(grad + i, d, count)
     if (stream)
-        WITH_WEIGHTS(c->grad_weight, c->pos_weight, STREAMED);
+        WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
     else
         WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
-#undef LOOP
-#undef STREAMED
+#undef STEP
     return m_any(bad);
 }
 
-INLINE void curvature_step(const chunk *c, ptrdiff_t i, ptrdiff_t count, real *hess, int weighted, int q)
+static NOINLINE void curvature_pass(const chunk *c, real *hess)
 {
-    const element p = element_at(c, i, count, c->grad_weight, weighted, q);
-    store(hess + i, curvature(&p) * v_set(c->grad_scale), count);
-}
-
-static void curvature_pass(const chunk *c, real *hess)
-{
-#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, curvature_step(c, i, count, hess, weighted, q))
+#define STEP(weighted, q) \
+    const element p = element_at(c, i, count, c->grad_weight, weighted, q); \
+    store(hess + i, curvature(&p) * v_set(c->grad_scale), count)
     WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
-#undef LOOP
+#undef STEP
 }
 
 /* ---- operands, laid out for a chunk ---- */
@@ -253,7 +239,7 @@ static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_
         if (end - i >= 2 * LANES) {
             wide lanes = wide_zero();
             for (; i + LANES <= end; i += LANES)
-                wide_add(&lanes, v_load(values + i));
+                lanes = wide_add(lanes, v_load(values + i));
             sum += wide_total(lanes);
         }
         for (; i < end; i++, left--)
@@ -284,8 +270,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total)
     const real *input = job->input;
     real *grad = job->grad, *hess = job->hess;
     place p = {first, first / cols, first % cols};
-    wide sum = wide_zero();
-    double unfinished = 0;
+    double sum = 0, unfinished = 0;
     int bad = 0;
 
     /* A short first chunk puts the others on cache lines: loads across lines cost 1.6 times as much in a stream. */
@@ -300,7 +285,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total)
 
         prepare_pass(c.x, n, shared);
         if (job->reduce == LX_TOTAL)
-            bad |= total_pass(&c, &sum);
+            sum += total_pass(&c, &bad);
         else if (job->reduce == LX_ELEMENTS)
             bad |= value_pass(&c, (real *)job->value + p.at);
         else if (job->reduce == LX_ROWS) {
@@ -322,6 +307,6 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total)
     }
     if (job->stream)
         stream_fence();
-    *total += wide_total(sum);
+    *total += sum;
     return bad;
 }

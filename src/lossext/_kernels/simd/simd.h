@@ -14,6 +14,7 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE static inline __attribute__((always_inline, unused))
+#define NOINLINE __attribute__((noinline))
 #define ALIGNED __attribute__((aligned(64)))
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
@@ -21,6 +22,7 @@
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #else /* MSVC: scalar vectors */
 #define INLINE static __forceinline
+#define NOINLINE __declspec(noinline)
 #define ALIGNED __declspec(align(64))
 #define RESTRICT __restrict
 #define PREFETCH(p) ((void)(p))
@@ -55,10 +57,10 @@ INLINE vec v_zero(void) { return v_set(0); }
 INLINE ptrdiff_t reals_to_line(const void *p) { return (ptrdiff_t)((-(uintptr_t)p) & 63) / (ptrdiff_t)sizeof(real); }
 
 /* A sum kept in double lanes, so that adding floats loses nothing that a float result would show. */
-INLINE void wide_add(wide *sum, vec v)
+INLINE wide wide_add(wide sum, vec v)
 {
-    sum->low += v_low_double(v);
-    sum->high += v_high_double(v);
+    const wide added = {sum.low + v_low_double(v), sum.high + v_high_double(v)};
+    return added;
 }
 
 INLINE double wide_total(wide sum) { return d_sum(sum.low + sum.high); }
