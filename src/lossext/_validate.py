@@ -66,56 +66,57 @@ def require_real(name: str, array: Array, allowed: str = "bool, integer, float16
 
 def native(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array as the kernels read it, copied only if it is not so yet."""
-    if array.dtype is dtype and ready(array):
+    if array.dtype == dtype and ready(array):
         return array
     with np.errstate(over="ignore"):  # a weight beyond float32 becomes inf, as in NumPy
         array = np.ascontiguousarray(array, dtype).reshape(array.shape)
     return array if ready(array) else array.copy()
 
 
-def real_input(name: str, value: Any) -> tuple[Array, np.dtype[Any]]:
-    """An argument that sets the type of the computation, in that type, and the type of the results."""
+def real_input(name: str, value: Any) -> tuple[Array, np.dtype[Any], np.dtype[Any]]:
+    """An argument that sets the type of the computation: in that type, the type, and the type of the results.
+
+    Both types are the module's own objects, so that `is` compares them: an array's equal dtype can be another object.
+    """
     array = value if type(value) is np.ndarray else as_array(name, value)
     dtype = array.dtype
     if dtype is FLOAT32 or dtype is FLOAT64:
-        return (array if ready(array) else native(array, dtype)), dtype
+        return (array if ready(array) else native(array, dtype)), dtype, dtype
     require_real(name, array)
-    if dtype.kind != "f":
-        return native(array, FLOAT64), FLOAT64
-    if dtype.itemsize == 2:
-        return native(array, FLOAT32), FLOAT16
-    computed = FLOAT32 if dtype.itemsize == 4 else FLOAT64
-    return native(array, computed), computed
+    if dtype.kind == "f" and dtype.itemsize == 2:
+        return native(array, FLOAT32), FLOAT32, FLOAT16
+    real = FLOAT32 if dtype.kind == "f" and dtype.itemsize == 4 else FLOAT64
+    return native(array, real), real, real
 
 
-def real_target(name: str, value: Any, dtype: np.dtype[Any]) -> tuple[Array, int]:
+def real_target(name: str, value: Any, real: np.dtype[Any]) -> tuple[Array, int]:
     """Targets in a type that the kernels read, and which one it is."""
     array = value if type(value) is np.ndarray else as_array(name, value)
-    if array.dtype is dtype:
-        return (array if ready(array) else native(array, dtype)), drivers.REAL
+    if array.dtype is real:
+        return (array if ready(array) else native(array, real)), drivers.REAL
     require_real(name, array)
-    kind = TARGET_TYPES.get(array.dtype.newbyteorder("="))
+    dtype = array.dtype.newbyteorder("=")
+    kind = TARGET_TYPES.get(dtype)
     if kind is not None:
-        return native(array, array.dtype.newbyteorder("=")), kind
-    if array.dtype.kind == "i":  # int8, int16
+        return native(array, dtype), kind
+    if dtype.kind == "i":  # int8, int16
         return native(array, INT32), drivers.INT32
-    return native(array, dtype), drivers.REAL
+    return native(array, real), drivers.REAL
 
 
 def class_ids(name: str, value: Any) -> tuple[Array, int]:
-    """Class ids as int32 or int64, and which; values are checked where they are used."""
+    """Class ids as int32 or int64, and which; that they are classes is checked where they are used."""
     array = value if type(value) is np.ndarray else as_array(name, value)
     dtype = array.dtype
     if dtype is INT64 or dtype is INT32:
-        return (array if ready(array) else native(array, dtype)), (drivers.INT64 if dtype is INT64 else drivers.INT32)
+        return (array if ready(array) else native(array, dtype)), drivers.INT64 if dtype is INT64 else drivers.INT32
     if array.size == 0 and type(value) is not np.ndarray:
         return native(array, INT64), drivers.INT64  # an empty list has no type to complain of
     if dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {dtype}; class ids are of an integer dtype (of at most 64 bits)")
-    if dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
-        at = np.unravel_index(int(np.argmax(array)), array.shape)
-        raise ValueError(f"{item(name, at)} = {array[at]} is beyond any number of classes")
-    if dtype.newbyteorder("=") == INT32:
+    if dtype.kind == "u" and dtype.itemsize == 8:
+        array = np.minimum(array, np.iinfo(np.int64).max)  # no class either, and does not turn negative
+    if dtype == INT32:
         return native(array, INT32), drivers.INT32
     return native(array, INT64), drivers.INT64
 
@@ -194,9 +195,11 @@ def padded(shape: Shape, n_dims: int) -> Shape:
 def split_axis(shape: Shape, *operands: Array | None) -> int:
     """Where to cut input's axes into rows and columns, so that as many operands as can be are one by row or by column."""
     if len(shape) <= 2:
-        return min(1, len(shape))
+        return 1 if shape else 0
     varying = [
-        [axis for axis, length in enumerate(padded(a.shape, len(shape))) if length != 1] for a in operands if a is not None
+        [axis for axis, length in enumerate(padded(a.shape, len(shape))) if length != 1]
+        for a in operands
+        if a is not None
     ]
     by_column = [axes[0] for axes in varying if axes and axes[0] > 0]
     by_row = [axes[-1] + 1 for axes in varying if axes]
@@ -208,13 +211,17 @@ def operand(name: str, array: Array | None, shape: Shape, split: int, dtype: np.
     column."""
     if array is None:
         return NO_OPERAND
+    if array.shape == shape:
+        return Operand(native(array, dtype), drivers.FULL)
+    if array.shape == shape[split:] and shape[0] > 1:  # the common case, without the arithmetic below
+        return Operand(native(array, dtype), drivers.BY_COLUMN)
     own = padded(array.shape, len(shape))
     if array.ndim > len(shape) or any(n not in (1, full) for n, full in zip(own, shape, strict=True)):
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to input's, {shape}")
     if array.size == 1:
         return Operand(native(array.reshape(1), dtype), drivers.SCALAR)
     leading, trailing = own[:split], own[split:]
-    if own == shape or math.prod(shape[:split]) == 1 or math.prod(shape[split:]) == 1:
+    if math.prod(shape[:split]) == 1 or math.prod(shape[split:]) == 1:
         array, layout = np.broadcast_to(array, shape), drivers.FULL
     elif math.prod(leading) == 1:
         array, layout = np.broadcast_to(array.reshape(trailing), shape[split:]), drivers.BY_COLUMN
@@ -245,9 +252,12 @@ def finite_real(name: str, value: Any) -> float:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
         raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{name} = {number} is not finite")
+        raise ValueError(f"{name} = {number} is not a finite float")
     return number
 
 

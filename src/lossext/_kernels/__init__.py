@@ -4,5 +4,8 @@ import os
 
 from lossext._kernels import drivers
 
-if os.environ.get("LOSSEXT_ISA"):
-    drivers.set_isa(os.environ["LOSSEXT_ISA"])
+wish = os.environ.get("LOSSEXT_ISA")
+if wish:
+    if wish not in drivers.isa_levels():
+        raise ValueError(f"LOSSEXT_ISA = {wish!r} is not one of {', '.join(map(repr, drivers.isa_levels()))}")
+    drivers.set_isa(wish)

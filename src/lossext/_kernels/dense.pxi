@@ -5,9 +5,12 @@ threads, nor on which of them took which block.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cython.parallel cimport parallel, prange
+from libc.string cimport memcpy
 
 cdef extern from "kernels.h" nogil:
+    enum: LX_CHUNK
     enum: LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_BY_ROW, LX_SCALAR
     enum: LX_REAL, LX_UINT8, LX_INT32, LX_INT64
     enum: LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
@@ -93,22 +96,29 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
     cdef Py_ssize_t unit, length, end, wave, first, n_blocks
     cdef double sums[WAVE]
     cdef double total = 0
-    cdef int bad = 0, i, item_size = 8 if real_type else 4
+    cdef void *copies[3]
+    cdef int bad = 0, n_results, n_copies = 0, i, item_size = 8 if real_type else 4
     held.count = 0
     try:
         job.rows, job.cols = rows, cols
         job.grad = hold(&held, grad, True)
         job.hess = hold(&held, hess, True)
+        n_results = held.count
         job.input = hold(&held, input)
         job.target, job.target_type = hold_operand(&held, target, target_layout), target_type
         job.weight = hold_operand(&held, weight, weight_layout)
         job.pos_weight = hold_operand(&held, pos_weight, pos_weight_layout)
         job.sample_weight = hold(&held, sample_weight)
         job.grad_output = hold_operand(&held, grad_output, grad_output_layout)
+        if not rowwise:
+            n_copies += repeat(&job.target, cols, item_size, &copies[n_copies])
+            n_copies += repeat(&job.weight, cols, item_size, &copies[n_copies])
+            n_copies += repeat(&job.pos_weight, cols, item_size, &copies[n_copies])
         job.value = hold(&held, value, True)
         job.param, job.power, job.value_scale, job.grad_scale, job.reduce = param, power, value_scale, grad_scale, reduce
         job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
-        check_apart(&held, grad, hess, (input, target, weight, pos_weight, sample_weight, grad_output))
+        if job.grad != NULL or job.hess != NULL:
+            check_apart(&held, &job, n_results, (input, target, weight, pos_weight, sample_weight, grad_output))
 
         # a block is whole rows where something is summed by row; the kernel counts rows or elements
         unit = cols if rowwise or reduce == LX_ROWS else 1
@@ -131,7 +141,30 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
                 PyErr_CheckSignals()
         return total * value_scale
     finally:
+        for i in range(n_copies):
+            PyMem_Free(copies[i])
         release(&held)
+
+
+cdef int repeat(lx_operand *operand, Py_ssize_t cols, Py_ssize_t item_size, void **copy) except -1:
+    """Repeats an operand by column, or a scalar, as the kernels want it; 1 if that took a copy, which is the caller's to free."""
+    cdef Py_ssize_t have, needed
+    if operand.layout == LX_BY_COLUMN:
+        have = cols * item_size
+    elif operand.layout == LX_SCALAR:
+        have = item_size
+    else:
+        return 0
+    needed = have + LX_CHUNK * item_size
+    cdef char *repeated = <char *> PyMem_Malloc(needed)
+    if repeated == NULL:
+        raise MemoryError(f"no memory for {needed} bytes of weights")
+    memcpy(repeated, operand.data, have)
+    while have < needed:
+        memcpy(repeated + have, repeated, min(have, needed - have))
+        have += min(have, needed - have)
+    operand.data = copy[0] = repeated
+    return 1
 
 
 cdef lx_operand hold_operand(held_buffers *held, array, int layout) except *:
@@ -141,17 +174,19 @@ cdef lx_operand hold_operand(held_buffers *held, array, int layout) except *:
     return operand
 
 
-cdef int check_apart(held_buffers *held, grad, hess, operands) except -1:
+cdef int check_apart(held_buffers *held, lx_job *job, int n_results, tuple operands) except -1:
     """What is written shares no memory with what is read, but that the gradient may take the place of the input."""
-    cdef int results = (grad is not None) + (hess is not None), at = results
-    for place, name in enumerate(("input", "target", "weight", "pos_weight", "sample_weight", "grad_output")):
-        if operands[place] is None:
-            continue
-        for i in range(results):
-            if overlap(&held.views[i], &held.views[at]) and not (
-                place == 0 and i == 0 and grad is not None
-                and held.views[i].buf == held.views[at].buf and held.views[i].len == held.views[at].len
-            ):
-                raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
-        at += 1
+    cdef int i, j
+    cdef const Py_buffer *result
+    cdef const Py_buffer *operand
+    for i in range(n_results):
+        for j in range(n_results, held.count):
+            result, operand = &held.views[i], &held.views[j]
+            if not overlap(result, operand) or operand.buf == job.value:
+                continue
+            if result.buf == job.grad and operand.buf == job.input and operand.buf == result.buf and operand.len == result.len:
+                continue
+            names = ("input", "target", "weight", "pos_weight", "sample_weight", "grad_output")
+            name = [name for name, array in zip(names, operands) if array is not None][j - n_results]
+            raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
     return 0

@@ -6,8 +6,6 @@
 #include "kernels.h"
 #include "simd/vmath.h"
 
-enum { CHUNK = 512 };
-
 /* One vector of elements, as a loss sees it. */
 typedef struct {
     vec x, y, weight, pos_weight, param, shared;
@@ -41,7 +39,7 @@ INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const re
     element p;
     p.x = load(c->x + i, count, 0);
     p.y = load(c->y + i, count, 1); /* a target that every loss takes */
-    p.shared = load(c->shared + i, count, 0);
+    p.shared = HAS_SHARED ? load(c->shared + i, count, 0) : v_zero();
     p.weight = weighted ? load(weight + i, count, 0) : v_set(1);
     p.pos_weight = q ? load(c->pos_weight + i, count, 0) : v_set(1);
     p.param = v_set(c->param);
@@ -78,10 +76,12 @@ INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const re
             loop(0, HAS_POS_WEIGHT); \
     } while (0)
 
+#if HAS_SHARED
 static NOINLINE void prepare_pass(const real *x, ptrdiff_t n, real *shared)
 {
     FOR_EACH_VECTOR(n, store(shared + i, prepare(load(x + i, count, 0)), count));
 }
+#endif
 
 static NOINLINE int value_pass(const chunk *c, real *values)
 {
@@ -109,6 +109,36 @@ static NOINLINE double total_pass(const chunk *c, int *is_bad)
     *is_bad |= m_any(bad);
     return wide_total(sum);
 }
+
+#if HAS_LOG1P
+/* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which all terms
+ * are positive, so that no digit is lost.  `FACTORS` of them keep the product far from overflow. */
+static NOINLINE double log1p_total_pass(const chunk *c, int *is_bad)
+{
+    enum { CHAINS = 4, FACTORS = 32 };
+    mask bad = m_none();
+    wide sum = wide_zero();
+    for (ptrdiff_t i = 0; i < c->n;) {
+        vec product[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
+        for (int k = 0; k < FACTORS && i < c->n; k++) {
+            UNROLL(4)
+            for (int j = 0; j < CHAINS; j++, i += LANES) {
+                if (i >= c->n)
+                    break;
+                const ptrdiff_t count = c->n - i < LANES ? c->n - i : LANES;
+                const element p = element_at(c, i, count, NULL, 0, 0);
+                bad = m_or(bad, outside_domain(p.y));
+                sum = wide_add(sum, linear(&p)); /* 0 in lanes beyond the end, and so is `shared` */
+                product[j] = v_fma(product[j], p.shared, product[j] + p.shared);
+            }
+        }
+        for (int j = 0; j < CHAINS; j++)
+            sum = wide_add(sum, v_log1p(product[j]));
+    }
+    *is_bad |= m_any(bad);
+    return wide_total(sum);
+}
+#endif
 
 static NOINLINE int slope_pass(const chunk *c, real *grad, int stream)
 {
@@ -163,30 +193,6 @@ static const real *targets_at(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real
     return buffer;
 }
 
-/* An operand that has one value a column, or one in all, repeated often enough that a chunk finds its own at any column. */
-typedef struct {
-    const real *data;
-    int layout;
-    real repeated[2 * CHUNK + LANES];
-} operand;
-
-static void operand_open(operand *o, const lx_operand *given, ptrdiff_t cols, ptrdiff_t most)
-{
-    o->data = given->data;
-    o->layout = given->layout;
-    const ptrdiff_t period = o->layout == LX_SCALAR ? 1 : o->layout == LX_BY_COLUMN && cols < CHUNK ? cols : 0;
-    if (!period)
-        return;
-    const ptrdiff_t needed = period + (most < CHUNK ? most : CHUNK);
-    memcpy(o->repeated, o->data, period * sizeof(real));
-    for (ptrdiff_t have = period; have < needed;) {
-        const ptrdiff_t more = have < needed - have ? have : needed - have;
-        memcpy(o->repeated + have, o->repeated, more * sizeof(real));
-        have += more;
-    }
-    o->data = o->repeated;
-}
-
 /* One value a row, spread over its columns; writes up to LANES - 1 beyond n. */
 static const real *spread_rows(const real *per_row, place p, ptrdiff_t n, ptrdiff_t cols, real *buffer)
 {
@@ -196,22 +202,19 @@ static const real *spread_rows(const real *per_row, place p, ptrdiff_t n, ptrdif
     return buffer;
 }
 
-/* n elements of an operand, or NULL if it is absent. */
-static const real *operand_at(const operand *o, place p, ptrdiff_t n, ptrdiff_t cols, real *buffer)
+/* n elements of an operand, or NULL if it is absent.  Those by column come repeated so often that a chunk finds its own. */
+static const real *operand_at(const lx_operand *o, place p, ptrdiff_t n, ptrdiff_t cols, real *buffer)
 {
+    const real *data = o->data;
     switch (o->layout) {
     case LX_FULL:
-        return o->data + p.at;
+        return data + p.at;
     case LX_BY_COLUMN:
-        if (o->data == o->repeated || p.column + n <= cols)
-            return o->data + p.column;
-        memcpy(buffer, o->data + p.column, (cols - p.column) * sizeof(real)); /* a chunk meets two rows at the most */
-        memcpy(buffer + cols - p.column, o->data, (n - (cols - p.column)) * sizeof(real));
-        return buffer;
-    case LX_BY_ROW:
-        return spread_rows(o->data, p, n, cols, buffer);
+        return data + p.column;
     case LX_SCALAR:
-        return o->repeated;
+        return data;
+    case LX_BY_ROW:
+        return spread_rows(data, p, n, cols, buffer);
     default:
         return NULL;
     }
@@ -253,60 +256,62 @@ static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_
     *unfinished = sum;
 }
 
-int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total)
+static double total(const chunk *c, int *bad)
 {
-    enum { ROOM = CHUNK + LANES };
+#if HAS_LOG1P
+    if (!c->value_weight && !c->pos_weight)
+        return log1p_total_pass(c, bad);
+#endif
+    return total_pass(c, bad);
+}
+
+int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
+{
+    enum { ROOM = LX_CHUNK + LANES };
     real shared[ROOM] ALIGNED, values[ROOM] ALIGNED, targets[ROOM] ALIGNED;
     real weights[ROOM] ALIGNED, row_weights[ROOM] ALIGNED, upstream[ROOM] ALIGNED, positives[ROOM] ALIGNED;
-    operand target, weight, pos_weight, sample_weight, grad_output;
-    const lx_operand per_row = {job->sample_weight, job->sample_weight ? LX_BY_ROW : LX_ABSENT};
-    const ptrdiff_t cols = job->cols, size = last - first;
-    operand_open(&target, &job->target, cols, size);
-    operand_open(&weight, &job->weight, cols, size);
-    operand_open(&pos_weight, &job->pos_weight, cols, size);
-    operand_open(&sample_weight, &per_row, cols, size);
-    operand_open(&grad_output, &job->grad_output, cols, size);
-
+    const lx_operand sample_weight = {job->sample_weight, job->sample_weight ? LX_BY_ROW : LX_ABSENT};
+    const ptrdiff_t cols = job->cols;
     const real *input = job->input;
     real *grad = job->grad, *hess = job->hess;
     place p = {first, first / cols, first % cols};
-    double sum = 0, unfinished = 0;
+    double unfinished = 0;
     int bad = 0;
 
-    /* A short first chunk puts the others on cache lines: loads across lines cost 1.6 times as much in a stream. */
-    ptrdiff_t n = size >= 4 * CHUNK ? reals_to_line(grad ? grad + first : input + first) : 0;
-    while (p.at < last) {
-        n = n ? n : last - p.at < CHUNK ? last - p.at : CHUNK;
+    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines, without which
+     * a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend on it. */
+    ptrdiff_t n = last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
+    for (; p.at < last; n = LX_CHUNK) {
+        n = n < last - p.at ? n : last - p.at;
         chunk c = {.n = n, .x = input + p.at, .shared = shared, .param = (real)job->param, .grad_scale = (real)job->grad_scale};
-        c.y = job->target_type == LX_REAL ? operand_at(&target, p, n, cols, targets) : targets_at(job, p.at, n, targets);
-        c.value_weight = product(operand_at(&weight, p, n, cols, weights),
+        c.y = job->target_type == LX_REAL ? operand_at(&job->target, p, n, cols, targets) : targets_at(job, p.at, n, targets);
+        c.value_weight = product(operand_at(&job->weight, p, n, cols, weights),
                                  operand_at(&sample_weight, p, n, cols, row_weights), n, weights);
-        c.pos_weight = operand_at(&pos_weight, p, n, cols, positives);
+        c.pos_weight = operand_at(&job->pos_weight, p, n, cols, positives);
 
+#if HAS_SHARED
         prepare_pass(c.x, n, shared);
+#endif
         if (job->reduce == LX_TOTAL)
-            sum += total_pass(&c, &bad);
+            *sum += total(&c, &bad);
         else if (job->reduce == LX_ELEMENTS)
             bad |= value_pass(&c, (real *)job->value + p.at);
         else if (job->reduce == LX_ROWS) {
             bad |= value_pass(&c, values);
             add_to_rows(job, p, values, n, &unfinished);
         }
-        if (grad || hess) {
-            c.grad_weight = product(c.value_weight, operand_at(&grad_output, p, n, cols, upstream), n, upstream);
-            if (hess) /* before the slopes: they may take the place of the input */
-                curvature_pass(&c, hess + p.at);
-            if (grad)
-                bad |= slope_pass(&c, grad + p.at, job->stream && n == CHUNK);
-        }
+        if (grad || hess)
+            c.grad_weight = product(c.value_weight, operand_at(&job->grad_output, p, n, cols, upstream), n, upstream);
+        if (hess) /* before the slopes: they may take the place of the input */
+            curvature_pass(&c, hess + p.at);
+        if (grad)
+            bad |= slope_pass(&c, grad + p.at, job->stream && n == LX_CHUNK && reals_to_line(grad + p.at) == 0);
         p.at += n;
         p.column += n;
         p.row += p.column / cols;
         p.column %= cols;
-        n = 0;
     }
     if (job->stream)
         stream_fence();
-    *total += sum;
     return bad;
 }

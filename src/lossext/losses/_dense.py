@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +19,8 @@ T = TypeVar("T")
 Self = TypeVar("Self", bound="DenseLoss")
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Target:
     """What a loss takes as its target."""
 
     kind: str
@@ -36,7 +40,8 @@ SIGN = Target("sign", "-1 or 1")
 CLASS = Target("class", "in [0, {n_classes})")
 
 
-class Declaration(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Declaration:
     """What the layers below and the tests need to know of a loss."""
 
     function: str
@@ -83,10 +88,8 @@ class DenseLoss:
     def __init_subclass__(cls) -> None:
         cls._kernel = drivers.find_loss(cls.declaration.kernel)
 
-    @staticmethod
-    def _checked(**parameters: Any) -> dict[str, Any]:
-        """The parameters of the constructor, checked and in the types that the layers below expect."""
-        raise NotImplementedError
+    # the constructor's parameters, checked and in the types that the layers below expect
+    _checked: ClassVar[Callable[..., dict[str, Any]]]
 
     def _set_parameters(self, **parameters: Any) -> None:
         """Take checked parameters; arrays are copied, so that nothing can change them."""
@@ -216,19 +219,24 @@ def evaluate(
     per_row = rowwise or declaration.value_by_row
     reduction = parameters["reduction"]
 
-    x, dtype = _validate.real_input("input", input)
-    real = x.dtype
+    x, real, dtype = _validate.real_input("input", input)
     y, y_type = _validate.class_ids("target", target) if rowwise else _validate.real_target("target", target, real)
     shape = common_shape(declaration, x.shape, y)
+    if y_type == drivers.REAL and y is not target:
+        check_before_rounding(declaration.target, target, real)
     value_shape = None if reduction != "none" else shape[:1] if per_row else shape
     row_weight = _validate.sample_weights(sample_weight, shape[0] if shape else None, real)
     upstream, grad_scale = _validate.upstream(grad_output, value_shape, real)
-    grad = _validate.result("out", out, x.shape, dtype) if want_grad else None
+    grad: Array | None = _validate.result("out", out, x.shape, dtype) if want_grad else None
     weight, pos_weight = parameters.get("weight"), parameters.get("pos_weight")
 
     # the input as rows and columns, and how the operands meet them
-    split = 1 if rowwise else _validate.split_axis(shape, weight, pos_weight, row_weight)
-    rows, cols = math.prod(shape[:split]), math.prod(shape[split:])
+    if len(shape) == 2:
+        split = 1
+        rows, cols = shape
+    else:
+        split = _validate.split_axis(shape, weight, pos_weight, row_weight)
+        rows, cols = math.prod(shape[:split]), math.prod(shape[split:])
     size = rows * cols
     if rowwise:
         weights = _validate.class_weights("weight", weight, cols, real)
@@ -247,17 +255,15 @@ def evaluate(
         row_weight = np.repeat(row_weight, rows // len(row_weight))
 
     direct = grad is not None and dtype is real and grad.shape == shape
-    if out is not None:  # the driver looks at the arrays that it gets; here, at those that were converted
-        for name, given, used in (
-            ("target", target, y),
-            ("weight", weight, weights.array),
-            ("pos_weight", pos_weight, pos_weights.array),
-            ("sample_weight", sample_weight, row_weight),
-            ("grad_output", grad_output, upstream),
-        ):
-            if not (direct and used is given):
-                _validate.apart("out", out, name, given)
-    kernel_grad = grad if direct else np.empty(shape, real) if want_grad else None
+    if out is not None:
+        used = (y, weights.array, pos_weights.array, row_weight, upstream)
+        given = (target, weight, pos_weight, sample_weight, grad_output)
+        if not (direct and all(map(operator.is_, used, given))):  # else the driver looks at them
+            for name, array in zip(
+                ("target", "weight", "pos_weight", "sample_weight", "grad_output"), given, strict=True
+            ):
+                _validate.apart("out", out, name, array)
+    kernel_grad: Array | None = np.empty(shape, real) if want_grad and not direct else grad
     value = np.empty(value_shape, real) if want_value and value_shape is not None else None
     if not want_value:
         reduce = drivers.NO_VALUE
@@ -277,7 +283,7 @@ def evaluate(
     )  # fmt: skip
     if total is None:
         raise bad_target(declaration.target, target, shape)
-    if want_grad and not direct:
+    if grad is not None and kernel_grad is not None and not direct:
         store_result(kernel_grad, grad)
     if not want_value:
         return None, grad
@@ -293,7 +299,9 @@ def common_shape(declaration: Declaration, shape: Shape, target: Array) -> Shape
     if declaration.ranks is not None and shape[1] == 0:
         raise ValueError(f"input has shape {shape}; at least one column is needed")
     if declaration.target is SIGN and target.dtype == np.bool_:
-        raise TypeError("target has dtype bool, and False is not -1; allowed is an integer or float dtype holding -1 and 1")
+        raise TypeError(
+            "target has dtype bool, and False is not -1; allowed is an integer or float dtype holding -1 and 1"
+        )
     if declaration.family == "rowwise":
         if target.shape != shape[:1]:
             raise ValueError(f"target has shape {target.shape}; allowed is {shape[:1]}, one class id a row of input")
@@ -304,8 +312,17 @@ def common_shape(declaration: Declaration, shape: Shape, target: Array) -> Shape
         try:
             return np.broadcast_shapes(shape, target.shape)
         except ValueError:
-            raise ValueError(f"target has shape {target.shape}, which does not broadcast with input's, {shape}") from None
+            raise ValueError(
+                f"target has shape {target.shape}, which does not broadcast with input's, {shape}"
+            ) from None
     raise ValueError(f"target has shape {target.shape}; allowed is input's, {shape}")
+
+
+def check_before_rounding(domain: Target, target: Any, real: np.dtype[Any]) -> None:
+    """ValueError for a bad target of a wider type, which could round to a good one."""
+    array = np.asarray(target)
+    if array.dtype.itemsize > real.itemsize and domain.is_bad(array, 0).any():
+        raise bad_target(domain, array, array.shape)
 
 
 def empty_value(reduction: str, value_shape: Shape | None, dtype: np.dtype[Any]) -> Any:

@@ -104,4 +104,11 @@ INLINE vec v_log(vec a)
     return v_fma(k, v_set(LN2_HIGH), f - rest);
 }
 
+/* log(1 + a) for a >= 0, with what rounding 1 + a took away given back. */
+INLINE vec v_log1p(vec a)
+{
+    const vec u = v_set(1) + a;
+    return v_log(u) + (a - (u - v_set(1))) / u;
+}
+
 #endif

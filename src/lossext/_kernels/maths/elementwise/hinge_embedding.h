@@ -4,10 +4,10 @@
  *   slope = 1 if y = 1, -1 if y = -1 and margin - x >= 0, else 0      (-1 at the kink, as torch)
  *   curvature = 0 */
 #define HAS_POS_WEIGHT 0
+#define HAS_SHARED 0
+#define HAS_LOG1P 0
 
 INLINE mask outside_domain(vec y) { return v_not_equal(v_abs(y), v_set(1)); }
-
-INLINE vec prepare(vec x) { return x; }
 
 INLINE vec value(const element *p)
 {

@@ -7,6 +7,8 @@
  * Both softplus and both sigmoids come from one e^-|x|, so nothing cancels for a hard target: torch's form
  * (1 - y) x + (1 + (q - 1) y) sp(-x) has no correct digit left at x = -20, y = 0. */
 #define HAS_POS_WEIGHT 1
+#define HAS_SHARED 1    /* e^-|x| */
+#define HAS_LOG1P 1     /* value = linear + both log1p(shared), and both is 1 without weights */
 
 INLINE mask outside_domain(vec y) { return v_not_ge(y * (v_set(1) - y), v_zero()); } /* catches NaN as well */
 
@@ -25,17 +27,19 @@ INLINE parts parts_of(const element *p)
     return a;
 }
 
-INLINE vec value(const element *p)
+INLINE vec linear(const element *p)
 {
     const parts a = parts_of(p);
-    vec linear = v_select(v_gt(p->x, v_zero()), a.negative, a.positive), both = a.both;
-    if (p->has_weight) {
-        linear = p->weight * linear;
-        both = p->weight * both;
-    }
-    /* 0 * inf is 0: the limit at an infinite logit */
-    linear = v_where(v_not_equal(linear, v_zero()), linear * v_abs(p->x));
-    return v_fma(both, v_log1p_unit(p->shared), linear);
+    vec side = v_select(v_gt(p->x, v_zero()), a.negative, a.positive);
+    side = p->has_weight ? p->weight * side : side;
+    return v_where(v_not_equal(side, v_zero()), side * v_abs(p->x)); /* 0 * inf is 0: the limit at an infinite logit */
+}
+
+INLINE vec value(const element *p)
+{
+    vec both = parts_of(p).both;
+    both = p->has_weight ? p->weight * both : both;
+    return v_fma(both, v_log1p_unit(p->shared), linear(p));
 }
 
 INLINE vec slope(const element *p)
