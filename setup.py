@@ -46,8 +46,10 @@ def openmp_flags(kind):
         return [(["/openmp"], [])]
     candidates = [(["-fopenmp"], ["-fopenmp"])]
     if sys.platform == "darwin":
-        for prefix in filter(None, [os.environ.get("LIBOMP_PREFIX"), homebrew_prefix("libomp")]):
-            candidates.append((["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]))
+        prefixes = filter(None, [os.environ.get("LIBOMP_PREFIX"), homebrew_prefix("libomp")])
+        candidates += [
+            (["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]) for prefix in prefixes
+        ]
     return candidates
 
 

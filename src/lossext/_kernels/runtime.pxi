@@ -52,7 +52,7 @@ def openmp_limit():
 
 
 def one_thread_only():
-    """Whether a team of threads would hang, or is not wanted: in a forked child that lost its pool, in a parallel region."""
+    """Whether a team must not be started: in a forked child that lost its pool, or in a parallel region."""
     return bool(lx_one_thread_only())
 
 
