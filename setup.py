@@ -24,7 +24,15 @@ ABI3 = os.environ.get("LOSSEXT_ABI3", "auto") != "off" and not sysconfig.get_con
 FLAGS = {
     # no -ffast-math: it would change the floating-point state of every process that imports this;
     # no contraction: value, gradient and both together are to have the same bits
-    "unix": ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"],
+    "unix": [
+        "-O3",
+        "-g0",
+        "-std=gnu11",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=off",
+        "-fvisibility=hidden",
+    ],
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
 }
 LEVELS = {
