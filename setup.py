@@ -24,7 +24,15 @@ ABI3 = os.environ.get("LOSSEXT_ABI3", "auto") != "off" and not sysconfig.get_con
 FLAGS = {
     # no -ffast-math: it would change the floating-point state of every process that imports this;
     # no contraction: value, gradient and both together are to have the same bits
-    "unix": ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"],
+    "unix": [
+        "-O3",
+        "-g0",
+        "-std=gnu11",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=off",
+        "-fvisibility=hidden",
+    ],
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
 }
 LEVELS = {
@@ -46,8 +54,10 @@ def openmp_flags(kind):
         return [(["/openmp"], [])]
     candidates = [(["-fopenmp"], ["-fopenmp"])]
     if sys.platform == "darwin":
-        for prefix in filter(None, [os.environ.get("LIBOMP_PREFIX"), homebrew_prefix("libomp")]):
-            candidates.append((["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]))
+        prefixes = filter(None, [os.environ.get("LIBOMP_PREFIX"), homebrew_prefix("libomp")])
+        candidates += [
+            (["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]) for prefix in prefixes
+        ]
     return candidates
 
 

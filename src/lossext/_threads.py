@@ -23,10 +23,12 @@ PARALLEL_WORTH = 30_000.0
 def choose(n_threads: int | None, work: float) -> int:
     """Threads for a call that would take `work` nanoseconds on one."""
     if n_threads is not None:
-        return checked("n_threads", n_threads)
-    if work < PARALLEL_WORTH:
+        count = checked("n_threads", n_threads)
+    elif work < PARALLEL_WORTH:
         return 1
-    return default()[0]
+    else:
+        count = default()[0]
+    return 1 if count > 1 and drivers.one_thread_only() else count
 
 
 def default() -> tuple[int, str]:

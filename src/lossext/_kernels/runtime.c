@@ -30,9 +30,11 @@ const char *lx_compiler(void)
 #ifdef _OPENMP
 static int child_is_serial = 0;
 int lx_openmp_version(void) { return _OPENMP; }
-int lx_openmp_limit(void) { return child_is_serial || omp_in_parallel() ? 1 : omp_get_max_threads(); }
+int lx_one_thread_only(void) { return child_is_serial || omp_in_parallel(); }
+int lx_openmp_limit(void) { return lx_one_thread_only() ? 1 : omp_get_max_threads(); }
 #else
 int lx_openmp_version(void) { return 0; }
+int lx_one_thread_only(void) { return 1; }
 int lx_openmp_limit(void) { return 1; }
 #endif
 

@@ -12,6 +12,7 @@ cdef extern from "runtime.h" nogil:
         int size, arrived, blocks_left
     int lx_openmp_version()
     int lx_openmp_limit()
+    int lx_one_thread_only()
     int lx_arm_fork_handlers()
     const char *lx_compiler()
     void lx_team_arrive(lx_team *team)
@@ -48,6 +49,11 @@ def openmp_version():
 def openmp_limit():
     """Threads that the OpenMP runtime allows now, in the calling thread."""
     return lx_openmp_limit()
+
+
+def one_thread_only():
+    """Whether a team must not be started: in a forked child that lost its pool, or in a parallel region."""
+    return bool(lx_one_thread_only())
 
 
 def compiler():

@@ -1,0 +1,109 @@
+"""What is installed, what it needs, and what importing it does."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lossext
+from lossext._kernels import drivers
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKFLOW = ROOT / "wheels.yml"
+in_checkout = pytest.mark.skipif(not WORKFLOW.exists(), reason="not a source checkout")
+
+
+def python(code):
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_version():
+    assert lossext.__version__ == importlib.metadata.version("lossext")
+
+
+def test_numpy_is_the_only_requirement():
+    requirements = importlib.metadata.requires("lossext") or []
+    assert [re.split(r"[^\w-]", line)[0] for line in requirements if "extra ==" not in line] == ["numpy"]
+
+
+def test_package_data():
+    names = [str(file).replace("\\", "/") for file in importlib.metadata.files("lossext") or []]
+    names = [name for name in names if name.startswith("lossext/") and "__pycache__" not in name]
+    if not names:
+        pytest.skip("an editable install")
+    assert "lossext/py.typed" in names
+    compiled = [name for name in names if name.endswith((".so", ".pyd"))]
+    assert [name.partition(".")[0] for name in compiled] == ["lossext/_kernels/drivers"]
+    assert "lossext/_kernels/drivers.pyi" in names
+    assert {Path(name).suffix for name in names} <= {".py", ".pyi", ".typed", ".so", ".pyd"}
+
+
+def test_openmp_as_expected():
+    expected = os.environ.get("LOSSEXT_EXPECT_OPENMP")
+    if expected is None:
+        pytest.skip("LOSSEXT_EXPECT_OPENMP is not set")
+    assert bool(drivers.openmp_version()) == bool(int(expected))
+
+
+def test_import_needs_nothing_undeclared():
+    """Beside numpy: the standard library and itself."""
+    found = python("""
+import numpy, sys
+before = set(sys.modules)
+import lossext
+print(*(name for name in set(sys.modules) - before if sys.modules[name].__spec__))  # Cython's shared types have none
+""")
+    assert {name.partition(".")[0] for name in found.split()} <= {"lossext", "numpy", *sys.stdlib_module_names}
+
+
+def test_import_is_quick():
+    """10 ms beyond NumPy is the aim; the bound leaves room for a busy machine."""
+    code = "import numpy, time; begin = time.perf_counter(); import lossext; print(time.perf_counter() - begin)"
+    assert min(float(python(code)) for _ in range(5)) < 0.05
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_import_and_small_calls_start_no_thread():
+    python("""
+import numpy, os
+before = len(os.listdir("/proc/self/task"))
+import lossext
+lossext.binary_cross_entropy_with_logits([0.5], [1.0])
+assert len(os.listdir("/proc/self/task")) == before
+""")
+
+
+def test_floating_point_state_is_left_alone():
+    """A library linked with -ffast-math switches subnormal numbers off in the whole process."""
+    python("import numpy as np, lossext; assert np.float32(1e-40) * np.float32(0.5) > 0; assert 5e-324 > 0")
+
+
+@in_checkout
+def test_workflow_copy():
+    copy = ROOT / ".github" / "workflows" / "wheels.yml"
+    assert not copy.is_symlink(), "GitHub does not follow links in .github/workflows"
+    assert WORKFLOW.read_bytes() == copy.read_bytes()
+
+
+@in_checkout
+def test_actions_are_pinned():
+    used = re.findall(r"uses: *(\S+)", WORKFLOW.read_text(encoding="utf-8"))
+    assert used
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used), used
+
+
+@in_checkout
+def test_every_package_is_built_in():
+    """A new subpackage must be named in pyproject.toml."""
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {path.parent for path in (ROOT / "src" / "lossext").rglob("*.py")}
+    packages = {".".join(folder.relative_to(ROOT / "src").parts) for folder in folders}
+    assert set(settings["tool"]["setuptools"]["packages"]) == packages
