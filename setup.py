@@ -118,12 +118,19 @@ class BuildExt(build_ext):
             for level in ["baseline", *levels]:
                 for suffix, macros in TYPES.items():
                     symbol = f"lx_{family}_{name}_{level}_{suffix}"
-                    jobs.append((
-                        KERNELS / f"{family}.c",
-                        Path(self.build_temp) / symbol,
-                        [*macros, (f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", symbol), ("LX_LOSS", f'"{header}"')],
-                        LEVELS.get(level, {}).get(self.kind, []),
-                    ))
+                    jobs.append(
+                        (
+                            KERNELS / f"{family}.c",
+                            Path(self.build_temp) / symbol,
+                            [
+                                *macros,
+                                (f"LX_ISA_{level.upper()}", "1"),
+                                ("LX_KERNEL", symbol),
+                                ("LX_LOSS", f'"{header}"'),
+                            ],
+                            LEVELS.get(level, {}).get(self.kind, []),
+                        )
+                    )
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [path for paths in pool.map(lambda job: self.compile_to(*job, generated), jobs) for path in paths]
 

@@ -207,8 +207,7 @@ def split_axis(shape: Shape, *operands: Array | None) -> int:
 
 
 def operand(name: str, array: Array | None, shape: Shape, split: int, dtype: np.dtype[Any]) -> Operand:
-    """`array` for an input of `shape` that is cut at axis `split`; repeated in memory only if it is neither by row nor by
-    column."""
+    """`array` for an input of `shape` cut at axis `split`; repeated in memory only if it is neither by row nor by column."""
     if array is None:
         return NO_OPERAND
     if array.shape == shape:

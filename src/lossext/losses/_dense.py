@@ -13,10 +13,13 @@ import numpy.typing as npt
 
 from lossext import _threads, _validate
 from lossext._kernels import drivers
-from lossext._validate import FLOAT64, Array, Shape
+from lossext._validate import FLOAT64, Array, Operand, Shape
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="DenseLoss")
+
+
+VALUE, GRAD, HESS = 1, 2, 4  # what is asked of `evaluate`
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class DenseLoss:
         numpy scalar or ndarray
             A scalar of input's dtype, or an array for ``reduction="none"``.
         """
-        return evaluate(self, True, False, input, target, sample_weight, None, None, n_threads)[0]
+        return evaluate(self, VALUE, input, target, sample_weight, None, None, n_threads)[0]
 
     def grad(
         self,
@@ -171,8 +174,7 @@ class DenseLoss:
         ndarray
             The gradient; ``out`` if it was given.
         """
-        gradient: Array = evaluate(self, False, True, input, target, sample_weight, grad_output, out, n_threads)[1]
-        return gradient
+        return evaluate(self, GRAD, input, target, sample_weight, grad_output, out, n_threads)[1]
 
     def value_and_grad(
         self,
@@ -185,7 +187,23 @@ class DenseLoss:
         n_threads: int | None = None,
     ) -> tuple[Any, Array]:
         """``(value, gradient)`` from one pass over memory; parameters as for `grad`."""
-        return evaluate(self, True, True, input, target, sample_weight, grad_output, out, n_threads)[:2]
+        return evaluate(self, VALUE | GRAD, input, target, sample_weight, grad_output, out, n_threads)[:2]
+
+    def grad_and_hess(
+        self,
+        input: npt.ArrayLike,
+        target: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        grad_output: npt.ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[Array, Array]:
+        """``(gradient, diagonal of the Hessian)`` from one pass, both of input's shape and dtype; parameters as for `grad`.
+
+        The second derivative is exact where there is one; it is 0 for the piecewise linear losses (hinge embedding, multi
+        margin with p = 1), and the one-sided 0 at the kinks of multi margin with p = 2.
+        """
+        return evaluate(self, GRAD | HESS, input, target, sample_weight, grad_output, None, n_threads)[1:]
 
 
 def same(a: Any, b: Any) -> bool:
@@ -204,16 +222,15 @@ def borrowing(cls: type[Self], **parameters: Any) -> Self:
 
 def evaluate(
     loss: DenseLoss,
-    want_value: bool,
-    want_grad: bool,
+    want: int,
     input: Any,
     target: Any,
     sample_weight: Any,
     grad_output: Any,
     out: Any,
     n_threads: int | None,
-) -> tuple[Any, Any]:
-    """Value and gradient; None for what is not wanted."""
+) -> tuple[Any, Any, Any]:
+    """Value, gradient and diagonal of the Hessian; None for what is not wanted."""
     declaration, parameters = loss.declaration, loss._parameters
     rowwise = declaration.family == "rowwise"
     per_row = rowwise or declaration.value_by_row
@@ -221,40 +238,41 @@ def evaluate(
 
     x, real, dtype = _validate.real_input("input", input)
     y, y_type = _validate.class_ids("target", target) if rowwise else _validate.real_target("target", target, real)
-    shape = common_shape(declaration, x.shape, y)
+    own_shape, shape = x.shape, common_shape(declaration, x.shape, y)
     if y_type == drivers.REAL and y is not target:
         check_before_rounding(declaration.target, target, real)
     value_shape = None if reduction != "none" else shape[:1] if per_row else shape
     row_weight = _validate.sample_weights(sample_weight, shape[0] if shape else None, real)
     upstream, grad_scale = _validate.upstream(grad_output, value_shape, real)
-    grad: Array | None = _validate.result("out", out, x.shape, dtype) if want_grad else None
-    weight, pos_weight = parameters.get("weight"), parameters.get("pos_weight")
+    grad: Array | None = _validate.result("out", out, own_shape, dtype) if want & GRAD else None
+    hess: Array | None = np.empty(own_shape, dtype) if want & HESS else None
 
-    # the input as rows and columns, and how the operands meet them
-    if len(shape) == 2:
-        split = 1
-        rows, cols = shape
-    else:
-        split = _validate.split_axis(shape, weight, pos_weight, row_weight)
-        rows, cols = math.prod(shape[:split]), math.prod(shape[split:])
+    # input as rows and columns, and how the operands meet them
+    weight, pos_weight = parameters.get("weight"), parameters.get("pos_weight")
+    split = _validate.split_axis(shape, weight, pos_weight, row_weight)
+    rows, cols = shape if len(shape) == 2 else (math.prod(shape[:split]), math.prod(shape[split:]))
     size = rows * cols
     if rowwise:
         weights = _validate.class_weights("weight", weight, cols, real)
     else:
         weights = _validate.operand("weight", weight, shape, split, real)
     pos_weights = _validate.operand("pos_weight", pos_weight, shape, split, real)
+    targets = Operand(y, drivers.FULL)
+    if not rowwise and y.shape != shape:
+        targets, y_type = _validate.operand("target", y, shape, split, real), drivers.REAL
+    if row_weight is not None and len(row_weight) != rows:
+        row_weight = np.repeat(row_weight, rows // max(1, len(row_weight)))
     threads = _threads.choose(n_threads, size * declaration.cost)
     if size == 0:
-        return empty_value(reduction, value_shape, dtype) if want_value else None, grad
-    y_layout = drivers.FULL
-    if not rowwise and y.shape != shape:
-        y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
-    if x.shape != shape:
+        for derivative in (grad, hess):
+            if derivative is not None:
+                derivative.fill(0)  # a sum over nothing, where input was broadcast to nothing
+        return empty_value(reduction, value_shape, dtype) if want & VALUE else None, grad, hess
+    if own_shape != shape:
         x = _validate.native(np.broadcast_to(x, shape), real)
-    if row_weight is not None and len(row_weight) != rows:
-        row_weight = np.repeat(row_weight, rows // len(row_weight))
 
-    direct = grad is not None and dtype is real and grad.shape == shape
+    # where the results go: straight into their arrays, if these are of the kernel's type and shape
+    direct = dtype is real and own_shape == shape
     if out is not None:
         used = (y, weights.array, pos_weights.array, row_weight, upstream)
         given = (target, weight, pos_weight, sample_weight, grad_output)
@@ -263,9 +281,10 @@ def evaluate(
                 ("target", "weight", "pos_weight", "sample_weight", "grad_output"), given, strict=True
             ):
                 _validate.apart("out", out, name, array)
-    kernel_grad: Array | None = np.empty(shape, real) if want_grad and not direct else grad
-    value = np.empty(value_shape, real) if want_value and value_shape is not None else None
-    if not want_value:
+    kernel_grad = np.empty(shape, real) if grad is not None and not direct else grad
+    kernel_hess = np.empty(shape, real) if hess is not None and not direct else hess
+    value = np.empty(value_shape, real) if want & VALUE and value_shape is not None else None
+    if not want & VALUE:
         reduce = drivers.NO_VALUE
     elif value is None:
         reduce = drivers.TOTAL
@@ -276,20 +295,21 @@ def evaluate(
         scale /= rows if per_row else size
 
     total = drivers.run_dense(
-        loss._kernel, rowwise, real is FLOAT64, rows, cols, x, y, y_type, y_layout, weights.array, weights.layout,
-        pos_weights.array, pos_weights.layout, row_weight, upstream, drivers.BY_ROW if per_row else drivers.FULL,
-        parameters.get("margin", 0.0), parameters.get("p", 1), scale, scale * grad_scale, reduce, value, kernel_grad, None,
-        threads,
+        loss._kernel, rowwise, real is FLOAT64, rows, cols, x, targets.array, y_type, targets.layout, weights.array,
+        weights.layout, pos_weights.array, pos_weights.layout, row_weight, upstream,
+        drivers.BY_ROW if per_row else drivers.FULL, parameters.get("margin", 0.0), parameters.get("p", 1), scale,
+        scale * grad_scale, reduce, value, kernel_grad, kernel_hess, threads,
     )  # fmt: skip
     if total is None:
         raise bad_target(declaration.target, target, shape)
-    if grad is not None and kernel_grad is not None and not direct:
+    if not direct:
         store_result(kernel_grad, grad)
-    if not want_value:
-        return None, grad
+        store_result(kernel_hess, hess)
+    if not want & VALUE:
+        return None, grad, hess
     if value is None:
-        return dtype.type(total), grad
-    return value if dtype is real else value.astype(dtype), grad
+        return dtype.type(total), grad, hess
+    return value if dtype is real else value.astype(dtype), grad, hess
 
 
 def common_shape(declaration: Declaration, shape: Shape, target: Array) -> Shape:
@@ -332,8 +352,10 @@ def empty_value(reduction: str, value_shape: Shape | None, dtype: np.dtype[Any])
     return dtype.type(math.nan if reduction == "mean" else 0)
 
 
-def store_result(computed: Array, out: Array) -> None:
-    """A gradient into the array that the caller gets: summed over axes that input was broadcast along, in its dtype."""
+def store_result(computed: Array | None, out: Array | None) -> None:
+    """A derivative into the array that the caller gets: summed over axes that input was broadcast along, in its dtype."""
+    if computed is None or out is None:
+        return
     extra = computed.ndim - out.ndim
     axes = (*range(extra), *(extra + i for i, n in enumerate(out.shape) if n == 1 and computed.shape[extra + i] != 1))
     if axes:
