@@ -86,7 +86,7 @@ class BuildExt(build_ext):
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=list(compile_flags))
                 if link_flags is not None:
-                    self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=link_flags)
+                    self.compiler.link_shared_object(objects, str(Path(folder) / "probe.so"), extra_postargs=link_flags)
             except Exception:  # CompileError or LinkError of whichever distutils this is
                 return False
         return True
