@@ -1,8 +1,8 @@
 """How many threads a call uses: the only place where that is decided.
 
 `n_threads` given to the call, else LOSSEXT_NUM_THREADS, else the least of what the OpenMP runtime that this package is
-linked with allows in the calling thread (so OMP_NUM_THREADS and threadpoolctl hold), the CPUs the process may run on, and
-the CPU quota of its container.  Calls with little work stay on one thread.
+linked with allows in the calling thread (so OMP_NUM_THREADS and threadpoolctl hold), the CPUs the process may run on,
+and the CPU quota of its container.  Calls with little work stay on one thread.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lossext._kernels import drivers
 
-# Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake costs
-# 2 us, one that has to be woken 40 us (benchmarks/README.md).
+# Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake
+# costs 2 us, one that has to be woken 40 us (benchmarks/README.md).
 PARALLEL_WORTH = 30_000.0
 
 
@@ -82,7 +82,7 @@ def container_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path
         if controllers and not base.exists():
             base = root / "cpu"
         group = base / path.lstrip("/")
-        # inside a container the path can be the host's, which is not mounted: then the root is the container's own group
+        # in a container the path can be the host's, which is not mounted: then the root is the container's own group
         for folder in (group, *group.parents):
             if folder == base.parent:
                 break

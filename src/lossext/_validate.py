@@ -1,7 +1,7 @@
 """From what a caller hands over to arrays that the kernels read: the only path.
 
-Kernels take native, aligned, C-contiguous float32 or float64.  An array that is so already goes through untouched; anything
-else real is copied into that form.  Every error names the argument, what came and what is allowed.
+Kernels take native, aligned, C-contiguous float32 or float64.  An array that is so already goes through untouched;
+anything else real is copied into that form.  Every error names the argument, what came and what is allowed.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def sample_weights(value: Any, n_rows: int | None, dtype: np.dtype[Any]) -> Arra
 
 
 def upstream(value: Any, shape: Shape | None, dtype: np.dtype[Any]) -> tuple[Array | None, float]:
-    """grad_output as (an array of the value's shape, 1.0), or (None, a scalar) where the value is one (`shape` is None)."""
+    """grad_output as (array of the value's shape, 1.0); as (None, scalar) where the value is one and `shape` None."""
     if value is None:
         return None, 1.0
     array = weights("grad_output", value)
@@ -193,7 +193,7 @@ def padded(shape: Shape, n_dims: int) -> Shape:
 
 
 def split_axis(shape: Shape, *operands: Array | None) -> int:
-    """Where to cut input's axes into rows and columns, so that as many operands as can be are one by row or by column."""
+    """Where to cut input's axes into rows and columns, so that operands are one by row or by column if they can be."""
     if len(shape) <= 2:
         return 1 if shape else 0
     varying = [
@@ -207,7 +207,7 @@ def split_axis(shape: Shape, *operands: Array | None) -> int:
 
 
 def operand(name: str, array: Array | None, shape: Shape, split: int, dtype: np.dtype[Any]) -> Operand:
-    """`array` for an input of `shape` cut at axis `split`; repeated in memory only if it is neither by row nor by column."""
+    """`array` for an input of `shape` cut at axis `split`; repeated in memory only if neither by row nor by column."""
     if array is None:
         return NO_OPERAND
     if array.shape == shape:

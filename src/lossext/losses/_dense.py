@@ -166,15 +166,16 @@ class DenseLoss:
         grad_output : array_like, optional
             Upstream gradient: a scalar for mean and sum, of the value's shape for none. Default 1.
         out : ndarray, optional
-            Takes the gradient: of input's shape and dtype, C-contiguous, writable. May be input itself, shares memory with
-            nothing else. Undefined after an error.
+            Takes the gradient: of input's shape and dtype, C-contiguous, writable. May be input itself, shares memory
+            with nothing else. Undefined after an error.
 
         Returns
         -------
         ndarray
             The gradient; ``out`` if it was given.
         """
-        return evaluate(self, GRAD, input, target, sample_weight, grad_output, out, n_threads)[1]
+        gradient: Array = evaluate(self, GRAD, input, target, sample_weight, grad_output, out, n_threads)[1]
+        return gradient
 
     def value_and_grad(
         self,
@@ -198,10 +199,10 @@ class DenseLoss:
         grad_output: npt.ArrayLike | None = None,
         n_threads: int | None = None,
     ) -> tuple[Array, Array]:
-        """``(gradient, diagonal of the Hessian)`` from one pass, both of input's shape and dtype; parameters as for `grad`.
+        """``(gradient, diagonal of the Hessian)`` from one pass, both like input; parameters as for `grad`.
 
-        The second derivative is exact where there is one; it is 0 for the piecewise linear losses (hinge embedding, multi
-        margin with p = 1), and the one-sided 0 at the kinks of multi margin with p = 2.
+        The second derivative is exact where there is one; it is 0 for the piecewise linear losses (hinge embedding,
+        multi margin with p = 1), and the one-sided 0 at the kinks of multi margin with p = 2.
         """
         return evaluate(self, GRAD | HESS, input, target, sample_weight, grad_output, None, n_threads)[1:]
 
@@ -353,7 +354,7 @@ def empty_value(reduction: str, value_shape: Shape | None, dtype: np.dtype[Any])
 
 
 def store_result(computed: Array | None, out: Array | None) -> None:
-    """A derivative into the array that the caller gets: summed over axes that input was broadcast along, in its dtype."""
+    """A derivative into the array that the caller gets, in its dtype, summed over axes that input was repeated along."""
     if computed is None or out is None:
         return
     extra = computed.ndim - out.ndim

@@ -13,8 +13,8 @@ from lossext.losses._dense import UNIT, Declaration, DenseLoss, Parameter, borro
 class BCEWithLogitsLoss(DenseLoss):
     r"""Binary cross entropy of logits, with weights.
 
-    For an element :math:`x` of input, its target :math:`y` in [0, 1], weight :math:`w` and weight :math:`q` of the positive
-    part, with :math:`sp(z) = \log(1 + e^z)`,
+    For an element :math:`x` of input, its target :math:`y` in [0, 1], weight :math:`w` and weight :math:`q` of the
+    positive part, with :math:`sp(z) = \log(1 + e^z)`,
 
     .. math:: w \, (q \, y \, sp(-x) + (1 - y) \, sp(x)).
 
@@ -35,10 +35,10 @@ class BCEWithLogitsLoss(DenseLoss):
 
     Notes
     -----
-    *input* is of any shape, float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64.
-    *target* is of any bool, integer or float dtype. Error for targets 0 and 1 and no weight: 2 ulp of a value, 3 ulp of the
-    gradient (one more for each weight and for the mean's divisor); results under the smallest normal number may be 0. At an
-    infinite logit the value is the limit; NaN logits and weights come through.
+    *input* is of any shape, float32 or float64, used as it is; float16 is computed in float32; integers and bools in
+    float64. *target* is of any bool, integer or float dtype. Error for targets 0 and 1 and no weight: 2 ulp of a value,
+    3 ulp of the gradient (one more for each weight and for the mean's divisor); results under the smallest normal
+    number may be 0. At an infinite logit the value is the limit; NaN logits and weights come through.
 
     Examples
     --------

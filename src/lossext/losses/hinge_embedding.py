@@ -17,7 +17,8 @@ class HingeEmbeddingLoss(DenseLoss):
 
     .. math:: x \text{ if } y = 1, \qquad \max(0, margin - x) \text{ if } y = -1.
 
-    Input and target broadcast as in NumPy: the value has the broadcast shape, and the gradient is summed back to input's.
+    Input and target broadcast as in NumPy: the value has the broadcast shape, and the gradient is summed back to
+    input's.
 
     Parameters
     ----------
@@ -29,16 +30,16 @@ class HingeEmbeddingLoss(DenseLoss):
     Raises
     ------
     TypeError
-        margin is not a real number; reduction is not a str; target is bool (False is not -1); input or target is complex,
-        object or str.
+        margin is not a real number; reduction is not a str; target is bool (False is not -1); input or target is
+        complex, object or str.
     ValueError
         margin is not finite; reduction is unknown; input and target do not broadcast; a target is neither -1 nor 1.
 
     Notes
     -----
-    *input* is of any shape, float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64.
-    *target* is of any integer or float dtype. Error: 1 ulp of a value, none of the gradient. The gradient is -1 at the kink,
-    as torch's; it is 1 for y = 1 whatever x is, and NaN for y = -1 and a NaN x.
+    *input* is of any shape, float32 or float64, used as it is; float16 is computed in float32; integers and bools in
+    float64. *target* is of any integer or float dtype. Error: 1 ulp of a value, none of the gradient. The gradient is
+    -1 at the kink, as torch's; it is 1 for y = 1 whatever x is, and NaN for y = -1 and a NaN x.
 
     Examples
     --------

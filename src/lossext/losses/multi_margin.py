@@ -31,18 +31,18 @@ class MultiMarginLoss(DenseLoss):
     Raises
     ------
     TypeError
-        p is not an int; margin is not a real number; weight is not of real numbers; reduction is not a str; target is not of
-        an integer dtype; input is complex, object or str.
+        p is not an int; margin is not a real number; weight is not of real numbers; reduction is not a str; target is
+        not of an integer dtype; input is complex, object or str.
     ValueError
-        p is not 1 or 2; margin is not finite; reduction is unknown; input is not of rank 2 or has no column; target is not of
-        shape (N,); a class id lies outside [0, C); weight is not of shape (C,).
+        p is not 1 or 2; margin is not finite; reduction is unknown; input is not of rank 2 or has no column; target is
+        not of shape (N,); a class id lies outside [0, C); weight is not of shape (C,).
 
     Notes
     -----
-    *input* (N, C) is float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64. *target*
-    (N,) is of any integer dtype. Error: 4 ulp of a row's value and 3 ulp of the gradient, beside the rounding of the hinges
-    themselves. The gradient at a kink is 0. A NaN score makes its own column and the class's NaN, a NaN at the class the
-    whole row; an infinite score is computed as the formula says, so inf - inf is NaN.
+    *input* (N, C) is float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64.
+    *target* (N,) is of any integer dtype. Error: 4 ulp of a row's value and 3 ulp of the gradient, beside the rounding
+    of the hinges themselves. The gradient at a kink is 0. A NaN score makes its own column and the class's NaN, a NaN
+    at the class the whole row; an infinite score is computed as the formula says, so inf - inf is NaN.
 
     Examples
     --------

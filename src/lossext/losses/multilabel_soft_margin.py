@@ -31,15 +31,15 @@ class MultiLabelSoftMarginLoss(DenseLoss):
     TypeError
         weight is not of real numbers; reduction is not a str; input or target is complex, object or str.
     ValueError
-        reduction is unknown; input is not of rank 2 or has no column; target has another shape than input; a target lies
-        outside [0, 1] or is NaN; weight does not broadcast to input's shape.
+        reduction is unknown; input is not of rank 2 or has no column; target has another shape than input; a target
+        lies outside [0, 1] or is NaN; weight does not broadcast to input's shape.
 
     Notes
     -----
-    *input* is float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64. *target* is of
-    any bool, integer or float dtype. Error: 4 ulp of a row's value, 3 ulp of the gradient for targets 0 and 1 and no weight
-    (one more for each weight and for the mean's divisor); results under the smallest normal number may be 0. At an infinite logit the value is the
-    limit; NaN logits and weights come through.
+    *input* is float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64.
+    *target* is of any bool, integer or float dtype. Error: 4 ulp of a row's value, 3 ulp of the gradient for targets 0
+    and 1 and no weight (one more for each weight and for the mean's divisor); results under the smallest normal number
+    may be 0. At an infinite logit the value is the limit; NaN logits and weights come through.
 
     Examples
     --------
@@ -83,7 +83,8 @@ def multilabel_soft_margin_loss(
     Examples
     --------
     >>> import lossext as lx
-    >>> print(lx.multilabel_soft_margin_loss([[0.3, 0.6, 0.6], [0.9, 0.4, 0.2]], [[0, 0, 1], [0, 0, 1]], reduction="none"))
+    >>> x, y = [[0.3, 0.6, 0.6], [0.9, 0.4, 0.2]], [[0, 0, 1], [0, 0, 1]]
+    >>> print(lx.multilabel_soft_margin_loss(x, y, reduction="none"))
     [0.77644372 0.917436  ]
     """
     return borrowing(MultiLabelSoftMarginLoss, weight=weight, reduction=reduction)(input, target)
