@@ -21,27 +21,15 @@ typedef struct {
     real param, grad_scale;
 } chunk;
 
-INLINE vec load(const real *p, ptrdiff_t count, real fill)
-{
-    return count == LANES ? v_load(p) : v_load_first(p, count, fill);
-}
-
-INLINE void store(real *p, vec v, ptrdiff_t count)
-{
-    if (count == LANES)
-        v_store(p, v);
-    else
-        v_store_first(p, v, count);
-}
-
-INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const real *weight, const int weighted, const int q)
+INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const real *weight, const int weighted,
+                          const int q)
 {
     element p;
-    p.x = load(c->x + i, count, 0);
-    p.y = load(c->y + i, count, 1); /* a target that every loss takes */
-    p.shared = HAS_SHARED ? load(c->shared + i, count, 0) : v_zero();
-    p.weight = weighted ? load(weight + i, count, 0) : v_set(1);
-    p.pos_weight = q ? load(c->pos_weight + i, count, 0) : v_set(1);
+    p.x = v_load_count(c->x + i, count);
+    p.y = count == LANES ? v_load(c->y + i) : v_load_first(c->y + i, count, 1); /* 1: a target that every loss takes */
+    p.shared = HAS_SHARED ? v_load_count(c->shared + i, count) : v_zero();
+    p.weight = weighted ? v_load_count(weight + i, count) : v_set(1);
+    p.pos_weight = q ? v_load_count(c->pos_weight + i, count) : v_set(1);
     p.param = v_set(c->param);
     p.has_weight = weighted;
     p.has_pos_weight = q;
@@ -79,7 +67,7 @@ INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const re
 #if HAS_SHARED
 static NOINLINE void prepare_pass(const real *x, ptrdiff_t n, real *shared)
 {
-    FOR_EACH_VECTOR(n, store(shared + i, prepare(load(x + i, count, 0)), count));
+    FOR_EACH_VECTOR(n, v_store_count(shared + i, prepare(v_load_count(x + i, count)), count));
 }
 #endif
 
@@ -89,7 +77,7 @@ static NOINLINE int value_pass(const chunk *c, real *values)
 #define STEP(weighted, q) \
     const element p = element_at(c, i, count, c->value_weight, weighted, q); \
     bad = m_or(bad, outside_domain(p.y)); \
-    store(values + i, value(&p), count)
+    v_store_count(values + i, value(&p), count)
 #define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, STEP(weighted, q))
     WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
 #undef STEP
@@ -150,7 +138,7 @@ static NOINLINE int slope_pass(const chunk *c, real *grad, int stream)
     if (stream && count == LANES) \
         v_stream(grad + i, d); \
     else \
-        store(grad + i, d, count)
+        v_store_count(grad + i, d, count)
     if (stream)
         WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
     else
@@ -163,7 +151,7 @@ static NOINLINE void curvature_pass(const chunk *c, real *hess)
 {
 #define STEP(weighted, q) \
     const element p = element_at(c, i, count, c->grad_weight, weighted, q); \
-    store(hess + i, curvature(&p) * v_set(c->grad_scale), count)
+    v_store_count(hess + i, curvature(&p) * v_set(c->grad_scale), count)
     WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
 #undef STEP
 }

@@ -37,7 +37,7 @@ class MultiLabelSoftMarginLoss(DenseLoss):
     Notes
     -----
     *input* is float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64.
-    *target* is of any bool, integer or float dtype. Error: 4 ulp of a row's value, 3 ulp of the gradient for targets 0
+    *target* is of any bool, integer or float dtype. Error: 4 ulp of a row's value, 4 ulp of the gradient for targets 0
     and 1 and no weight (one more for each weight and for the mean's divisor); results under the smallest normal number
     may be 0. At an infinite logit the value is the limit; NaN logits and weights come through.
 
@@ -64,6 +64,7 @@ class MultiLabelSoftMarginLoss(DenseLoss):
         ranks=(2,),
         value_by_row=True,
         value_ulp=4.0,
+        grad_ulp=4.0,
     )
     weight = Parameter[Any]()
 

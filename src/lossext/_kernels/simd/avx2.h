@@ -8,7 +8,6 @@ enum { LANES = 4 };
 #define OP(name) _mm256_##name##_pd
 #define AS_MASK(i) _mm256_castsi256_pd(i)
 static const int64_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
-static const int64_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
 #else
 typedef float vec __attribute__((vector_size(32)));
 typedef __m256 mask;
@@ -16,7 +15,6 @@ enum { LANES = 8 };
 #define OP(name) _mm256_##name##_ps
 #define AS_MASK(i) _mm256_castsi256_ps(i)
 static const int32_t first_lanes[16] ALIGNED = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-static const int32_t one_lane[16] ALIGNED = {0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0};
 #endif
 typedef double doubles __attribute__((vector_size(32)));
 typedef struct { doubles low, high; } wide;
@@ -42,7 +40,15 @@ INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
 INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE __m256i first_bits(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(first_lanes + LANES - n)); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(first_bits(n)); }
-INLINE mask m_lane(ptrdiff_t i) { return AS_MASK(_mm256_loadu_si256((const __m256i *)(one_lane + LANES - i))); }
+INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
+{
+#ifdef LX_DOUBLE
+    return AS_MASK(_mm256_cmpeq_epi64(_mm256_set1_epi64x(i), _mm256_setr_epi64x(0, 1, 2, 3)));
+#else
+    return AS_MASK(_mm256_cmpeq_epi32(_mm256_set1_epi32((int)i), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+#endif
+}
+INLINE int m_count(mask a) { return _mm_popcnt_u32((unsigned)OP(movemask)(a)); }
 INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(blendv)(b, a, m); }

@@ -38,7 +38,8 @@ INLINE mask m_none(void) { return 0; }
 INLINE mask m_or(mask a, mask b) { return (mask)(a | b); }
 INLINE mask m_without(mask a, mask b) { return (mask)(a & ~b); }
 INLINE mask m_first(ptrdiff_t n) { return (mask)((1u << n) - 1); } /* lanes 0 .. n-1, n < LANES */
-INLINE mask m_lane(ptrdiff_t i) { return (mask)(1u << i); }
+INLINE mask m_lane(ptrdiff_t i) { return (mask)(1ull << (i & 63)); } /* none if there is no lane i, -48 <= i < 64 */
+INLINE int m_count(mask a) { return __builtin_popcount(a); }
 INLINE int m_any(mask a) { return a != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(mask_blend)(m, b, a); } /* m ? a : b */

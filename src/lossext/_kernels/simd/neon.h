@@ -9,7 +9,6 @@ enum { LANES = 2 };
 #define U(name) name##_u64
 #define AS_MASK(a) vreinterpretq_u64_f64(a)
 static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
-static const int64_t one_lane[4] ALIGNED = {0, 0, -1, 0};
 typedef uint64_t lane_bits;
 #else
 typedef float32x4_t vec;
@@ -18,10 +17,10 @@ enum { LANES = 4 };
 #define OP(name) name##_f32
 #define U(name) name##_u32
 static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
-static const int32_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
 typedef uint32_t lane_bits;
 #endif
-typedef struct { float64x2_t low, high; } wide;
+typedef float64x2_t doubles;
+typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(vdupq_n)(a); }
 INLINE vec v_load(const real *p) { return OP(vld1q)(p); }
@@ -43,7 +42,12 @@ INLINE mask m_none(void) { return U(vdupq_n)(0); }
 INLINE mask m_or(mask a, mask b) { return a | b; }
 INLINE mask m_without(mask a, mask b) { return a & ~b; }
 INLINE mask m_first(ptrdiff_t n) { return U(vld1q)((const lane_bits *)(first_lanes + LANES - n)); }
-INLINE mask m_lane(ptrdiff_t i) { return U(vld1q)((const lane_bits *)(one_lane + LANES - i)); }
+INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
+{
+    static const lane_bits lanes[] = {0, 1, 2, 3};
+    return U(vceqq)(U(vld1q)(lanes), U(vdupq_n)((lane_bits)i));
+}
+INLINE int m_count(mask a) { return (int)U(vaddvq)(a & U(vdupq_n)(1)); }
 INLINE int m_any(mask a) { return vmaxvq_u32((uint32x4_t)a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(vbslq)(m, a, b); }

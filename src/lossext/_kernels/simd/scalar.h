@@ -2,7 +2,8 @@
 typedef real vec;
 typedef int mask;
 enum { LANES = 1 };
-typedef struct { double low, high; } wide;
+typedef double doubles;
+typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return a; }
 INLINE vec v_load(const real *p) { return *p; }
@@ -25,6 +26,7 @@ INLINE mask m_or(mask a, mask b) { return a | b; }
 INLINE mask m_without(mask a, mask b) { return a && !b; }
 INLINE mask m_first(ptrdiff_t n) { return n > 0; }
 INLINE mask m_lane(ptrdiff_t i) { return i == 0; }
+INLINE int m_count(mask a) { return a; }
 INLINE int m_any(mask a) { return a; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return m ? a : b; }

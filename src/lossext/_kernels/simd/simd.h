@@ -52,6 +52,21 @@ typedef float real;
 #define REALS_PER_LINE ((ptrdiff_t)(64 / sizeof(real)))
 
 INLINE vec v_zero(void) { return v_set(0); }
+INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }
+
+/* `count` elements from p, the other lanes 0; the compiler drops the choice where count is the constant LANES. */
+INLINE vec v_load_count(const real *p, ptrdiff_t count)
+{
+    return count == LANES ? v_load(p) : v_load_first(p, count, 0);
+}
+
+INLINE void v_store_count(real *p, vec a, ptrdiff_t count)
+{
+    if (count == LANES)
+        v_store(p, a);
+    else
+        v_store_first(p, a, count);
+}
 
 /* Elements until p stands on a cache line. */
 INLINE ptrdiff_t reals_to_line(const void *p) { return (ptrdiff_t)((-(uintptr_t)p) & 63) / (ptrdiff_t)sizeof(real); }
@@ -61,6 +76,25 @@ INLINE wide wide_add(wide sum, vec v)
 {
     const wide added = {sum.low + v_low_double(v), sum.high + v_high_double(v)};
     return added;
+}
+
+INLINE wide wide_add_square(wide sum, vec v)
+{
+    const doubles low = v_low_double(v), high = v_high_double(v);
+    const wide added = {sum.low + low * low, sum.high + high * high};
+    return added;
+}
+
+INLINE wide wide_join(wide a, wide b)
+{
+    const wide sum = {a.low + b.low, a.high + b.high};
+    return sum;
+}
+
+INLINE wide wide_scale(wide a, double scale)
+{
+    const wide scaled = {a.low * d_set(scale), a.high * d_set(scale)};
+    return scaled;
 }
 
 INLINE double wide_total(wide sum) { return d_sum(sum.low + sum.high); }

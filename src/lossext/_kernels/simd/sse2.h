@@ -8,7 +8,6 @@ enum { LANES = 2 };
 #define OP(name) _mm_##name##_pd
 #define AS_MASK(i) _mm_castsi128_pd(i)
 static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
-static const int64_t one_lane[4] ALIGNED = {0, 0, -1, 0};
 #else
 typedef float vec __attribute__((vector_size(16)));
 typedef __m128 mask;
@@ -16,7 +15,6 @@ enum { LANES = 4 };
 #define OP(name) _mm_##name##_ps
 #define AS_MASK(i) _mm_castsi128_ps(i)
 static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
-static const int32_t one_lane[8] ALIGNED = {0, 0, 0, 0, -1, 0, 0, 0};
 #endif
 typedef double doubles __attribute__((vector_size(16)));
 typedef struct { doubles low, high; } wide;
@@ -41,7 +39,19 @@ INLINE mask m_none(void) { return OP(setzero)(); }
 INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
 INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(_mm_loadu_si128((const __m128i *)(first_lanes + LANES - n))); }
-INLINE mask m_lane(ptrdiff_t i) { return AS_MASK(_mm_loadu_si128((const __m128i *)(one_lane + LANES - i))); }
+INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
+{
+#ifdef LX_DOUBLE
+    return AS_MASK(_mm_cmpeq_epi32(_mm_set1_epi32((int)i), _mm_setr_epi32(0, 0, 1, 1)));
+#else
+    return AS_MASK(_mm_cmpeq_epi32(_mm_set1_epi32((int)i), _mm_setr_epi32(0, 1, 2, 3)));
+#endif
+}
+INLINE int m_count(mask a) /* POPCNT is not in the baseline */
+{
+    static const signed char ones[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    return ones[OP(movemask)(a)];
+}
 INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }

@@ -21,55 +21,119 @@ INLINE gap gap_between(real margin, real x_y)
     return g;
 }
 
+INLINE vec hinge_of(vec x, gap g) { return v_max(v_zero(), x + v_set(g.rounded)); } /* in this order NaN comes through */
+
+/* Slope of a hinge that may be 0 or NaN where it is not positive. */
+INLINE vec slope_of(vec z, gap g, vec scale, const int power)
+{
+    return v_select(v_gt(z, v_zero()), power == 1 ? scale : scale * (z + v_set(g.lost)), z);
+}
+
+/* Sums over a row without the class: of z^p, of z, and the number of z > 0. */
 typedef struct {
-    wide value, hinge; /* sums of z^p and, for p = 2, of z */
-    vec active;        /* lanes' counts of z > 0: whole numbers, exact */
+    wide value, hinge;
+    double active;
 } row_sums;
 
-INLINE vec hinge_of(vec x, vec shift) { return v_max(v_zero(), x + shift); } /* in this order NaN comes through */
+INLINE wide add_power(wide sum, vec z, const int power) { return power == 1 ? wide_add(sum, z) : wide_add_square(sum, z); }
 
-INLINE void tally(row_sums *sums, vec z, const int power)
+/* What the sums of the rounded z say of the true ones: sum (z + lost)^p, and the sum of their slopes. */
+INLINE row_value finish(const row_sums *sums, gap g, const int power, double *slopes)
 {
-    sums->value = wide_add(sums->value, power == 1 ? z : z * z);
-    if (power == 2)
-        sums->hinge = wide_add(sums->hinge, z);
-    sums->active += v_where(v_gt(z, v_zero()), v_set(1));
-}
-
-/* Columns [from, to), without the class's.  Four vectors are added before they are widened: two roundings. */
-INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t to, vec shift, const int power)
-{
-    for (; from + 4 * LANES <= to; from += 4 * LANES) {
-        const vec a = hinge_of(v_load(x + from), shift), b = hinge_of(v_load(x + from + LANES), shift);
-        const vec c = hinge_of(v_load(x + from + 2 * LANES), shift), d = hinge_of(v_load(x + from + 3 * LANES), shift);
-        const vec one = v_set(1), zero = v_zero();
-        if (power == 1)
-            sums->value = wide_add(sums->value, (a + b) + (c + d));
-        else {
-            sums->value = wide_add(sums->value, v_fma(a, a, b * b) + v_fma(c, c, d * d));
-            sums->hinge = wide_add(sums->hinge, (a + b) + (c + d));
-        }
-        sums->active += (v_where(v_gt(a, zero), one) + v_where(v_gt(b, zero), one))
-                        + (v_where(v_gt(c, zero), one) + v_where(v_gt(d, zero), one));
+    const double lost = g.lost, active = sums->active;
+    row_value v = {sums->value, active * lost};
+    *slopes = active;
+    if (power == 2) {
+        const double hinge = wide_total(sums->hinge);
+        v.extra = lost * (2 * hinge + active * lost);
+        *slopes = 2 * (hinge + active * lost);
     }
-    for (; from + LANES <= to; from += LANES)
-        tally(sums, hinge_of(v_load(x + from), shift), power);
-    if (from < to)
-        tally(sums, v_where(m_first(to - from), hinge_of(v_load_first(x + from, to - from, 0), shift)), power);
+    if (!(fabs(v.extra) <= REAL_MAX)) /* beside an infinite hinge nothing was lost */
+        v.extra = 0;
+    return v;
 }
 
-INLINE vec slope_of(vec x, gap g, vec scale, const int power)
+enum { SHORT = 8 };
+
+/* A row of at most SHORT vectors, `vectors` a constant: it is read once, and nothing is added across lanes. */
+INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, const int vectors,
+                           const int power)
 {
-    const vec z = hinge_of(x, v_set(g.rounded)); /* 0 or NaN where it is not positive */
-    return v_select(v_gt(z, v_zero()), power == 1 ? scale : scale * (z + v_set(g.lost)), z);
+    const ptrdiff_t rest = job->cols - (vectors - 1) * LANES; /* columns in the last vector */
+    const gap g = gap_between((real)job->param, x[y]);
+    vec z[SHORT];
+    row_sums sums = {wide_zero(), wide_zero(), 0};
+    int active = 0;
+    mask nan = m_none();
+    UNROLL(8)
+    for (int i = 0; i < vectors; i++) {
+        const mask class = m_lane(y - i * LANES);
+        const mask others = m_without(i < vectors - 1 ? m_first(LANES) : m_first(rest), class);
+        z[i] = v_where(others, hinge_of(i < vectors - 1 ? v_load(x + i * LANES) : v_load_first(x + i * LANES, rest, 0), g));
+        sums.value = add_power(sums.value, z[i], power);
+        if (power == 2)
+            sums.hinge = wide_add(sums.hinge, z[i]);
+        active += m_count(v_gt(z[i], v_zero()));
+        nan = m_or(nan, v_is_nan(z[i]));
+    }
+    sums.active = active;
+    double slopes;
+    const row_value value = finish(&sums, g, power, &slopes);
+    if (grad) {
+        const vec each = v_set((real)(power * scale));
+        const real nan_or_zero = m_any(nan) ? (real)NAN : 0;
+        UNROLL(8)
+        for (int i = 0; i < vectors - 1; i++)
+            v_store(grad + i * LANES, slope_of(z[i], g, each, power));
+        v_store_first(grad + (vectors - 1) * LANES, slope_of(z[vectors - 1], g, each, power), rest);
+        grad[y] = (real)(-slopes * scale) + nan_or_zero;
+    }
+    return value;
+}
+
+/* Columns [from, to), without the class's: sums of short stretches, then of those, which keeps a long row's error low. */
+INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, const int power)
+{
+    enum { STRETCH = 512 };
+    while (from < to) {
+        const ptrdiff_t end = to - from < STRETCH ? to : from + STRETCH;
+        wide value = wide_zero(), hinge = wide_zero();
+        vec active = v_zero();
+        const vec one = v_set(1), zero = v_zero();
+        if (power == 1) /* four at a time: quarters cannot overflow, and cost two roundings */
+            for (; from + 4 * LANES <= end; from += 4 * LANES) {
+                const vec a = hinge_of(v_load(x + from), g), b = hinge_of(v_load(x + from + LANES), g);
+                const vec c = hinge_of(v_load(x + from + 2 * LANES), g), d = hinge_of(v_load(x + from + 3 * LANES), g);
+                const vec quarter = v_set((real)0.25);
+                value = wide_add(value, v_fma(a, quarter, b * quarter) + v_fma(c, quarter, d * quarter));
+                active += (v_where(v_gt(a, zero), one) + v_where(v_gt(b, zero), one))
+                          + (v_where(v_gt(c, zero), one) + v_where(v_gt(d, zero), one));
+            }
+        value = wide_scale(value, 4);
+        for (; from < end; from += LANES) {
+            const ptrdiff_t count = end - from < LANES ? end - from : LANES;
+            vec z = hinge_of(v_load_count(x + from, count), g);
+            z = count == LANES ? z : v_where(m_first(count), z);
+            value = add_power(value, z, power);
+            if (power == 2)
+                hinge = wide_add(hinge, z);
+            active += v_where(v_gt(z, zero), one);
+        }
+        from = end;
+        sums->value = wide_join(sums->value, value);
+        sums->hinge = wide_join(sums->hinge, hinge);
+        sums->active += (double)v_sum(active);
+    }
 }
 
 INLINE void slope_range(real *grad, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, vec scale, const int power)
 {
     for (; from + LANES <= to; from += LANES)
-        v_store(grad + from, slope_of(v_load(x + from), g, scale, power));
-    if (from < to)
-        v_store_first(grad + from, slope_of(v_load_first(x + from, to - from, 0), g, scale, power), to - from);
+        v_store(grad + from, slope_of(hinge_of(v_load(x + from), g), g, scale, power));
+    if (from < to) {
+        const vec z = hinge_of(v_load_first(x + from, to - from, 0), g);
+        v_store_first(grad + from, slope_of(z, g, scale, power), to - from);
+    }
 }
 
 /* The same around the caches: whole lines, but for the group in which the class's own slope is put afterwards. */
@@ -85,62 +149,72 @@ INLINE void slope_stream(real *grad, const real *x, ptrdiff_t n, ptrdiff_t y, ga
         }
         for (ptrdiff_t k = i; k < i + GROUP; k += LANES) {
             PREFETCH(x + n + k); /* the next row, while this one is being written */
-            v_stream(grad + k, slope_of(v_load(x + k), g, scale, power));
+            v_stream(grad + k, slope_of(hinge_of(v_load(x + k), g), g, scale, power));
         }
     }
     slope_range(grad, x, i, n, g, scale, power);
 }
 
-INLINE void curvature_row(real *hess, const real *x, ptrdiff_t n, ptrdiff_t y, vec shift, real scale, double active,
+INLINE void curvature_row(real *hess, const real *x, ptrdiff_t n, ptrdiff_t y, gap g, double scale, double active,
                           const int power)
 {
-    const vec each = v_set(power == 2 ? 2 * scale : 0), zero = v_zero();
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v_store(hess + i, v_where(v_gt(hinge_of(v_load(x + i), shift), zero), each));
-    if (i < n)
-        v_store_first(hess + i, v_where(v_gt(hinge_of(v_load_first(x + i, n - i, 0), shift), zero), each), n - i);
+    const vec each = v_set((real)(power == 2 ? 2 * scale : 0));
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t count = n - i < LANES ? n - i : LANES;
+        const mask positive = v_gt(hinge_of(v_load_count(x + i, count), g), v_zero());
+        v_store_count(hess + i, v_where(positive, each), count);
+    }
     hess[y] = (real)(power == 2 ? 2 * scale * active : 0);
 }
 
-INLINE double row_with_power(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
-                             const int power)
+INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
+                          const int power)
 {
-    const ptrdiff_t n = job->cols, own = y / LANES * LANES;
+    const ptrdiff_t n = job->cols, own = y / LANES * LANES, width = n - own < LANES ? n - own : LANES;
     const gap g = gap_between((real)job->param, x[y]);
-    const vec shift = v_set(g.rounded);
-    row_sums sums = {wide_zero(), wide_zero(), v_zero()};
+    row_sums sums = {wide_zero(), wide_zero(), 0};
+    tally_range(&sums, x, 0, own, g, power);
+    tally_range(&sums, x, own + width, n, g, power);
+    const mask others = m_without(m_first(width), m_lane(y - own));
+    const vec z = v_where(others, hinge_of(v_load_count(x + own, width), g));
+    sums.value = add_power(sums.value, z, power);
+    sums.hinge = wide_add(sums.hinge, z);
+    sums.active += m_count(v_gt(z, v_zero()));
 
-    const ptrdiff_t width = n - own < LANES ? n - own : LANES;
-    const vec mine = width == LANES ? v_load(x + own) : v_load_first(x + own, width, 0);
-    tally_range(&sums, x, 0, own, shift, power);
-    tally(&sums, v_where(m_without(m_first(width), m_lane(y - own)), hinge_of(mine, shift)), power);
-    tally_range(&sums, x, own + width, n, shift, power);
-
-    /* sum of (z + lost)^p over the active, and of its slopes */
-    const double lost = g.lost, active = (double)v_sum(sums.active), hinges = wide_total(sums.hinge);
-    double value = wide_total(sums.value), slopes;
-    if (power == 1) {
-        value += active * lost;
-        slopes = value != value ? value : active;
-    } else {
-        value += lost * (2 * hinges + active * lost);
-        slopes = 2 * (hinges + active * lost);
-    }
+    double slopes;
+    const row_value value = finish(&sums, g, power, &slopes);
     if (hess)
-        curvature_row(hess, x, n, y, shift, (real)scale, active, power);
+        curvature_row(hess, x, n, y, g, scale, sums.active, power);
     if (grad) {
+        const double total = wide_total(value.lanes);
         const vec each = v_set((real)(power * scale));
         if (job->stream && n >= 1024)
             slope_stream(grad, x, n, y, g, each, power);
         else
             slope_range(grad, x, 0, n, g, each, power);
-        grad[y] = (real)(-slopes * scale);
+        grad[y] = (real)(total != total ? total : -slopes * scale);
     }
     return value;
 }
 
-INLINE double row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess)
+INLINE row_value row_with_power(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
+                                const int power)
+{
+    if (!hess)
+        switch ((job->cols + LANES - 1) / LANES) {
+        case 1: return short_row(job, x, y, scale, grad, 1, power);
+        case 2: return short_row(job, x, y, scale, grad, 2, power);
+        case 3: return short_row(job, x, y, scale, grad, 3, power);
+        case 4: return short_row(job, x, y, scale, grad, 4, power);
+        case 5: return short_row(job, x, y, scale, grad, 5, power);
+        case 6: return short_row(job, x, y, scale, grad, 6, power);
+        case 7: return short_row(job, x, y, scale, grad, 7, power);
+        case 8: return short_row(job, x, y, scale, grad, 8, power);
+        }
+    return long_row(job, x, y, scale, grad, hess, power);
+}
+
+INLINE row_value row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess)
 {
     if (job->power == 1)
         return row_with_power(job, x, y, scale, grad, hess, 1);
