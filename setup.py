@@ -111,7 +111,7 @@ class BuildExt(build_ext):
         return [level for level in LEVELS if level in wish and self.compiles(X86_PROBE, LEVELS[level][self.kind])]
 
     def kernel_objects(self, levels, generated):
-        """Every unit, for every type and instruction set: a loss from the one source of its family, or a family as a whole."""
+        """Every loss from the one source of its family, or a family as a whole, by type and instruction set."""
         jobs = []
         units = [(family, f"{family}_{name}", [("LX_LOSS", f'"maths/{family}/{name}.h"')]) for family, name in losses()]
         units += [("sampled", "sampled", [])]

@@ -80,7 +80,7 @@ READ_ONLY.setflags(write=False)
         (TypeError, "array has dtype int64", lambda: sparse().add_to(np.zeros((200, 7), int))),
         (ValueError, "array has shape (5, 2); allowed is (200, 7)", lambda: sparse().add_to(np.zeros((5, 2)))),
         (ValueError, "array is read-only", lambda: lx.RowSparse([1], [[1, 2]], (5, 2)).add_to(READ_ONLY)),
-        (ValueError, "scale = nan is not finite", lambda: sparse().add_to(np.zeros((200, 7)), scale=np.nan)),
+        (ValueError, "scale = nan is not a finite", lambda: sparse().add_to(np.zeros((200, 7)), scale=np.nan)),
         (TypeError, "scale must be a real number", lambda: sparse().add_to(np.zeros((200, 7)), scale="1")),
         (ValueError, "n_threads = 0", lambda: sparse().add_to(np.zeros((200, 7)), n_threads=0)),
     ],

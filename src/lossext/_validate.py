@@ -287,7 +287,7 @@ def ids_in_range(name: str, value: Any, n_classes: int) -> Array:
     array, _ = class_ids(name, value)
     if array.size and (array.min() < 0 or array.max() >= n_classes):
         at = np.unravel_index(int(np.argmax((array < 0) | (array >= n_classes))), array.shape)
-        raise ValueError(f"{item(name, at)} = {array[at]} is not in [0, {n_classes})")
+        raise ValueError(f"{item(name, at)} = {np.asarray(value)[at]} is not in [0, {n_classes})")
     return native(array, INT64)
 
 

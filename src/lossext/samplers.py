@@ -79,7 +79,7 @@ class Sampler(Parameterized):
             return SampledValues(sampled, self._expected(ids, count, tries), self._expected(sampled, count, tries))
 
     def _expected(self, ids: Array, count: int, tries: float) -> Array:
-        """How often each class is expected among `count` draws; or whether it is, if they are unique and took `tries`."""
+        """How often each class is expected among `count` draws, unique ones after that many `tries`."""
         p = self._probability(ids)
         if not self.unique or tries == count:
             return p * count
@@ -87,7 +87,7 @@ class Sampler(Parameterized):
             return -np.expm1(tries * np.log1p(-p))
 
     def _draw(self, count: int, avoided: Array | None = None) -> tuple[Array, float]:
-        """`count` classes, and how many tries they took.  If enough remain without the `avoided` ones, those are left out."""
+        """`count` classes, none of those `avoided` if enough remain without them, and how many tries it took."""
         if not self.unique:
             return self._candidates(count), count
         avoided = np.empty(0, np.int64) if avoided is None else avoided.ravel()
@@ -113,8 +113,8 @@ class Sampler(Parameterized):
     def _race(self, count: int, taken: Array) -> tuple[Array, float]:
         """The last of a draw of nearly all classes there are, in bounded time.
 
-        Drawing until the next new class turns up is a race of exponential clocks among the classes not taken yet, and the
-        number of tries is geometric: both have the same distribution as if draws had gone on.
+        Drawing until the next new class turns up is a race of exponential clocks among the classes not taken yet, and
+        the number of tries is geometric: both have the same distribution as if draws had gone on.
         """
         weight = self._probability(np.arange(self.num_classes))
         weight[taken] = 0
@@ -156,7 +156,8 @@ class UniformSampler(Sampler):
 
     Notes
     -----
-    Expected counts: S / num_classes, or -expm1(tries log1p(-1 / num_classes)) for unique draws that took more than S tries.
+    Expected counts: S / num_classes, or -expm1(tries log1p(-1 / num_classes)) for unique draws that took more than S
+    tries.
 
     Examples
     --------

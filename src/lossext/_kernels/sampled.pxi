@@ -1,7 +1,8 @@
 """Driver of the losses over a linear layer's logits at some of its classes, and the grouping of class ids.
 
-A call goes in waves: so many blocks of rows by so many tiles of classes that their logits stay within WAVE_BYTES.  If all
-classes fit into one wave, the logits are kept for the gradients.  If not, a second pass over the classes computes them anew.
+A call goes in waves: so many blocks of rows by so many tiles of classes that their logits stay within WAVE_BYTES.  If
+all classes fit into one wave, the logits are kept for the gradients.  If not, a second pass over the classes computes
+them anew.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -139,7 +140,8 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
         if job.stride * item % 512 == 0:
             job.stride += 64 // item    # else rows would meet in a few sets of the first cache
         all_tiles = ceil_div(classes, LX_CLASS_TILE)
-        job.tile = ceil_div(ceil_div(classes, max(1, all_tiles)), 12) * 12    # even, and whole heights of the micro-kernel
+        # tiles of even size, of whole heights of the micro-kernel
+        job.tile = ceil_div(ceil_div(classes, max(1, all_tiles)), 12) * 12
         all_tiles = ceil_div(classes, max(1, job.tile))
         tile_bytes = max(1, job.tile) * LX_ROW_BLOCK * item
         resident = all_tiles * tile_bytes <= WAVE_BYTES
@@ -225,9 +227,9 @@ def add_rows(int real_type, Py_ssize_t rows, Py_ssize_t length, indices, values,
 def group_ids(keys, Py_ssize_t labels, order, start, unique, hit_first, hit_last):
     """Group equal keys: the first `labels` of them are of the rows' labels, the others of the classes.
 
-    `order` takes the keys' positions sorted by key (equal ones as they came), `unique` the distinct keys, `start` where each
-    begins in `order`, and hit_first[j], hit_last[j] the part of `order` that holds the classes equal to label j.
-    Returns the number of distinct keys.  All are int64; `start` has one more place than keys.
+    `order` takes the keys' positions sorted by key (equal ones as they came), `unique` the distinct keys, `start`
+    where each begins in `order`, and hit_first[j], hit_last[j] the part of `order` that holds the classes equal to
+    label j.  Returns the number of distinct keys.  All are int64; `start` has one more place than keys.
     """
     cdef held_buffers held
     cdef Py_ssize_t n

@@ -15,7 +15,6 @@ from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array, Operand, Shape
 
-
 VALUE, GRAD, HESS = 1, 2, 4  # what is asked of `evaluate`
 
 

@@ -30,19 +30,22 @@ class Layer(NamedTuple):
     biases: Array  # (V,), as the caller gave it
     labels: Array  # (N, num_true) int64, in range
     inputs: Array  # (N, D), native
-    dtype: np.dtype[Any]  # of the results; that of inputs is the kernels'
+    real: np.dtype[Any]  # of the kernels
+    dtype: np.dtype[Any]  # of the results
 
 
 def layer(weights: Any, biases: Any, labels: Any, inputs: Any, num_classes: int | None, num_true: int) -> Layer:
     """The arrays of a call, checked."""
-    x, dtype = _validate.real_input("inputs", inputs)
+    x, real, dtype = _validate.real_input("inputs", inputs)
     w, b = _validate.weights("weights", weights), _validate.weights("biases", biases)
     if x.ndim != 2:
         raise ValueError(f"inputs has shape {x.shape}; allowed is rank 2, (N, D)")
     if w.ndim != 2 or w.shape[1] != x.shape[1]:
         raise ValueError(f"weights has shape {w.shape}; allowed is (V, {x.shape[1]}), a row a class, as wide as inputs")
     if num_classes is not None and len(w) != num_classes:
-        raise ValueError(f"weights has shape {w.shape}; allowed is ({num_classes}, {x.shape[1]}), a row for each of num_classes")
+        raise ValueError(
+            f"weights has shape {w.shape}; allowed is ({num_classes}, {x.shape[1]}), a row each of num_classes"
+        )
     if b.shape != w.shape[:1]:
         raise ValueError(f"biases has shape {b.shape}; allowed is {w.shape[:1]}, one a row of weights")
     ids = _validate.ids_in_range("labels", labels, len(w))
@@ -51,7 +54,7 @@ def layer(weights: Any, biases: Any, labels: Any, inputs: Any, num_classes: int 
     if ids.shape != (len(x), num_true):
         also = f" or ({len(x)},)" if num_true == 1 else ""
         raise ValueError(f"labels has shape {np.shape(labels)}; allowed is ({len(x)}, {num_true}){also}")
-    return Layer(w, b, ids, x, dtype)
+    return Layer(w, b, ids, x, real, dtype)
 
 
 def checked_values(sampled_values: Any) -> tuple[Array, Array, Array] | None:
@@ -72,7 +75,7 @@ def checked_values(sampled_values: Any) -> tuple[Array, Array, Array] | None:
     if candidates.ndim != 1:
         raise ValueError(f"sampled_candidates has shape {candidates.shape}; allowed is rank 1, (S,)")
     if sampled_count.shape != candidates.shape:
-        raise ValueError(f"sampled_expected_count has shape {sampled_count.shape}; allowed is {candidates.shape}, one a candidate")
+        raise ValueError(f"sampled_expected_count has shape {sampled_count.shape}; allowed is {candidates.shape}")
     for name, counts in (("true_expected_count", true_count), ("sampled_expected_count", sampled_count)):
         _validate.require_real(name, counts)
         bad = ~((counts > 0) & (counts < math.inf))
@@ -115,8 +118,7 @@ def evaluate(
     n_threads: int | None,
 ) -> tuple[Any, SampledSoftmaxGrad | None]:
     """Value and gradients of a loss at the sampled classes; log counts of None cancel."""
-    weights, biases, labels, x, dtype = layer
-    real = x.dtype
+    weights, biases, labels, x, real, dtype = layer
     (n_rows, dim), num_true, n_sampled = x.shape, labels.shape[1], len(sampled)
     row_weight = _validate.sample_weights(sample_weight, n_rows, FLOAT64)
     upstream, grad_scale = _validate.upstream(grad_output, (n_rows,) if reduction == "none" else None, FLOAT64)
@@ -129,7 +131,7 @@ def evaluate(
         true_bias -= log_true
         bias -= log_sampled
     label_rows, ids = labels, sampled
-    if weights.dtype is not real or not _validate.ready(weights):  # the kernels get a copy, of the touched rows alone
+    if weights.dtype != real or not _validate.ready(weights):  # the kernels get a copy, of the touched rows alone
         place = np.empty(len(groups.order), INT64)
         place[groups.order] = np.repeat(np.arange(len(groups.rows)), np.diff(groups.start))
         label_rows, ids = place[: labels.size], place[labels.size :]
@@ -147,10 +149,11 @@ def evaluate(
     grad_inputs = np.empty((n_rows, dim), real)
     if n_rows:
         drivers.run_sampled(
-            real is FLOAT64, kind, n_rows, dim, n_sampled, num_true, 1.0, x, weights, ids, label_rows, bias.astype(real),
-            true_bias.astype(real), groups.order, groups.hit_first if remove_accidental_hits else None, groups.hit_last,
-            None if row_factor is None else row_factor.astype(real), loss,
-            grad_inputs, np.empty((n_sampled, dim) if want_grad else 0, real), np.empty(n_sampled, real), shape[0],
+            real is FLOAT64, kind, n_rows, dim, n_sampled, num_true, 1.0, x, weights, ids, label_rows,
+            bias.astype(real), true_bias.astype(real), groups.order,
+            groups.hit_first if remove_accidental_hits else None, groups.hit_last,
+            None if row_factor is None else row_factor.astype(real), loss, grad_inputs,
+            np.empty((n_sampled, dim) if want_grad else 0, real), np.empty(n_sampled, real), shape[0],
             groups.order, groups.start, None, merged, merged_bias, threads,
         )  # fmt: skip
     value = reduced(loss if row_weight is None else loss * row_weight, reduction, dtype)

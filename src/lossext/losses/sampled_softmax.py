@@ -34,39 +34,40 @@ class SampledSoftmaxLoss(Parameterized):
     num_true : int
         Labels of each row, T, at most num_classes.
     sampled_values : (array_like (S,), array_like (N, T), array_like (S,)), optional
-        ``(sampled_candidates, true_expected_count, sampled_expected_count)``, as samplers give it; then nothing is drawn, and
-        num_sampled is not used. Repeated classes are fine.
+        ``(sampled_candidates, true_expected_count, sampled_expected_count)``, as samplers give it; then nothing is
+        drawn, and num_sampled is not used. Repeated classes are fine.
     remove_accidental_hits : bool
         Leave out of a row's negatives every class that is one of its labels, also with sampled_values.
     seed : int, numpy.random.Generator or None
-        With an int, calls draw one after the other from a generator of the object's own: a new object repeats the sequence,
-        pickling keeps its state. A generator is used as it is. Every call draws anew, `grad` too: to evaluate twice on the
-        same negatives, pass sampled_values.
+        With an int, calls draw one after the other from a generator of the object's own: a new object repeats the
+        sequence, pickling keeps its state. A generator is used as it is. Every call draws anew, `grad` too: to
+        evaluate twice on the same negatives, pass sampled_values.
     reduction : {"none", "mean", "sum"}
         One value a row, their mean over the N rows or their sum.
 
     Raises
     ------
     TypeError
-        sampled_values is neither list nor tuple; labels or sampled_candidates are not integers; inputs, weights or biases are
-        not real; a parameter is of the wrong type.
+        sampled_values is neither list nor tuple; labels or sampled_candidates are not integers; inputs, weights or
+        biases are not real; a parameter is of the wrong type.
     ValueError
         num_sampled or num_true is greater than num_classes or less than 1; seed is negative; reduction is unknown;
-        sampled_values is not of length 3; an expected count is not finite and positive; labels or sampled ids lie outside
-        [0, num_classes); shapes do not fit.
+        sampled_values is not of length 3; an expected count is not finite and positive; labels or sampled ids lie
+        outside [0, num_classes); shapes do not fit.
 
     Notes
     -----
-    Without sampled_values, unique classes are drawn uniformly. With remove_accidental_hits they moreover avoid the labels of the
-    whole batch while at least num_sampled classes remain. All expected counts are then equal, so they cancel.
+    Without sampled_values, unique classes are drawn uniformly. With remove_accidental_hits they moreover avoid the
+    labels of the whole batch while at least num_sampled classes remain. All expected counts are then equal, so they
+    cancel.
 
     *inputs* (N, D) sets the type: float32 and float64 are used as they are, float16 is computed in float32, integers in
-    float64. *weights* (V, D) and *biases* (V,) are used as they are if they are of that type and C-contiguous; of others the
-    rows that a call touches are converted. *labels* is (N, T), or (N,) if T is 1, of any integer dtype.
+    float64. *weights* (V, D) and *biases* (V,) are used as they are if they are of that type and C-contiguous; of
+    others the rows that a call touches are converted. *labels* is (N, T), or (N,) if T is 1, of any integer dtype.
 
-    There is no clamp: a loss of 71 is 71. Where the true logit is the largest, the value is log1p of the others' share and
-    keeps its relative accuracy down to 0. Error, beside the rounding of the logits: some 5 ulp of float32, 1e-14 in float64.
-    Results do not depend on the number of threads.
+    There is no clamp: a loss of 71 is 71. Where the true logit is the largest, the value is log1p of the others'
+    share and keeps its relative accuracy down to 0. Error, beside the rounding of the logits: some 5 ulp of float32,
+    1e-14 in float64. Results do not depend on the number of threads.
 
     Examples
     --------
@@ -211,9 +212,16 @@ class SampledSoftmaxLoss(Parameterized):
         )[1]
 
     def _evaluate(
-        self, arrays: tuple[Any, ...], want_grad: bool, sampled_values: Any, sample_weight: Any, grad_output: Any, n_threads: Any
+        self,
+        arrays: tuple[Any, ...],
+        want_grad: bool,
+        sampled_values: Any,
+        sample_weight: Any,
+        grad_output: Any,
+        n_threads: Any,
     ) -> tuple[Any, SampledSoftmaxGrad | None]:
-        checked = layer(*arrays, self.num_classes, self.num_true)
+        weights, biases, labels, inputs = arrays
+        checked = layer(weights, biases, labels, inputs, self.num_classes, self.num_true)
         values = self.sampled_values if sampled_values is None else checked_values(sampled_values)
         log_true = log_sampled = None
         if values is None:
@@ -223,7 +231,9 @@ class SampledSoftmaxLoss(Parameterized):
             sampled = _validate.ids_in_range("sampled_candidates", values[0], self.num_classes)
             true_count = values[1].reshape(-1, 1) if self.num_true == 1 and values[1].ndim == 1 else values[1]
             if true_count.shape != checked.labels.shape:
-                raise ValueError(f"true_expected_count has shape {values[1].shape}; allowed is the labels', {checked.labels.shape}")
+                raise ValueError(
+                    f"true_expected_count has shape {values[1].shape}; allowed is the labels', {checked.labels.shape}"
+                )
             log_true, log_sampled = np.log(true_count, dtype=np.float64), np.log(values[2], dtype=np.float64)
         return evaluate(
             drivers.SOFTMAX,
@@ -262,5 +272,7 @@ def sampled_softmax_loss(
     >>> print(lx.sampled_softmax_loss(weights, biases, [0, 1], np.eye(2, 3), num_sampled=5, num_classes=7).round(4))
     [1.0436 1.0436]
     """
-    loss = SampledSoftmaxLoss(num_sampled, num_classes, num_true, sampled_values, remove_accidental_hits, seed, reduction)
+    loss = SampledSoftmaxLoss(
+        num_sampled, num_classes, num_true, sampled_values, remove_accidental_hits, seed, reduction
+    )
     return loss(weights, biases, labels, inputs)
