@@ -171,8 +171,7 @@ def test_bias_falls_with_the_sample():
     bias = []
     for n_sampled in (20, 200, 1000):
         loss = lx.SampledSoftmaxLoss(n_sampled, 2000, reduction="mean")
-        correction = np.log(1999 / n_sampled)  # the classes that were not drawn, on the average
-        bias.append(abs(np.mean([loss(w, b - correction * 0, labels, x) for _ in range(30)]) + correction - full))
+        bias.append(abs(np.mean([loss(w, b, labels, x) for _ in range(30)]) - full))
     assert bias[0] > bias[1] > bias[2]
 
 
@@ -466,7 +465,7 @@ MESSAGES = [
     (ValueError, "labels has shape (4,); allowed is (4, 2)", {"num_true": 2}, {}),
     (ValueError, "labels[2, 0] = 20 is not in [0, 20)", {}, {"labels": [[0], [1], [20], [3]]}),
     (ValueError, "labels[1] = -1 is not in [0, 20)", {}, {"labels": [0, -1, 2, 3]}),
-    (ValueError, "labels[1] = 9223372036854775808 is not in [0, 20)", {}, {"labels": np.array([0, 2**63, 1, 2], np.uint64)}),
+    (ValueError, "labels[1] = 9223372036854775808 is not in [0, 20)", {}, {"labels": np.array([0, 2**63, 1, 2], "u8")}),
     (TypeError, "labels has dtype float64", {}, {"labels": np.zeros(4)}),
     (TypeError, "labels has dtype bool", {}, {"labels": np.zeros(4, bool)}),
     (TypeError, "inputs has dtype complex128", {}, {"inputs": X * 1j}),
