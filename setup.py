@@ -111,23 +111,19 @@ class BuildExt(build_ext):
         return [level for level in LEVELS if level in wish and self.compiles(X86_PROBE, LEVELS[level][self.kind])]
 
     def kernel_objects(self, levels, generated):
-        """Every loss, for every type and instruction set, from the one source of its family."""
+        """Every loss from the one source of its family, or a family as a whole, by type and instruction set."""
         jobs = []
-        units = [(family, name, f"maths/{family}/{name}.h") for family, name in losses()]
-        for family, name, header in units:
+        units = [(family, f"{family}_{name}", [("LX_LOSS", f'"maths/{family}/{name}.h"')]) for family, name in losses()]
+        units += [("sampled", "sampled", [])]
+        for source, unit, maths in units:
             for level in ["baseline", *levels]:
                 for suffix, macros in TYPES.items():
-                    symbol = f"lx_{family}_{name}_{level}_{suffix}"
+                    symbol = f"lx_{unit}_{level}_{suffix}"
                     jobs.append(
                         (
-                            KERNELS / f"{family}.c",
+                            KERNELS / f"{source}.c",
                             Path(self.build_temp) / symbol,
-                            [
-                                *macros,
-                                (f"LX_ISA_{level.upper()}", "1"),
-                                ("LX_KERNEL", symbol),
-                                ("LX_LOSS", f'"{header}"'),
-                            ],
+                            [*macros, *maths, (f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", symbol)],
                             LEVELS.get(level, {}).get(self.kind, []),
                         )
                     )

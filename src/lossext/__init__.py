@@ -6,20 +6,28 @@ from lossext.losses import (
     HingeEmbeddingLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
+    SampledSoftmaxGrad,
+    SampledSoftmaxLoss,
     binary_cross_entropy_with_logits,
     hinge_embedding_loss,
     multi_margin_loss,
     multilabel_soft_margin_loss,
+    sampled_softmax_loss,
 )
+from lossext.row_sparse import RowSparse
 
 __all__ = [
     "BCEWithLogitsLoss",
     "HingeEmbeddingLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "RowSparse",
+    "SampledSoftmaxGrad",
+    "SampledSoftmaxLoss",
     "__version__",
     "binary_cross_entropy_with_logits",
     "hinge_embedding_loss",
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
+    "sampled_softmax_loss",
 ]

@@ -267,6 +267,30 @@ def integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def positive(name: str, value: Any) -> int:
+    """An int of at least 1."""
+    number = integer(name, value)
+    if number < 1:
+        raise ValueError(f"{name} = {number} is not at least 1")
+    return number
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+    return bool(value)
+
+
+def ids_in_range(name: str, value: Any, n_classes: int) -> Array:
+    """Class ids as int64, each in [0, n_classes)."""
+    array, _ = class_ids(name, value)
+    if array.size and (array.min() < 0 or array.max() >= n_classes):
+        at = np.unravel_index(int(np.argmax((array < 0) | (array >= n_classes))), array.shape)
+        raise ValueError(f"{item(name, at)} = {np.asarray(value)[at]} is not in [0, {n_classes})")
+    return native(array, INT64)
+
+
 def item(name: str, index: tuple[Any, ...]) -> str:
     """How an element is called in a message: target[3], target[2, 1]."""
     return f"{name}[{', '.join(str(int(i)) for i in index)}]" if index else name

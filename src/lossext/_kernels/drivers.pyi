@@ -15,6 +15,8 @@ NO_VALUE: Final[int]
 TOTAL: Final[int]
 ROWS: Final[int]
 ELEMENTS: Final[int]
+SOFTMAX: Final[int]
+SIGMOID: Final[int]
 
 def isa() -> str: ...
 def isa_levels() -> tuple[str, ...]: ...
@@ -51,3 +53,43 @@ def run_dense(
     hess: Any,
     n_threads: int,
 ) -> float | None: ...
+def run_sampled(
+    real_type: int,
+    mode: int,
+    rows: int,
+    dim: int,
+    classes: int,
+    num_true: int,
+    scale: float,
+    inputs: Any,
+    weights: Any,
+    ids: Any,
+    labels: Any,
+    bias: Any,
+    true_bias: Any,
+    hits: Any,
+    hit_first: Any,
+    hit_last: Any,
+    upstream: Any,
+    loss: Any,
+    grad_inputs: Any,
+    grad_classes: Any,
+    grad_bias: Any,
+    groups: int,
+    order: Any,
+    start: Any,
+    target: Any,
+    merged: Any,
+    merged_bias: Any,
+    n_threads: int,
+) -> None: ...
+def group_ids(keys: Any, labels: int, order: Any, start: Any, unique: Any, hit_first: Any, hit_last: Any) -> int: ...
+def add_rows(
+    real_type: int, rows: int, length: int, indices: Any, values: Any, array: Any, scale: float, n_threads: int
+) -> None: ...
+
+class IdSet:
+    def __init__(self, capacity: int) -> None: ...
+    def __len__(self) -> int: ...
+    def add(self, ids: Any) -> None: ...
+    def take_new(self, candidates: Any, new: Any) -> tuple[int, int]: ...

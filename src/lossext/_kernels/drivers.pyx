@@ -9,3 +9,4 @@ here knows NumPy.
 include "runtime.pxi"
 include "buffers.pxi"
 include "dense.pxi"
+include "sampled.pxi"

@@ -1,9 +1,11 @@
 """The losses, one file each."""
 
+from lossext.losses._sampled import SampledSoftmaxGrad
 from lossext.losses.bce_with_logits import BCEWithLogitsLoss, binary_cross_entropy_with_logits
 from lossext.losses.hinge_embedding import HingeEmbeddingLoss, hinge_embedding_loss
 from lossext.losses.multi_margin import MultiMarginLoss, multi_margin_loss
 from lossext.losses.multilabel_soft_margin import MultiLabelSoftMarginLoss, multilabel_soft_margin_loss
+from lossext.losses.sampled_softmax import SampledSoftmaxLoss, sampled_softmax_loss
 
 DENSE = (MultiLabelSoftMarginLoss, MultiMarginLoss, HingeEmbeddingLoss, BCEWithLogitsLoss)
 
@@ -13,8 +15,11 @@ __all__ = [
     "HingeEmbeddingLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "SampledSoftmaxGrad",
+    "SampledSoftmaxLoss",
     "binary_cross_entropy_with_logits",
     "hinge_embedding_loss",
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
+    "sampled_softmax_loss",
 ]

@@ -1,23 +1,19 @@
-"""What the dense losses have in common: parameters, and the way from a call to the kernel."""
+"""What the dense losses have in common: the way from a call to the kernel."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lossext import _threads, _validate
 from lossext._kernels import drivers
+from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array, Operand, Shape
-
-T = TypeVar("T")
-Self = TypeVar("Self", bound="DenseLoss")
-
 
 VALUE, GRAD, HESS = 1, 2, 4  # what is asked of `evaluate`
 
@@ -60,66 +56,16 @@ class Declaration:
     cost: float = 0.3  # ns an element, one thread of an AVX-512 machine, for the choice of threads
 
 
-class Parameter(Generic[T]):
-    """A read-only attribute out of the loss's parameters."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, loss: None, owner: type) -> Parameter[T]: ...
-    @overload
-    def __get__(self, loss: DenseLoss, owner: type) -> T: ...
-    def __get__(self, loss: DenseLoss | None, owner: type) -> Parameter[T] | T:
-        if loss is None:
-            return self
-        value: T = loss._parameters[self.name]
-        return value
-
-    def __set__(self, loss: DenseLoss, value: T) -> None:
-        raise AttributeError(f"{self.name} of a {type(loss).__name__} is read-only; make a new one")
-
-
-class DenseLoss:
+class DenseLoss(Parameterized):
     """Base of the losses of an array of scores."""
 
     declaration: ClassVar[Declaration]
     _kernel: ClassVar[int]  # its number among the compiled ones
-    _parameters: dict[str, Any]
+
     reduction = Parameter[str]()
 
     def __init_subclass__(cls) -> None:
         cls._kernel = drivers.find_loss(cls.declaration.kernel)
-
-    # the constructor's parameters, checked and in the types that the layers below expect
-    _checked: ClassVar[Callable[..., dict[str, Any]]]
-
-    def _set_parameters(self, **parameters: Any) -> None:
-        """Take checked parameters; arrays are copied, so that nothing can change them."""
-        for name, value in parameters.items():
-            if isinstance(value, np.ndarray):
-                parameters[name] = value = value.copy()
-                value.flags.writeable = False
-        self.__dict__["_parameters"] = parameters
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._parameters.items())})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DenseLoss):
-            return NotImplemented
-        mine, theirs = self._parameters, other._parameters
-        return type(self) is type(other) and all(same(mine[name], theirs[name]) for name in mine)
-
-    def __hash__(self) -> int:
-        scalars = ((k, v) for k, v in self._parameters.items() if not isinstance(v, np.ndarray))
-        return hash((type(self), *scalars))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self._parameters)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_parameters(**state)
 
     def __call__(
         self,
@@ -205,20 +151,6 @@ class DenseLoss:
         multi margin with p = 1), and the one-sided 0 at the kinks of multi margin with p = 2.
         """
         return evaluate(self, GRAD | HESS, input, target, sample_weight, grad_output, None, n_threads)[1:]
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equality of parameters."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.array_equal(a, b, equal_nan=True)
-    return type(a) is type(b) and bool(a == b)
-
-
-def borrowing(cls: type[Self], **parameters: Any) -> Self:
-    """A loss for one call, which does not copy its weights."""
-    loss = cls.__new__(cls)
-    loss.__dict__["_parameters"] = cls._checked(**parameters)
-    return loss
 
 
 def evaluate(

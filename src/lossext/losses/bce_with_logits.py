@@ -7,7 +7,8 @@ from typing import Any
 import numpy.typing as npt
 
 from lossext import _validate
-from lossext.losses._dense import UNIT, Declaration, DenseLoss, Parameter, borrowing
+from lossext._parameters import Parameter, borrowing
+from lossext.losses._dense import UNIT, Declaration, DenseLoss
 
 
 class BCEWithLogitsLoss(DenseLoss):

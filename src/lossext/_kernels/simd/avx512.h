@@ -4,13 +4,13 @@
 #ifdef LX_DOUBLE
 typedef double vec __attribute__((vector_size(64)));
 typedef __mmask8 mask;
-enum { LANES = 8 };
+enum { LANES = 8, REGISTERS = 32 };
 #define OP(name) _mm512_##name##_pd
 #define COMPARE(a, b, how) _mm512_cmp_pd_mask(a, b, how)
 #else
 typedef float vec __attribute__((vector_size(64)));
 typedef __mmask16 mask;
-enum { LANES = 16 };
+enum { LANES = 16, REGISTERS = 32 };
 #define OP(name) _mm512_##name##_ps
 #define COMPARE(a, b, how) _mm512_cmp_ps_mask(a, b, how)
 #endif

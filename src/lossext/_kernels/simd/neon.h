@@ -4,7 +4,7 @@
 #ifdef LX_DOUBLE
 typedef float64x2_t vec;
 typedef uint64x2_t mask;
-enum { LANES = 2 };
+enum { LANES = 2, REGISTERS = 32 };
 #define OP(name) name##_f64
 #define U(name) name##_u64
 #define AS_MASK(a) vreinterpretq_u64_f64(a)
@@ -13,7 +13,7 @@ typedef uint64_t lane_bits;
 #else
 typedef float32x4_t vec;
 typedef uint32x4_t mask;
-enum { LANES = 4 };
+enum { LANES = 4, REGISTERS = 32 };
 #define OP(name) name##_f32
 #define U(name) name##_u32
 static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};

@@ -1,7 +1,7 @@
 /* Any compiler, any machine: a vector of one. */
 typedef real vec;
 typedef int mask;
-enum { LANES = 1 };
+enum { LANES = 1, REGISTERS = 16 };
 typedef double doubles;
 typedef struct { doubles low, high; } wide;
 

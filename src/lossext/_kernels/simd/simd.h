@@ -1,4 +1,4 @@
-/* The vector layer: one `real`, one `vec` of LANES reals and one `mask`, for the instruction set and the type that this
+/* The vector layer: one `real`, one `vec` of LANES reals (REGISTERS of them) and one `mask`, for the instruction set and the type that this
  * translation unit is compiled for.
  *
  * LX_ISA_AVX512, LX_ISA_AVX2, LX_ISA_BASELINE say which; LX_DOUBLE makes `real` a double.  vec takes + - * / and unary -

@@ -1,0 +1,90 @@
+"""RowSparse."""
+
+import re
+
+import numpy as np
+import pytest
+
+import lossext as lx
+
+
+def sparse(rows=50, length=7, total=200, dtype="float64", seed=0):
+    rng = np.random.default_rng(seed)
+    indices = np.sort(rng.choice(total, rows, replace=False))
+    return lx.RowSparse(indices, rng.normal(size=(rows, length)).astype(dtype), (total, length))
+
+
+def test_repeated_rows_are_merged_in_order():
+    g = lx.RowSparse([3, 1, 3, 0, 3], [[1.0], [2], [4], [8], [16]], (5, 1))
+    np.testing.assert_array_equal(g.indices, [0, 1, 3])
+    np.testing.assert_array_equal(g.values, [[8], [2], [21]])
+    np.testing.assert_array_equal(g.to_dense(), [[8], [2], [0], [21], [0]])
+    assert repr(g) == "RowSparse(3 rows of shape (5, 1), float64)"
+
+
+def test_rows_of_any_rank():
+    for shape in ((4,), (4, 2), (4, 2, 3)):
+        values = np.ones((2, *shape[1:]))
+        g = lx.RowSparse([1, 3], values, shape)
+        array = np.zeros(shape)
+        g.add_to(array)
+        np.testing.assert_array_equal(array, g.to_dense())
+        assert array.sum() == values.sum()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("into", ["float16", "float32", "float64", ">f8"])
+@pytest.mark.parametrize("length", [1, 7, 64, 100])
+def test_add_to(dtype, into, length):
+    g = sparse(dtype=dtype, length=length)
+    array = np.ones(g.shape, into)
+    g.add_to(array, scale=-0.5)
+    bound = 2e-3 if "float16" in (dtype, into) else 2e-7 if "float32" in (dtype, into) else 1e-15
+    np.testing.assert_allclose(array.astype(float), 1 - 0.5 * g.to_dense().astype(float), rtol=0, atol=bound)
+    untouched = np.setdiff1d(np.arange(len(array)), g.indices)
+    assert (array[untouched] == 1).all()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_add_to_a_view(n_threads):
+    g = sparse()
+    wide = np.zeros((200, 14))
+    g.add_to(wide[:, ::2], n_threads=n_threads)
+    np.testing.assert_array_equal(wide[:, ::2], g.to_dense())
+    array = np.zeros(g.shape)
+    g.add_to(array, n_threads=n_threads)
+    np.testing.assert_array_equal(array, g.to_dense())
+
+
+def test_nothing_to_add():
+    g = lx.RowSparse(np.empty(0, int), np.empty((0, 3)), (5, 3))
+    array = np.ones((5, 3))
+    g.add_to(array)
+    assert (array == 1).all()
+    assert not g.to_dense().any()
+
+
+READ_ONLY = np.zeros((5, 2))
+READ_ONLY.setflags(write=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, "indices[1] = 5 is not in [0, 5)", lambda: lx.RowSparse([1, 5], np.ones((2, 2)), (5, 2))),
+        (ValueError, "indices[0] = -1 is not in [0, 5)", lambda: lx.RowSparse([-1, 4], np.ones((2, 2)), (5, 2))),
+        (TypeError, "indices has dtype float64", lambda: lx.RowSparse([1.0], np.ones((1, 2)), (5, 2))),
+        (ValueError, "indices has shape (1,) and values (2, 2)", lambda: lx.RowSparse([1], np.ones((2, 2)), (5, 2))),
+        (TypeError, "values has dtype complex128", lambda: lx.RowSparse([1], np.ones((1, 2)) * 1j, (5, 2))),
+        (TypeError, "array must be a numpy.ndarray, not list", lambda: sparse().add_to([[1.0]])),
+        (TypeError, "array has dtype int64", lambda: sparse().add_to(np.zeros((200, 7), int))),
+        (ValueError, "array has shape (5, 2); allowed is (200, 7)", lambda: sparse().add_to(np.zeros((5, 2)))),
+        (ValueError, "array is read-only", lambda: lx.RowSparse([1], [[1, 2]], (5, 2)).add_to(READ_ONLY)),
+        (ValueError, "scale = nan is not a finite", lambda: sparse().add_to(np.zeros((200, 7)), scale=np.nan)),
+        (TypeError, "scale must be a real number", lambda: sparse().add_to(np.zeros((200, 7)), scale="1")),
+        (ValueError, "n_threads = 0", lambda: sparse().add_to(np.zeros((200, 7)), n_threads=0)),
+    ],
+)
+def test_errors(error, message, call):
+    with pytest.raises(error, match=re.escape(message)):
+        call()
