@@ -1,0 +1,266 @@
+"""Markdown and plot from the rows of the JSON file."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from benchmarks.cases import DTYPES, LARGE, LOSSES, SHAPES
+
+Row = dict[str, Any]
+
+TITLES = {
+    "multilabel_soft_margin": "multilabel soft margin",
+    "multi_margin_p1": "multi margin, p = 1",
+    "multi_margin_p2": "multi margin, p = 2",
+    "hinge_embedding": "hinge embedding",
+    "bce": "BCE with logits",
+    "bce_weighted": "BCE, weight and pos_weight",
+}
+WHATS = {"value": "value", "value_and_grad": "value and gradient"}
+PEER_TITLES = {"torch": "torch", "torch_compile": "torch.compile", "jax": "jax.jit", "numpy": "NumPy", "sklearn": "scikit-learn",
+               "numba": "numba", "tensorflow": "TensorFlow", "mindspore": "MindSpore"}  # fmt: skip
+# Okabe and Ito's colours, told apart by colour-blind readers too
+STYLES = {"torch": ("#D55E00", "o"), "torch_compile": ("#E69F00", "s"), "jax": ("#0072B2", "^"), "numpy": ("#000000", "v"),
+          "numba": ("#009E73", "D"), "sklearn": ("#CC79A7", "P"), "tensorflow": ("#56B4E9", "X"), "mindspore": ("#F0E442", "*")}  # fmt: skip
+
+
+def seconds(value: float) -> str:
+    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        if value * factor >= 1:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e9:.0f} ns"
+
+
+def times(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def shape_title(shape: Iterable[int]) -> str:
+    return "({}, {})".format(*shape)
+
+
+class Results:
+    """The rows, by table and case."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.machine, self.versions, self.rows = results["machine"], results["versions"], results["rows"]
+
+    def of(self, table: str, **wanted: Any) -> list[Row]:
+        return [row for row in self.rows if row["table"] == table and all(row[k] == v for k, v in wanted.items())]
+
+    def ratio(self, table: str, peer: str, **wanted: Any) -> float | None:
+        """Median time of the peer over median time of lossext."""
+        for row in self.of(table, **wanted):
+            if row["times"].get(peer):
+                return median(row["times"][peer]) / median(row["times"]["lossext"])
+        return None
+
+    def shapes(self, *tables: str) -> list[tuple[int, int]]:
+        there = {tuple(row["shape"]) for row in self.rows if row["table"] in tables}
+        return [shape for shape in SHAPES if shape in there] + sorted(there - set(SHAPES))
+
+
+def write_markdown(raw: dict[str, Any], path: Path, plot: Path) -> None:
+    results = Results(raw)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(sections(results, plot)))
+
+
+def sections(results: Results, plot: Path) -> Iterator[str]:
+    m = results.machine
+    yield "# Results\n"
+    yield f"{m['cpu']}, {m['cpus']} CPUs, {m['memory_gib']} GiB; {m['system']}; {m['date']}."
+    yield ", ".join(f"{peer} {version}" for peer, version in results.versions.items() if not peer.startswith("lossext_")) + ".\n"
+    yield "How this was measured, and how to measure it again: [benchmarks/README.md](../README.md).\n"
+    yield f"![Time of the peers over the time of lossext]({plot.name})\n"
+    if any(results.of(name) for name in ("default", "retained")):
+        yield "## Against torch, value and gradient, float32\n"
+        yield (
+            "Time of torch (eager, forward and backward) over time of lossext, and the time of lossext. From a million "
+            "elements on torch spends much of its time on fresh memory for its temporaries: **in brackets the ratio when both "
+            "processes keep their heap**, which no program has by default.\n"
+        )
+        yield against_torch(results)
+    for dtype, name in (("float32", "default"), ("float64", "float64")):
+        for what, title in WHATS.items():
+            if rows := results.of(name, what=what, dtype=dtype):
+                yield f"## Against everybody, {title}, {dtype}\n"
+                yield (
+                    "Time of the peer over time of lossext. *kept*: both processes keep their heap. *limit*: the share of "
+                    "the time that bare streaming reads and writes of the same arrays take.\n"
+                )
+                yield against_everybody(results, rows)
+    if rows := results.of("limit"):
+        yield "## Against the machine's limit\n"
+        yield "Time of streaming through the same arrays over time of lossext, alternating in one process; and the limit itself.\n"
+        yield against_limit(rows)
+    if rows := results.of("avx2"):
+        yield "## Everybody held to AVX2, value and gradient, float32\n"
+        yield against_everybody(results, rows)
+    if rows := results.of("small"):
+        yield "## Short rows\n"
+        yield "About a million elements in rows of C: time per element over that of the longest rows.\n"
+        yield small_rows(rows)
+    if rows := results.of("idle"):
+        yield "## After idling\n"
+        yield "One call after the process slept for so long: median and 90th percentile.\n"
+        yield idle(rows)
+    if rows := results.of("fresh"):
+        yield "## A new array for every gradient\n"
+        yield "Value and gradient into a given `out`, and without: the kernel hands out the pages of the new array one by one.\n"
+        yield fresh(rows)
+    if rows := results.of("memory"):
+        yield "## Memory beyond the arrays\n"
+        yield (
+            "Peak of the process's resident memory during a call, beyond what it held before. Input, target and (lossext, "
+            "numba, scikit-learn) the array for the gradient are there beforehand; the others' include their new gradient.\n"
+        )
+        yield memory(rows)
+
+
+def against_torch(results: Results) -> str:
+    shapes = results.shapes("default")
+
+    def cell(loss: str, shape: tuple[int, int]) -> str:
+        case = {"loss": loss, "shape": list(shape), "dtype": "float32", "what": "value_and_grad"}
+        ratio = results.ratio("default", "torch", **case)
+        if ratio is None:
+            return "–"
+        ours = median(results.of("default", **case)[0]["times"]["lossext"])
+        kept = f" (**{times(results.ratio('retained', 'torch', **case))}**)" if shape[0] * shape[1] >= LARGE else ""
+        return f"{times(ratio)}{kept}, {seconds(ours)}"
+
+    lines = [[title, *(cell(loss, shape) for shape in shapes)] for loss, title in TITLES.items()]
+    return table(["", *map(shape_title, shapes)], lines)
+
+
+def against_everybody(results: Results, rows: list[Row]) -> str:
+    here = {peer for row in rows for peer in row["times"]}
+    columns = [(row_table, peer) for peer in PEER_TITLES for row_table in (rows[0]["table"], "retained")
+               if (peer in here if row_table != "retained" else rows[0]["table"] == "default"
+                   and any(peer in row["times"] for row in results.of("retained")))]  # fmt: skip
+    header = ["loss", "shape", "lossext", "limit", *(PEER_TITLES[p] + (", kept" if t == "retained" else "") for t, p in columns)]
+    lines = []
+    for row in sorted(rows, key=lambda row: list(LOSSES).index(row["loss"])):
+        case = {name: row[name] for name in ("loss", "shape", "dtype", "what")}
+        ours = median(row["times"]["lossext"])
+        limit = f"{median(row['times']['limit']) / ours:.0%}" if row["times"].get("limit") else "–"
+        ratios = [times(results.ratio(t, peer, **case)) for t, peer in columns]
+        lines.append([TITLES[row["loss"]], shape_title(row["shape"]), seconds(ours), limit, *ratios])
+    return table(header, lines)
+
+
+def against_limit(rows: list[Row]) -> str:
+    columns = [(dtype, what) for dtype in DTYPES for what in WHATS if any(r["dtype"] == dtype and r["what"] == what for r in rows)]
+
+    def cell(loss: str, dtype: str, what: str) -> str:
+        for row in rows:
+            if (row["loss"], row["dtype"], row["what"]) == (loss, dtype, what) and row["times"].get("limit"):
+                limit = median(row["times"]["limit"])
+                arrays = 1 + ("multi_margin" not in loss) + (what != "value")
+                rate = arrays * row["shape"][0] * row["shape"][1] * int(dtype[-2:]) / 8 / limit / 1e9
+                return f"{limit / median(row['times']['lossext']):.0%} of {rate:.0f} GB/s"
+        return "–"
+
+    lines = [[title, *(cell(loss, *column) for column in columns)] for loss, title in TITLES.items()]
+    return table([shape_title(rows[0]["shape"]), *(f"{WHATS[what]}, {dtype}" for dtype, what in columns)], lines)
+
+
+def small_rows(rows: list[Row]) -> str:
+    names = list(rows[0]["times"])
+    lines = []
+    for row in rows:
+        each = [median(row["times"][name]) / (row["shape"][0] * row["shape"][1]) * 1e9 for name in names if row["times"].get(name)]
+        cells = [f"{each[0]:.2f} ns", *(times(ns / each[0]) for ns in each[1:])]
+        lines.append([TITLES[row["loss"]], row["dtype"], WHATS[row["what"]], *cells])
+    return table(["loss", "dtype", "", *names], lines)
+
+
+def idle(rows: list[Row]) -> str:
+    peers = list(rows[0]["times"])
+
+    def cell(samples: list[float]) -> str:
+        ninety = f" ({seconds(quantiles(samples, n=10, method='inclusive')[-1])})" if len(samples) > 1 else ""
+        return seconds(median(samples)) + ninety
+
+    lines = [
+        [TITLES[row["loss"]], shape_title(row["shape"]), f"{1000 * row['idle']:.0f} ms", *(cell(row["times"][p]) for p in peers)]
+        for row in rows
+        if all(row["times"].get(p) for p in peers)
+    ]
+    titles = {"lossext_serial": "lossext, n_threads=1", "torch": "torch"}
+    return table(["loss", "shape", "idle", *(titles.get(peer, peer) for peer in peers)], lines)
+
+
+def fresh(rows: list[Row]) -> str:
+    def line(row: Row) -> list[str]:
+        ours, new = median(row["times"]["lossext"]), median(row["times"]["lossext_fresh"])
+        torch = seconds(median(row["times"]["torch"])) if row["times"].get("torch") else "–"
+        return [TITLES[row["loss"]], row["dtype"], shape_title(row["shape"]), seconds(ours), seconds(new), times(new / ours), torch]
+
+    header = ["loss", "dtype", "shape", "into `out`", "new array", "ratio", "torch (new array)"]
+    return table(header, [line(row) for row in rows if row["times"].get("lossext_fresh")])
+
+
+def memory(rows: list[Row]) -> str:
+    peers = list(dict.fromkeys(peer for row in rows for peer in row["memory"]))
+
+    def cell(row: Row, peer: str) -> str:
+        return f"{row['memory'][peer] / 1e6:.1f} MB" if peer in row["memory"] else "–"
+
+    lines = [[TITLES[row["loss"]], shape_title(row["shape"]), WHATS[row["what"]], *(cell(row, p) for p in peers)] for row in rows]
+    return table(["loss", "shape", "", *(PEER_TITLES.get(peer, peer) for peer in peers)], lines)
+
+
+def write_plot(raw: dict[str, Any], path: Path) -> None:
+    """Ratios of value and gradient in float32; hollow marks where everybody keeps the heap."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no plot: matplotlib is not installed")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.lines import Line2D
+
+    results = Results(raw)
+    shapes = results.shapes("default", "retained")
+    figure, axes = pyplot.subplots(2, 3, figsize=(13, 7.5), sharex=True, sharey=True, layout="constrained")
+    for axis, (loss, title) in zip(axes.flat, TITLES.items(), strict=True):
+        for place, peer in enumerate(STYLES):
+            colour, marker = STYLES[peer]
+            for name in ("default", "retained"):
+                for column, shape in enumerate(shapes):
+                    case = {"loss": loss, "shape": list(shape), "dtype": "float32", "what": "value_and_grad"}
+                    ratio = results.ratio(name, peer, **case)
+                    if ratio is not None:
+                        axis.plot(column + (place - 3.5) * 0.09, ratio, marker, ms=7, color=colour, mew=1.4,
+                                  mfc=colour if name == "default" else "white")  # fmt: skip
+        axis.axhline(1, color="0.3", lw=1.2)
+        axis.set(title=title, yscale="log", xticks=range(len(shapes)), xlim=(-0.5, len(shapes) - 0.5))
+        axis.set_xticklabels([f"{n}\n× {c}" for n, c in shapes])
+        axis.grid(axis="y", which="major", color="0.85")
+        axis.set_axisbelow(True)
+        for border in range(1, len(shapes)):
+            axis.axvline(border - 0.5, color="0.92", lw=0.8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("time of peer / time of lossext")
+    measured = {peer for row in results.rows if row["table"] in ("default", "retained") for peer in row["times"]}
+    marks = [Line2D([], [], ls="", marker=m, color=c, label=PEER_TITLES[p]) for p, (c, m) in STYLES.items() if p in measured]
+    marks += [
+        Line2D([], [], ls="", marker="o", color="0.4", label="default allocator"),
+        Line2D([], [], ls="", marker="o", color="0.4", mfc="white", label="heap kept (no page faults)"),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False)
+    m = results.machine
+    figure.suptitle(f"Value and gradient, float32: how many times longer than lossext\n{m['cpu']}, {m['cpus']} CPUs, {m['date']}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
