@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def main() -> int:
         check_registry()
     pythons = {library: sys.executable for library in PEERS.values()}
     pythons |= dict(pair.split("=", 1) for pair in args.peer)
-    plan = Plan(args.rounds, slot=0.001 if args.smoke else 0.015, smoke=args.smoke)
+    plan = Plan(args.rounds, slot=0.001 if args.smoke else 0.01, smoke=args.smoke)
     tables = {name: selected(TABLES[name], args) for name in args.tables}
     results = load(args.json)
     done = {key(row) for row in results["rows"]} if args.resume else set()
@@ -111,6 +112,7 @@ def main() -> int:
             bar.update(len(table.cases) - len(todo))
         if not todo:
             continue
+        start = time.monotonic()
         with Workers(table.peers, pythons, table.env) as workers:
             results["versions"] |= workers.versions
             for case in todo:
@@ -124,6 +126,7 @@ def main() -> int:
                 if bar is not None:
                     bar.update()
             failures += workers.failures
+        print(f"{name}: {len(todo)} cases in {time.monotonic() - start:.0f} s")
     if bar is not None:
         bar.close()
     report.write_markdown(results, args.markdown, args.plot)

@@ -1,5 +1,6 @@
 """How a call is timed; used in the process of the library that is timed."""
 
+import ctypes
 import math
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from statistics import median
 from typing import Any
 
 BATCHES = 5
-WARM_UP = 10  # calls at most
+WARM_UP = 0.02  # seconds at most; threads that slept take several milliseconds to wake
 
 
 def seconds(call: Callable[[], Any], repeats: int = 1) -> float:
@@ -26,11 +27,11 @@ def fastest(calls: list[Callable[[], Any]]) -> Callable[[], Any]:
 
 
 def usual(call: Callable[[], Any]) -> float:
-    """Roughly the seconds of a call whose threads are awake."""
+    """Roughly the seconds of a call; its threads are awake."""
     start, best, repeats = time.perf_counter(), math.inf, 1
-    while best > 0.001 and time.perf_counter() - start < 0.05:  # waking can take several milliseconds
+    while best > 0.001 and time.perf_counter() - start < WARM_UP:
         best = min(best, seconds(call))
-    while repeats * best < 0.005:
+    while repeats * best < 0.002:
         best = min(best, seconds(call, repeats))
         repeats *= 2
     return best
@@ -38,9 +39,9 @@ def usual(call: Callable[[], Any]) -> float:
 
 def in_slot(call: Callable[[], Any], usual: float, slot: float) -> float:
     """Seconds of a call, the median over a few batches that together fill the slot; at least one call."""
-    for _ in range(WARM_UP if usual < 0.1 else 0):
-        if seconds(call) < 2 * usual:
-            break  # the threads are awake, which can take several milliseconds
+    start = time.perf_counter()
+    while usual < WARM_UP and seconds(call) > 2 * usual and time.perf_counter() - start < WARM_UP:
+        pass
     batches = min(max(int(slot / usual), 1), BATCHES)
     repeats = max(int(slot / usual / batches), 1)
     return median(seconds(call, repeats) for _ in range(batches))
@@ -56,7 +57,8 @@ def after_idling(call: Callable[[], Any], idle: float, rounds: int) -> list[floa
 
 
 def peak_memory(call: Callable[[], Any]) -> int:
-    """Bytes of resident memory that the process holds at most during the call, beyond what it held before (Linux)."""
+    """Bytes of resident memory that the process holds at most during the call, beyond what it held before (Linux, glibc)."""
+    ctypes.CDLL(None).malloc_trim(0)  # else memory that was freed but kept would serve the call unseen
     before = _status("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the peak starts anew from here
