@@ -45,7 +45,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--resume", action="store_true", help="measure only what the JSON file does not have yet")
-    parser.add_argument("--smoke", action="store_true", help="everything once, small, in seconds; the times mean nothing")
+    parser.add_argument(
+        "--smoke", action="store_true", help="everything once, small, in seconds; the times mean nothing"
+    )
     args = parser.parse_args()
     if args.smoke:
         args.rounds, args.shapes, args.peers = 1, SMOKE_SHAPES, ["limit", "lossext_fresh", "lossext_serial", "numpy"]

@@ -11,7 +11,9 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+        if os.name == "posix"
+        else None,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
         "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

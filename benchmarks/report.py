@@ -1,9 +1,13 @@
 """Markdown and plot from the rows of the JSON file."""
 
 from collections.abc import Iterable, Iterator
+from itertools import product
+from math import nan
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+from numpy import nanmax, nanmin
 
 from benchmarks.cases import DTYPES, LARGE, LOSSES, SHAPES
 
@@ -18,11 +22,25 @@ TITLES = {
     "bce_weighted": "BCE, weight and pos_weight",
 }
 WHATS = {"value": "value", "value_and_grad": "value and gradient"}
-PEER_TITLES = {"torch": "torch", "torch_compile": "torch.compile", "jax": "jax.jit", "numpy": "NumPy", "sklearn": "scikit-learn",
-               "numba": "numba", "tensorflow": "TensorFlow", "mindspore": "MindSpore"}  # fmt: skip
-# Okabe and Ito's colours, told apart by colour-blind readers too
-STYLES = {"torch": ("#D55E00", "o"), "torch_compile": ("#E69F00", "s"), "jax": ("#0072B2", "^"), "numpy": ("#000000", "v"),
-          "numba": ("#009E73", "D"), "sklearn": ("#CC79A7", "P"), "tensorflow": ("#56B4E9", "X"), "mindspore": ("#F0E442", "*")}  # fmt: skip
+PEER_TITLES = {
+    "torch": "torch",
+    "torch_compile": "torch.compile",
+    "jax": "jax.jit",
+    "numpy": "NumPy",
+    "numba": "numba",
+    "sklearn": "scikit-learn",
+    "tensorflow": "TensorFlow",
+    "mindspore": "MindSpore",
+}
+# who is in the plot: Okabe and Ito's colours and a shape each, told apart by colour-blind readers too
+STYLES = {
+    "torch": ("#D55E00", "o"),
+    "torch_compile": ("#E69F00", "s"),
+    "jax": ("#0072B2", "^"),
+    "numpy": ("#000000", "v"),
+    "numba": ("#009E73", "D"),
+    "sklearn": ("#CC79A7", "P"),
+}
 
 
 def seconds(value: float) -> str:
@@ -77,7 +95,10 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
     m = results.machine
     yield "# Results\n"
     yield f"{m['cpu']}, {m['cpus']} CPUs, {m['memory_gib']} GiB; {m['system']}; {m['date']}."
-    yield ", ".join(f"{peer} {version}" for peer, version in results.versions.items() if not peer.startswith("lossext_")) + ".\n"
+    yield (
+        ", ".join(f"{peer} {version}" for peer, version in results.versions.items() if not peer.startswith("lossext_"))
+        + ".\n"
+    )
     yield "How this was measured, and how to measure it again: [benchmarks/README.md](../README.md).\n"
     yield f"![Time of the peers over the time of lossext]({plot.name})\n"
     if any(results.of(name) for name in ("default", "retained")):
@@ -146,7 +167,13 @@ def against_everybody(results: Results, rows: list[Row]) -> str:
     columns = [(row_table, peer) for peer in PEER_TITLES for row_table in (rows[0]["table"], "retained")
                if (peer in here if row_table != "retained" else rows[0]["table"] == "default"
                    and any(peer in row["times"] for row in results.of("retained")))]  # fmt: skip
-    header = ["loss", "shape", "lossext", "limit", *(PEER_TITLES[p] + (", kept" if t == "retained" else "") for t, p in columns)]
+    header = [
+        "loss",
+        "shape",
+        "lossext",
+        "limit",
+        *(PEER_TITLES[p] + (", kept" if t == "retained" else "") for t, p in columns),
+    ]
     lines = []
     for row in sorted(rows, key=lambda row: list(LOSSES).index(row["loss"])):
         case = {name: row[name] for name in ("loss", "shape", "dtype", "what")}
@@ -158,7 +185,12 @@ def against_everybody(results: Results, rows: list[Row]) -> str:
 
 
 def against_limit(rows: list[Row]) -> str:
-    columns = [(dtype, what) for dtype in DTYPES for what in WHATS if any(r["dtype"] == dtype and r["what"] == what for r in rows)]
+    columns = [
+        (dtype, what)
+        for dtype in DTYPES
+        for what in WHATS
+        if any(r["dtype"] == dtype and r["what"] == what for r in rows)
+    ]
 
     def cell(loss: str, dtype: str, what: str) -> str:
         for row in rows:
@@ -177,7 +209,11 @@ def small_rows(rows: list[Row]) -> str:
     names = list(rows[0]["times"])
     lines = []
     for row in rows:
-        each = [median(row["times"][name]) / (row["shape"][0] * row["shape"][1]) * 1e9 for name in names if row["times"].get(name)]
+        each = [
+            median(row["times"][name]) / (row["shape"][0] * row["shape"][1]) * 1e9
+            for name in names
+            if row["times"].get(name)
+        ]
         cells = [f"{each[0]:.2f} ns", *(times(ns / each[0]) for ns in each[1:])]
         lines.append([TITLES[row["loss"]], row["dtype"], WHATS[row["what"]], *cells])
     return table(["loss", "dtype", "", *names], lines)
@@ -191,7 +227,12 @@ def idle(rows: list[Row]) -> str:
         return seconds(median(samples)) + ninety
 
     lines = [
-        [TITLES[row["loss"]], shape_title(row["shape"]), f"{1000 * row['idle']:.0f} ms", *(cell(row["times"][p]) for p in peers)]
+        [
+            TITLES[row["loss"]],
+            shape_title(row["shape"]),
+            f"{1000 * row['idle']:.0f} ms",
+            *(cell(row["times"][p]) for p in peers),
+        ]
         for row in rows
         if all(row["times"].get(p) for p in peers)
     ]
@@ -203,7 +244,15 @@ def fresh(rows: list[Row]) -> str:
     def line(row: Row) -> list[str]:
         ours, new = median(row["times"]["lossext"]), median(row["times"]["lossext_fresh"])
         torch = seconds(median(row["times"]["torch"])) if row["times"].get("torch") else "–"
-        return [TITLES[row["loss"]], row["dtype"], shape_title(row["shape"]), seconds(ours), seconds(new), times(new / ours), torch]
+        return [
+            TITLES[row["loss"]],
+            row["dtype"],
+            shape_title(row["shape"]),
+            seconds(ours),
+            seconds(new),
+            times(new / ours),
+            torch,
+        ]
 
     header = ["loss", "dtype", "shape", "into `out`", "new array", "ratio", "torch (new array)"]
     return table(header, [line(row) for row in rows if row["times"].get("lossext_fresh")])
@@ -215,7 +264,10 @@ def memory(rows: list[Row]) -> str:
     def cell(row: Row, peer: str) -> str:
         return f"{row['memory'][peer] / 1e6:.1f} MB" if peer in row["memory"] else "–"
 
-    lines = [[TITLES[row["loss"]], shape_title(row["shape"]), WHATS[row["what"]], *(cell(row, p) for p in peers)] for row in rows]
+    lines = [
+        [TITLES[row["loss"]], shape_title(row["shape"]), WHATS[row["what"]], *(cell(row, p) for p in peers)]
+        for row in rows
+    ]
     return table(["loss", "shape", "", *(PEER_TITLES.get(peer, peer) for peer in peers)], lines)
 
 
@@ -229,38 +281,53 @@ def write_plot(raw: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullLocator
 
     results = Results(raw)
     shapes = results.shapes("default", "retained")
-    figure, axes = pyplot.subplots(2, 3, figsize=(13, 7.5), sharex=True, sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(2, 3, figsize=(13, 8), sharex=True, sharey=True, layout="constrained")
+    measured = set()
     for axis, (loss, title) in zip(axes.flat, TITLES.items(), strict=True):
-        for place, peer in enumerate(STYLES):
+        for (column, shape), (place, peer) in product(enumerate(shapes), enumerate(STYLES)):
+            case = {"loss": loss, "shape": list(shape), "dtype": "float32", "what": "value_and_grad"}
+            default, kept = (results.ratio(name, peer, **case) for name in ("default", "retained"))
+            if default is None and kept is None:
+                continue
+            measured.add(peer)
             colour, marker = STYLES[peer]
-            for name in ("default", "retained"):
-                for column, shape in enumerate(shapes):
-                    case = {"loss": loss, "shape": list(shape), "dtype": "float32", "what": "value_and_grad"}
-                    ratio = results.ratio(name, peer, **case)
-                    if ratio is not None:
-                        axis.plot(column + (place - 3.5) * 0.09, ratio, marker, ms=7, color=colour, mew=1.4,
-                                  mfc=colour if name == "default" else "white")  # fmt: skip
-        axis.axhline(1, color="0.3", lw=1.2)
-        axis.set(title=title, yscale="log", xticks=range(len(shapes)), xlim=(-0.5, len(shapes) - 0.5))
-        axis.set_xticklabels([f"{n}\n× {c}" for n, c in shapes])
-        axis.grid(axis="y", which="major", color="0.85")
+            style = {"color": colour, "marker": marker, "ms": 7, "mew": 1.4}
+            x = column + (place - 2.5) * 0.14
+            if default and kept:
+                axis.plot([x, x], [default, kept], color=colour, lw=1)
+            for ratio, fill in ((default, colour), (kept, "white")):
+                axis.plot(x, ratio or nan, mfc=fill, **style)
+        axis.axhspan(1e-3, 1, color="0.93", lw=0)
+        axis.axhline(1, color="0.2", lw=1.2)
+        axis.set(title=title, yscale="log", xlim=(-0.5, len(shapes) - 0.5))
+        axis.set_xticks(range(len(shapes)), [f"{n}\n× {c}" for n, c in shapes])
+        axis.grid(axis="y", color="0.85")
         axis.set_axisbelow(True)
         for border in range(1, len(shapes)):
-            axis.axvline(border - 0.5, color="0.92", lw=0.8)
+            axis.axvline(border - 0.5, color="0.9", lw=0.8)
+    ratios = [line.get_ydata()[0] for axis in axes.flat for line in axis.lines if len(line.get_ydata()) == 1]
+    axes[0, 0].set_ylim(0.7 * min(1, nanmin([*ratios, 1])), 1.5 * nanmax([*ratios, 10]))
     for axis in axes[:, 0]:
         axis.set_ylabel("time of peer / time of lossext")
-    measured = {peer for row in results.rows if row["table"] in ("default", "retained") for peer in row["times"]}
-    marks = [Line2D([], [], ls="", marker=m, color=c, label=PEER_TITLES[p]) for p, (c, m) in STYLES.items() if p in measured]
-    marks += [
-        Line2D([], [], ls="", marker="o", color="0.4", label="default allocator"),
-        Line2D([], [], ls="", marker="o", color="0.4", mfc="white", label="heap kept (no page faults)"),
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+        axis.yaxis.set_minor_locator(NullLocator())
+    marks = [
+        Line2D([], [], ls="", marker=m, color=c, label=PEER_TITLES[p]) for p, (c, m) in STYLES.items() if p in measured
     ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False)
+    marks += [
+        Line2D([], [], ls="", marker="o", color="0.4", label="filled: default allocator"),
+        Line2D([], [], ls="", marker="o", color="0.4", mfc="white", label="hollow: heap kept, no page faults"),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False)
     m = results.machine
-    figure.suptitle(f"Value and gradient, float32: how many times longer than lossext\n{m['cpu']}, {m['cpus']} CPUs, {m['date']}")
+    figure.suptitle(
+        f"Value and gradient, float32: time of others over time of lossext\n{m['cpu']}, {m['cpus']} CPUs, {m['date']}"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
