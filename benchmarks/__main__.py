@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, report
-from benchmarks.cases import DTYPES, LOSSES, SHAPES, Case
+from benchmarks.cases import DTYPES, LOSSES, SHAPES
 from benchmarks.peers import PEERS
-from benchmarks.race import PeerError, Workers
+from benchmarks.race import Workers
 from benchmarks.tables import TABLES, Plan, Table
 
 RESULTS = Path(__file__).parent / "results"

@@ -105,8 +105,8 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
         yield "## Against torch, value and gradient, float32\n"
         yield (
             "Time of torch (eager, forward and backward) over time of lossext, and the time of lossext. From a million "
-            "elements on torch spends much of its time on fresh memory for its temporaries: **in brackets the ratio when both "
-            "processes keep their heap**, which no program has by default.\n"
+            "elements on torch spends much of its time on fresh memory for its temporaries: **in brackets the ratio "
+            "when both processes keep their heap**, which no program has by default.\n"
         )
         yield against_torch(results)
     for dtype, name in (("float32", "default"), ("float64", "float64")):
@@ -114,13 +114,13 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
             if rows := results.of(name, what=what, dtype=dtype):
                 yield f"## Against everybody, {title}, {dtype}\n"
                 yield (
-                    "Time of the peer over time of lossext. *kept*: both processes keep their heap. *limit*: the share of "
-                    "the time that bare streaming reads and writes of the same arrays take.\n"
+                    "Time of the peer over time of lossext. *kept*: both processes keep their heap. *limit*: the share "
+                    "of the time that bare streaming reads and writes of the same arrays take.\n"
                 )
                 yield against_everybody(results, rows)
     if rows := results.of("limit"):
         yield "## Against the machine's limit\n"
-        yield "Time of streaming through the same arrays over time of lossext, alternating in one process; and the limit itself.\n"
+        yield "Time of streaming through the same arrays over time of lossext, alternating in one process.\n"
         yield against_limit(rows)
     if rows := results.of("avx2"):
         yield "## Everybody held to AVX2, value and gradient, float32\n"
@@ -135,13 +135,14 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
         yield idle(rows)
     if rows := results.of("fresh"):
         yield "## A new array for every gradient\n"
-        yield "Value and gradient into a given `out`, and without: the kernel hands out the pages of the new array one by one.\n"
+        yield "Value and gradient into a given `out`, and without: the pages of a new array have to be handed out.\n"
         yield fresh(rows)
     if rows := results.of("memory"):
         yield "## Memory beyond the arrays\n"
         yield (
-            "Peak of the process's resident memory during a call, beyond what it held before. Input, target and (lossext, "
-            "numba, scikit-learn) the array for the gradient are there beforehand; the others' include their new gradient.\n"
+            "Peak of the process's resident memory during a call, beyond what it held before. Input, target and "
+            "(lossext, numba, scikit-learn) the array for the gradient are there beforehand; the others' numbers "
+            "include their new gradient.\n"
         )
         yield memory(rows)
 

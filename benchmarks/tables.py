@@ -1,6 +1,6 @@
 """The tables: which cases, against whom, in what environment, and what is measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any

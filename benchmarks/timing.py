@@ -57,7 +57,7 @@ def after_idling(call: Callable[[], Any], idle: float, rounds: int) -> list[floa
 
 
 def peak_memory(call: Callable[[], Any]) -> int:
-    """Bytes of resident memory that the process holds at most during the call, beyond what it held before (Linux, glibc)."""
+    """Bytes of resident memory that the process holds at most in the call beyond those before (Linux, glibc)."""
     ctypes.CDLL(None).malloc_trim(0)  # else memory that was freed but kept would serve the call unseen
     before = _status("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:

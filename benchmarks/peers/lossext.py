@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import lossext
 import numpy as np
 
+import lossext
 from benchmarks.cases import LOSSES, Case, arrays
 
 
