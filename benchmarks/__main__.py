@@ -116,7 +116,7 @@ def main() -> int:
             continue
         start = time.monotonic()
         with Workers(table.peers, pythons, table.env) as workers:
-            results["versions"] |= workers.versions
+            results["versions"][name] = workers.versions
             for case in todo:
                 if bar is not None:
                     bar.set_description(f"{name}: {case.loss} {case.shape} {case.dtype} {case.what}")

@@ -10,6 +10,7 @@ from typing import Any
 from numpy import nanmax, nanmin
 
 from benchmarks.cases import DTYPES, LARGE, LOSSES, SHAPES
+from benchmarks.tables import TABLES
 
 Row = dict[str, Any]
 
@@ -68,7 +69,10 @@ class Results:
     """The rows, by table and case."""
 
     def __init__(self, results: dict[str, Any]) -> None:
-        self.machine, self.versions, self.rows = results["machine"], results["versions"], results["rows"]
+        self.machine, self.rows = results["machine"], results["rows"]
+        self.versions = {
+            peer: v for table in reversed(TABLES) for peer, v in results["versions"].get(table, {}).items()
+        }
 
     def of(self, table: str, **wanted: Any) -> list[Row]:
         return [row for row in self.rows if row["table"] == table and all(row[k] == v for k, v in wanted.items())]
@@ -95,8 +99,9 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
     m = results.machine
     yield "# Results\n"
     yield f"{m['cpu']}, {m['cpus']} CPUs, {m['memory_gib']} GiB; {m['system']}; {m['date']}."
+    named = {"lossext": "lossext", "limit": "limit by cc", **PEER_TITLES}
     yield (
-        ", ".join(f"{peer} {version}" for peer, version in results.versions.items() if not peer.startswith("lossext_"))
+        ", ".join(f"{name} {results.versions[peer]}" for peer, name in named.items() if peer in results.versions)
         + ".\n"
     )
     yield "How this was measured, and how to measure it again: [benchmarks/README.md](../README.md).\n"
@@ -124,6 +129,7 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
         yield against_limit(rows)
     if rows := results.of("avx2"):
         yield "## Everybody held to AVX2, value and gradient, float32\n"
+        yield "lossext, torch and jax told to use no wider instructions than AVX2.\n"
         yield against_everybody(results, rows)
     if rows := results.of("small"):
         yield "## Short rows\n"
@@ -186,24 +192,18 @@ def against_everybody(results: Results, rows: list[Row]) -> str:
 
 
 def against_limit(rows: list[Row]) -> str:
-    columns = [
-        (dtype, what)
-        for dtype in DTYPES
-        for what in WHATS
-        if any(r["dtype"] == dtype and r["what"] == what for r in rows)
-    ]
-
-    def cell(loss: str, dtype: str, what: str) -> str:
-        for row in rows:
-            if (row["loss"], row["dtype"], row["what"]) == (loss, dtype, what) and row["times"].get("limit"):
-                limit = median(row["times"]["limit"])
-                arrays = 1 + ("multi_margin" not in loss) + (what != "value")
-                rate = arrays * row["shape"][0] * row["shape"][1] * int(dtype[-2:]) / 8 / limit / 1e9
-                return f"{limit / median(row['times']['lossext']):.0%} of {rate:.0f} GB/s"
-        return "–"
-
-    lines = [[title, *(cell(loss, *column) for column in columns)] for loss, title in TITLES.items()]
-    return table([shape_title(rows[0]["shape"]), *(f"{WHATS[what]}, {dtype}" for dtype, what in columns)], lines)
+    columns = [(what, dtype) for dtype in DTYPES for what in WHATS]
+    cells: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+    for row in rows:
+        if not row["times"].get("limit"):
+            continue
+        limit = median(row["times"]["limit"])
+        arrays = 1 + ("multi_margin" not in row["loss"]) + (row["what"] != "value")
+        rate = arrays * row["shape"][0] * row["shape"][1] * int(row["dtype"][-2:]) / 8 / limit / 1e9
+        line = cells.setdefault((TITLES[row["loss"]], shape_title(row["shape"])), {})
+        line[row["what"], row["dtype"]] = f"{limit / median(row['times']['lossext']):.0%} of {rate:.0f} GB/s"
+    lines = [[*line, *(found.get(column, "–") for column in columns)] for line, found in cells.items()]
+    return table(["loss", "shape", *(f"{WHATS[what]}, {dtype}" for what, dtype in columns)], lines)
 
 
 def small_rows(rows: list[Row]) -> str:
