@@ -76,6 +76,7 @@ class Workers:
         libraries = {PEERS[peer] for peer in peers}
         self.workers = {library: Worker(pythons[library], env) for library in libraries}
         self.versions: dict[str, str] = {}
+        self.absent: dict[str, str] = {}
         self.failures: list[str] = []
         for peer in peers:
             self.of(peer).send("version", peer=peer)
@@ -83,8 +84,9 @@ class Workers:
             try:
                 self.versions[peer] = self.of(peer).receive()
             except PeerError as error:
-                if "ModuleNotFoundError" not in str(error) or peer == "lossext":
-                    self.failures.append(f"{peer}: {error}")
+                if peer == "lossext":
+                    raise
+                self.absent[peer] = str(error)
 
     def of(self, peer: str) -> Worker:
         return self.workers[PEERS[peer]]

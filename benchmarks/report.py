@@ -286,6 +286,8 @@ def write_plot(raw: dict[str, Any], path: Path) -> None:
 
     results = Results(raw)
     shapes = results.shapes("default", "retained")
+    if not shapes:
+        return
     figure, axes = pyplot.subplots(2, 3, figsize=(13, 8), sharex=True, sharey=True, layout="constrained")
     measured = set()
     for axis, (loss, title) in zip(axes.flat, TITLES.items(), strict=True):

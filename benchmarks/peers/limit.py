@@ -20,6 +20,7 @@ from benchmarks.timing import fastest
 
 
 def version() -> str:
+    library()  # so that nobody asks for more where it does not compile
     return subprocess.run(["cc", "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()
 
 
