@@ -1,0 +1,1 @@
+"""Measures lossext against its peers and against the machine: `python -m benchmarks --help`."""

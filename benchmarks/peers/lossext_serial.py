@@ -1,0 +1,13 @@
+"""lossext in the calling thread alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.cases import Case
+from benchmarks.peers.lossext import bind, out, version
+
+__all__ = ["call", "version"]
+
+
+def call(case: Case) -> Callable[[], Any]:
+    return bind(case, n_threads=1, **out(case))
