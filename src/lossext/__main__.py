@@ -3,26 +3,32 @@
 Ends with status 1 if a gradient is off.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import _iris, _threads
-from ._kernels import drivers
-from ._version import __version__
-from .losses import BCEWithLogitsLoss, HingeEmbeddingLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, SampledSoftmaxLoss
-from .losses._dense import DenseLoss
+from lossext import _iris, _threads
+from lossext._kernels import drivers
+from lossext._validate import Array
+from lossext._version import __version__
+from lossext.losses import (
+    BCEWithLogitsLoss,
+    HingeEmbeddingLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    SampledSoftmaxLoss,
+)
+from lossext.losses._dense import DenseLoss
 
 STEPS = 300
 RATE = 1.0
 TOLERANCE = 1e-7  # central differences themselves are good to some 1e-9
 TIMED_ROWS = 300_000
-
-Array = NDArray[Any]
 
 
 class Result(NamedTuple):

@@ -1,12 +1,14 @@
 """What the package was built with, and how it would run here."""
 
+from __future__ import annotations
+
 import platform
 
 import numpy as np
 
-from . import _threads
-from ._kernels import drivers
-from ._version import __version__
+from lossext import _threads
+from lossext._kernels import drivers
+from lossext._version import __version__
 
 
 def show_config() -> None:

@@ -4,6 +4,8 @@ Values as scikit-learn 1.9.1 ships them (sklearn/datasets/data/iris.csv), which 
 R. A. Fisher, "The use of multiple measurements in taxonomic problems", Annals of Eugenics 7 (1936), 179-188.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 
