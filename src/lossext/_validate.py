@@ -33,7 +33,7 @@ _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
 class Operand(NamedTuple):
     """An array that broadcasts to the input, in a layout that the kernels know."""
 
-    array: Array | None
+    array: Any  # ndarray, or None where there is none
     layout: int
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from lossext import _threads, _validate
 from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
-from lossext._validate import FLOAT64, Array, Operand, Shape
+from lossext._validate import FLOAT64, Array, Shape
 
 VALUE, GRAD, HESS = 1, 2, 4  # what is asked of `evaluate`
 
@@ -190,9 +189,9 @@ def evaluate(
     else:
         weights = _validate.operand("weight", weight, shape, split, real)
     pos_weights = _validate.operand("pos_weight", pos_weight, shape, split, real)
-    targets = Operand(y, drivers.FULL)
+    y_layout = drivers.FULL
     if not rowwise and y.shape != shape:
-        targets, y_type = _validate.operand("target", y, shape, split, real), drivers.REAL
+        y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
     if row_weight is not None and len(row_weight) != rows:
         row_weight = np.repeat(row_weight, rows // max(1, len(row_weight)))
     threads = _threads.choose(n_threads, size * declaration.cost)
@@ -206,14 +205,17 @@ def evaluate(
 
     # where the results go: straight into their arrays, if these are of the kernel's type and shape
     direct = dtype is real and own_shape == shape
-    if out is not None:
-        used = (y, weights.array, pos_weights.array, row_weight, upstream)
-        given = (target, weight, pos_weight, sample_weight, grad_output)
-        if not (direct and all(map(operator.is_, used, given))):  # else the driver looks at them
-            for name, array in zip(
-                ("target", "weight", "pos_weight", "sample_weight", "grad_output"), given, strict=True
-            ):
-                _validate.apart("out", out, name, array)
+    as_given = y is target and upstream is grad_output and row_weight is sample_weight
+    as_given = as_given and weights.array is weight and pos_weights.array is pos_weight
+    if out is not None and not (direct and as_given):  # else the driver looks at their memory
+        for name, array in {
+            "target": target,
+            "weight": weight,
+            "pos_weight": pos_weight,
+            "sample_weight": sample_weight,
+            "grad_output": grad_output,
+        }.items():
+            _validate.apart("out", out, name, array)
     kernel_grad = np.empty(shape, real) if grad is not None and not direct else grad
     kernel_hess = np.empty(shape, real) if hess is not None and not direct else hess
     value = np.empty(value_shape, real) if want & VALUE and value_shape is not None else None
@@ -228,8 +230,8 @@ def evaluate(
         scale /= rows if per_row else size
 
     total = drivers.run_dense(
-        loss._kernel, rowwise, real is FLOAT64, rows, cols, x, targets.array, y_type, targets.layout, weights.array,
-        weights.layout, pos_weights.array, pos_weights.layout, row_weight, upstream,
+        loss._kernel, rowwise, real is FLOAT64, rows, cols, x, y, y_type, y_layout, weights.array, weights.layout,
+        pos_weights.array, pos_weights.layout, row_weight, upstream,
         drivers.BY_ROW if per_row else drivers.FULL, parameters.get("margin", 0.0), parameters.get("p", 1), scale,
         scale * grad_scale, reduce, value, kernel_grad, kernel_hess, threads,
     )  # fmt: skip
@@ -286,7 +288,7 @@ def empty_value(reduction: str, value_shape: Shape | None, dtype: np.dtype[Any])
 
 
 def store_result(computed: Array | None, out: Array | None) -> None:
-    """A derivative into the array that the caller gets, in its dtype, summed over axes that input was repeated along."""
+    """A derivative into the caller's array: in its dtype, and summed over axes that input was repeated along."""
     if computed is None or out is None:
         return
     extra = computed.ndim - out.ndim
