@@ -38,7 +38,15 @@ INLINE mask m_none(void) { return 0; }
 INLINE mask m_or(mask a, mask b) { return (mask)(a | b); }
 INLINE mask m_without(mask a, mask b) { return (mask)(a & ~b); }
 INLINE mask m_first(ptrdiff_t n) { return (mask)((1u << n) - 1); } /* lanes 0 .. n-1, n < LANES */
-INLINE mask m_lane(ptrdiff_t i) { return (mask)(1ull << (i & 63)); } /* none if there is no lane i, -48 <= i < 64 */
+INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
+{
+#ifdef LX_DOUBLE
+    return _mm512_cmpeq_epi64_mask(_mm512_set1_epi64(i), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+#else
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_cmpeq_epi32_mask(_mm512_set1_epi32((int)i), lanes);
+#endif
+}
 INLINE int m_count(mask a) { return __builtin_popcount(a); }
 INLINE int m_any(mask a) { return a != 0; }
 

@@ -7,6 +7,7 @@
 #ifndef LX_SIMD_H
 #define LX_SIMD_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -103,6 +104,38 @@ INLINE wide wide_zero(void)
 {
     wide sum = {d_set(0), d_set(0)};
     return sum;
+}
+
+/* A sum together with what its roundings took away (Knuth's TwoSum). */
+typedef struct {
+    wide sum, rest;
+} exact_sum;
+
+INLINE exact_sum exact_from(wide sum)
+{
+    const exact_sum s = {sum, wide_zero()};
+    return s;
+}
+
+INLINE doubles rounding_of(doubles a, doubles b, doubles sum)
+{
+    const doubles from_b = sum - a;
+    return (a - (sum - from_b)) + (b - from_b);
+}
+
+INLINE exact_sum exact_add(exact_sum s, wide more)
+{
+    const wide sum = wide_join(s.sum, more);
+    const wide rounding = {rounding_of(s.sum.low, more.low, sum.low), rounding_of(s.sum.high, more.high, sum.high)};
+    const exact_sum added = {sum, wide_join(s.rest, rounding)};
+    return added;
+}
+
+/* 0 where the sum is infinite or NaN and says it all */
+INLINE double exact_rest(exact_sum s)
+{
+    const double rest = wide_total(s.rest);
+    return fabs(rest) <= DBL_MAX ? rest : 0;
 }
 
 #endif

@@ -29,9 +29,14 @@ INLINE vec slope_of(vec z, gap g, vec scale, const int power)
     return v_select(v_gt(z, v_zero()), power == 1 ? scale : scale * (z + v_set(g.lost)), z);
 }
 
+INLINE vec curvature_of(vec z, double scale, const int power)
+{
+    return power == 1 ? v_zero() : v_where(v_gt(z, v_zero()), v_set((real)(2 * scale)));
+}
+
 /* Sums over a row without the class: of z^p, of z, and the number of z > 0. */
 typedef struct {
-    wide value, hinge;
+    exact_sum value, hinge;
     double active;
 } row_sums;
 
@@ -41,28 +46,30 @@ INLINE wide add_power(wide sum, vec z, const int power) { return power == 1 ? wi
 INLINE row_value finish(const row_sums *sums, gap g, const int power, double *slopes)
 {
     const double lost = g.lost, active = sums->active;
-    row_value v = {sums->value, active * lost};
+    const double rounding = exact_rest(sums->value);
+    row_value v = {sums->value.sum, active * lost};
     *slopes = active;
     if (power == 2) {
-        const double hinge = wide_total(sums->hinge);
+        const double hinge = wide_total(sums->hinge.sum) + exact_rest(sums->hinge);
         v.extra = lost * (2 * hinge + active * lost);
         *slopes = 2 * (hinge + active * lost);
     }
-    if (!(fabs(v.extra) <= REAL_MAX)) /* beside an infinite hinge nothing was lost */
+    if (!(fabs(v.extra) <= DBL_MAX)) /* beside an infinite hinge nothing was lost */
         v.extra = 0;
+    v.extra += rounding;
     return v;
 }
 
 enum { SHORT = 8 };
 
 /* A row of at most SHORT vectors, `vectors` a constant: it is read once, and nothing is added across lanes. */
-INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, const int vectors,
-                           const int power)
+INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
+                           const int vectors, const int power)
 {
     const ptrdiff_t rest = job->cols - (vectors - 1) * LANES; /* columns in the last vector */
     const gap g = gap_between((real)job->param, x[y]);
     vec z[SHORT];
-    row_sums sums = {wide_zero(), wide_zero(), 0};
+    wide powers = wide_zero(), hinges = wide_zero();
     int active = 0;
     mask nan = m_none();
     UNROLL(8)
@@ -70,31 +77,37 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double
         const mask class = m_lane(y - i * LANES);
         const mask others = m_without(i < vectors - 1 ? m_first(LANES) : m_first(rest), class);
         z[i] = v_where(others, hinge_of(i < vectors - 1 ? v_load(x + i * LANES) : v_load_first(x + i * LANES, rest, 0), g));
-        sums.value = add_power(sums.value, z[i], power);
+        powers = add_power(powers, z[i], power);
         if (power == 2)
-            sums.hinge = wide_add(sums.hinge, z[i]);
+            hinges = wide_add(hinges, z[i]);
         active += m_count(v_gt(z[i], v_zero()));
         nan = m_or(nan, v_is_nan(z[i]));
     }
-    sums.active = active;
+    const row_sums sums = {exact_from(powers), exact_from(hinges), active};
     double slopes;
     const row_value value = finish(&sums, g, power, &slopes);
+    if (hess) {
+        UNROLL(8)
+        for (int i = 0; i < vectors; i++)
+            v_store_count(hess + i * LANES, curvature_of(z[i], scale, power), i < vectors - 1 ? LANES : rest);
+        hess[y] = (real)(power == 2 ? 2 * scale * active : 0);
+    }
     if (grad) {
         const vec each = v_set((real)(power * scale));
-        const real nan_or_zero = m_any(nan) ? (real)NAN : 0;
         UNROLL(8)
         for (int i = 0; i < vectors - 1; i++)
             v_store(grad + i * LANES, slope_of(z[i], g, each, power));
         v_store_first(grad + (vectors - 1) * LANES, slope_of(z[vectors - 1], g, each, power), rest);
-        grad[y] = (real)(-slopes * scale) + nan_or_zero;
+        grad[y] = m_any(nan) ? (real)NAN : (real)(0 - slopes * scale);
     }
     return value;
 }
 
-/* Columns [from, to), without the class's: sums of short stretches, then of those, which keeps a long row's error low. */
+/* Columns [from, to), without the class's: short stretches are added plainly, and their sums exactly, or the error of a long
+ * row's sum would grow with its length. */
 INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, const int power)
 {
-    enum { STRETCH = 512 };
+    enum { STRETCH = 32 * LANES };
     while (from < to) {
         const ptrdiff_t end = to - from < STRETCH ? to : from + STRETCH;
         wide value = wide_zero(), hinge = wide_zero();
@@ -120,8 +133,9 @@ INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t
             active += v_where(v_gt(z, zero), one);
         }
         from = end;
-        sums->value = wide_join(sums->value, value);
-        sums->hinge = wide_join(sums->hinge, hinge);
+        sums->value = exact_add(sums->value, value);
+        if (power == 2)
+            sums->hinge = exact_add(sums->hinge, hinge);
         sums->active += (double)v_sum(active);
     }
 }
@@ -158,11 +172,9 @@ INLINE void slope_stream(real *grad, const real *x, ptrdiff_t n, ptrdiff_t y, ga
 INLINE void curvature_row(real *hess, const real *x, ptrdiff_t n, ptrdiff_t y, gap g, double scale, double active,
                           const int power)
 {
-    const vec each = v_set((real)(power == 2 ? 2 * scale : 0));
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const ptrdiff_t count = n - i < LANES ? n - i : LANES;
-        const mask positive = v_gt(hinge_of(v_load_count(x + i, count), g), v_zero());
-        v_store_count(hess + i, v_where(positive, each), count);
+        v_store_count(hess + i, curvature_of(hinge_of(v_load_count(x + i, count), g), scale, power), count);
     }
     hess[y] = (real)(power == 2 ? 2 * scale * active : 0);
 }
@@ -172,13 +184,13 @@ INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double 
 {
     const ptrdiff_t n = job->cols, own = y / LANES * LANES, width = n - own < LANES ? n - own : LANES;
     const gap g = gap_between((real)job->param, x[y]);
-    row_sums sums = {wide_zero(), wide_zero(), 0};
+    row_sums sums = {exact_from(wide_zero()), exact_from(wide_zero()), 0};
     tally_range(&sums, x, 0, own, g, power);
     tally_range(&sums, x, own + width, n, g, power);
     const mask others = m_without(m_first(width), m_lane(y - own));
     const vec z = v_where(others, hinge_of(v_load_count(x + own, width), g));
-    sums.value = add_power(sums.value, z, power);
-    sums.hinge = wide_add(sums.hinge, z);
+    sums.value = exact_add(sums.value, add_power(wide_zero(), z, power));
+    sums.hinge = exact_add(sums.hinge, wide_add(wide_zero(), z));
     sums.active += m_count(v_gt(z, v_zero()));
 
     double slopes;
@@ -192,7 +204,7 @@ INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double 
             slope_stream(grad, x, n, y, g, each, power);
         else
             slope_range(grad, x, 0, n, g, each, power);
-        grad[y] = (real)(total != total ? total : -slopes * scale);
+        grad[y] = (real)(total != total ? total : 0 - slopes * scale);
     }
     return value;
 }
@@ -200,17 +212,16 @@ INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double 
 INLINE row_value row_with_power(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
                                 const int power)
 {
-    if (!hess)
-        switch ((job->cols + LANES - 1) / LANES) {
-        case 1: return short_row(job, x, y, scale, grad, 1, power);
-        case 2: return short_row(job, x, y, scale, grad, 2, power);
-        case 3: return short_row(job, x, y, scale, grad, 3, power);
-        case 4: return short_row(job, x, y, scale, grad, 4, power);
-        case 5: return short_row(job, x, y, scale, grad, 5, power);
-        case 6: return short_row(job, x, y, scale, grad, 6, power);
-        case 7: return short_row(job, x, y, scale, grad, 7, power);
-        case 8: return short_row(job, x, y, scale, grad, 8, power);
-        }
+    switch ((job->cols + LANES - 1) / LANES) {
+    case 1: return short_row(job, x, y, scale, grad, hess, 1, power);
+    case 2: return short_row(job, x, y, scale, grad, hess, 2, power);
+    case 3: return short_row(job, x, y, scale, grad, hess, 3, power);
+    case 4: return short_row(job, x, y, scale, grad, hess, 4, power);
+    case 5: return short_row(job, x, y, scale, grad, hess, 5, power);
+    case 6: return short_row(job, x, y, scale, grad, hess, 6, power);
+    case 7: return short_row(job, x, y, scale, grad, hess, 7, power);
+    case 8: return short_row(job, x, y, scale, grad, hess, 8, power);
+    }
     return long_row(job, x, y, scale, grad, hess, power);
 }
 
