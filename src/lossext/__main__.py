@@ -69,8 +69,8 @@ def main() -> int:
 def run_dense(loss: DenseLoss, features: Array, target: Array, species: Array, squared: bool = False) -> Result:
     """A score for each plant and species, linear in the features: the greatest wins.
 
-    If `squared`, the loss sees the square of the score, the distance of the plant from a plane that each species has
-    for itself, and the smallest wins: hinge embedding pulls a plant to its own plane and pushes it off the others.
+    If `squared`, the loss sees the square of the score, which is a distance of the plant from a plane that each species
+    has for itself, and the smallest wins: hinge embedding pulls a plant to its own plane and pushes it off the others.
     """
     x = np.column_stack([features, np.ones(len(features))])  # the last weight of a score is its bias
     weights = start(x.shape[1], 3)
@@ -113,11 +113,11 @@ def run_sampled(features: Array, species: Array) -> Result:
 
     first = value()
     grad = loss.grad(weights, biases, species, inputs, sampled_values=everything)
-    error = max(
+    errors = [
         relative_error(grad.weights.to_dense(), central_differences(value, weights)),
         relative_error(grad.biases.to_dense(), central_differences(value, biases)),
         relative_error(grad.inputs, central_differences(value, inputs)),
-    )
+    ]
 
     for _ in range(STEPS):
         grad = loss.grad(weights, biases, species, inputs)
@@ -135,7 +135,7 @@ def run_sampled(features: Array, species: Array) -> Result:
         first,
         value(),
         float(np.mean(guess == species)),
-        error,
+        float(np.max(errors)),  # not max(): it can lose a NaN
         *times,
     )
 
