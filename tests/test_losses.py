@@ -438,7 +438,7 @@ def test_central_differences(cls, reduction):
 @every_dtype
 @every_reduction
 def test_second_derivatives(cls, dtype, reduction, level):
-    """Diagonal of the Hessian against the twin; the gradient beside it has the bits of the gradient alone."""
+    """Gradient and diagonal of the Hessian against the twin."""
     rng = np.random.default_rng(30)
     for shape in shapes_of(cls):
         x, y = input_of(shape, dtype, rng), target_of(cls, shape, rng)
@@ -447,9 +447,9 @@ def test_second_derivatives(cls, dtype, reduction, level):
             if shape:
                 keywords["sample_weight"] = rng.integers(1, 8, shape[0]) / 4
             grad, hess = loss.grad_and_hess(x, y, **keywords)
-            assert same_bits(grad, loss.grad(x, y, **keywords))
-            exact = reference(loss, x, y, **keywords)
-            assert_close(hess, exact.hess, exact.hess_terms, 6 + roundings(loss, **keywords), f"{loss!r} {shape}")
+            exact, extra = reference(loss, x, y, **keywords), roundings(loss, **keywords)
+            assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp + extra, f"{loss!r} {shape}")
+            assert_close(hess, exact.hess, exact.hess_terms, 6 + extra, f"{loss!r} {shape}")
     x, y = input_of((701, 301), dtype, rng), target_of(cls, (701, 301), rng)
     expected = plain(cls, p=2).grad_and_hess(x, y, n_threads=1)
     for threads in (2, 3):
@@ -483,7 +483,7 @@ def test_results_that_outgrow_the_caches(cls, dtype, shape, level):
     y = target_of(cls, shape, rng, "i4")
     loss = plain(cls, reduction="sum", p=2, weight=rng.random(shape[1]))
     value, grad = loss.value_and_grad(x, y)
-    assert same_bits(loss.grad_and_hess(x, y)[0], grad)
+    np.testing.assert_allclose(loss.grad_and_hess(x, y)[0], grad, rtol=1e-6 if dtype == "float32" else 1e-14)
     for rows in (slice(0, 3), slice(1000, 1030), slice(-2, None)):
         assert same_bits(loss.grad(x[rows].copy(), y[rows]), grad[rows])
     parts = [loss(x[rows], y[rows]) for rows in (slice(0, 700), slice(700, None))]
