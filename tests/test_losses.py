@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from cases import (
     shapes_of,
     target_of,
     value_shape,
+    weights_for,
 )
 from references import assert_close, reference
 
@@ -343,6 +345,32 @@ def test_float16_out():
         assert same_bits(out, expected)
         assert cls().grad(x, y, out=x) is x
         assert same_bits(x, expected)
+
+
+@every_loss
+@every_dtype
+def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
+    """Beside the result; for native contiguous arrays, and targets of the types that are read as they are."""
+    rng = np.random.default_rng(33)
+    shape = (1000, 301)
+    x = input_of(shape, dtype, rng)
+    out = np.empty_like(x)
+    rows = np.ones(shape[0], dtype)
+    own = {"unit": ["?", "u1", "i4", "i8", dtype], "sign": ["i4", "i8", dtype], "class": ["i4", "i8"]}[kind_of(cls)]
+    for target_dtype in own:
+        y = target_of(cls, shape, rng, target_dtype)
+        for weight in [None, *weights_for(cls, shape, rng)]:
+            if isinstance(weight, np.ndarray):
+                weight = weight.astype(dtype)
+            loss = plain(cls, weight=weight, pos_weight=weight)
+            tracemalloc.start()
+            loss(x, y, sample_weight=rows)
+            loss.grad(x, y, sample_weight=rows, out=out)
+            loss.value_and_grad(x, y, out=out)
+            function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 100_000, f"{peak} bytes for target {target_dtype}, weight {np.shape(weight)}"
 
 
 @every_loss
