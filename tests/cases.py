@@ -24,7 +24,7 @@ TARGET_DTYPES = {
 # rows shorter and longer than any vector, block remainders, one row, one column
 MATRICES = [(1, 1), (1, 7), (5, 1), (37, 2), (37, 3), (19, 5), (64, 8), (7, 10), (33, 16), (9, 17), (11, 31), (4, 64)]
 MATRICES += [(3, 100), (2, 1003), (301, 4)]
-ARRAYS = [(), (1,), (13,), (2, 3, 4), (1025,), (3, 1, 5)]
+ARRAYS = [(), (1,), (13,), (2, 3, 4), (1025,), (3, 1, 5), (2, 3, 2, 7)]
 EMPTY = [(0,), (0, 3), (2, 0), (4, 0, 2)]
 
 
@@ -89,6 +89,8 @@ def weights_for(cls: type, shape: tuple[int, ...], rng: np.random.Generator) -> 
     if kind_of(cls) == "class":
         return [draw(shape[1:])]
     layouts = {shape, shape[1:], shape[:1] + (1,) * (len(shape) - 1), (1,) * len(shape)}
+    if len(shape) > 2:
+        layouts |= {(1, *shape[1:-1], 1), (*shape[:-1], 1), shape[-1:], (shape[0], 1, *shape[2:])}
     return [1.75, *(draw(layout) for layout in sorted(layouts))]
 
 

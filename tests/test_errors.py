@@ -66,7 +66,7 @@ def everywhere():
         # n_threads
         for value in (0, -1, -(2**70)):
             yield bad(cls, ValueError, "n_threads", str(value), n_threads=value)
-        for value in (1.5, 2.0, "2", [2]):
+        for value in (1.5, 2.0, "2", [2], True):
             yield bad(cls, TypeError, "n_threads", type(value).__name__, n_threads=value)
         # sample_weight
         for value in (np.ones(N + 1), np.ones((N, 1)), np.ones((N, C)), np.ones(C), np.ones(1), 2.0, []):

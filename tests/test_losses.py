@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from cases import (
     shapes_of,
     target_of,
     value_shape,
+    weights_for,
 )
 from references import assert_close, reference
 
@@ -347,6 +349,32 @@ def test_float16_out():
 
 @every_loss
 @every_dtype
+def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
+    """Beside the result; for native contiguous arrays, and targets of the types that are read as they are."""
+    rng = np.random.default_rng(33)
+    shape = (1000, 301)
+    x = input_of(shape, dtype, rng)
+    out = np.empty_like(x)
+    rows = np.ones(shape[0], dtype)
+    own = {"unit": ["?", "u1", "i4", "i8", dtype], "sign": ["i4", "i8", dtype], "class": ["i4", "i8"]}[kind_of(cls)]
+    for target_dtype in own:
+        y = target_of(cls, shape, rng, target_dtype)
+        for weight in [None, *weights_for(cls, shape, rng)]:
+            if isinstance(weight, np.ndarray):
+                weight = weight.astype(dtype)
+            loss = plain(cls, weight=weight, pos_weight=weight)
+            tracemalloc.start()
+            loss(x, y, sample_weight=rows)
+            loss.grad(x, y, sample_weight=rows, out=out)
+            loss.value_and_grad(x, y, out=out)
+            function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 100_000, f"{peak} bytes for target {target_dtype}, weight {np.shape(weight)}"
+
+
+@every_loss
+@every_dtype
 @every_reduction
 @pytest.mark.parametrize("shape", [(700, 1001), (70001, 9), (3, 200003)], ids=str)
 def test_any_number_of_threads_gives_the_same_bits(cls, dtype, reduction, shape):
@@ -438,7 +466,7 @@ def test_central_differences(cls, reduction):
 @every_dtype
 @every_reduction
 def test_second_derivatives(cls, dtype, reduction, level):
-    """Diagonal of the Hessian against the twin; the gradient beside it has the bits of the gradient alone."""
+    """Gradient and diagonal of the Hessian against the twin."""
     rng = np.random.default_rng(30)
     for shape in shapes_of(cls):
         x, y = input_of(shape, dtype, rng), target_of(cls, shape, rng)
@@ -447,9 +475,9 @@ def test_second_derivatives(cls, dtype, reduction, level):
             if shape:
                 keywords["sample_weight"] = rng.integers(1, 8, shape[0]) / 4
             grad, hess = loss.grad_and_hess(x, y, **keywords)
-            assert same_bits(grad, loss.grad(x, y, **keywords))
-            exact = reference(loss, x, y, **keywords)
-            assert_close(hess, exact.hess, exact.hess_terms, 6 + roundings(loss, **keywords), f"{loss!r} {shape}")
+            exact, extra = reference(loss, x, y, **keywords), roundings(loss, **keywords)
+            assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp + extra, f"{loss!r} {shape}")
+            assert_close(hess, exact.hess, exact.hess_terms, 6 + extra, f"{loss!r} {shape}")
     x, y = input_of((701, 301), dtype, rng), target_of(cls, (701, 301), rng)
     expected = plain(cls, p=2).grad_and_hess(x, y, n_threads=1)
     for threads in (2, 3):
@@ -483,7 +511,7 @@ def test_results_that_outgrow_the_caches(cls, dtype, shape, level):
     y = target_of(cls, shape, rng, "i4")
     loss = plain(cls, reduction="sum", p=2, weight=rng.random(shape[1]))
     value, grad = loss.value_and_grad(x, y)
-    assert same_bits(loss.grad_and_hess(x, y)[0], grad)
+    np.testing.assert_allclose(loss.grad_and_hess(x, y)[0], grad, rtol=1e-6 if dtype == "float32" else 1e-14)
     for rows in (slice(0, 3), slice(1000, 1030), slice(-2, None)):
         assert same_bits(loss.grad(x[rows].copy(), y[rows]), grad[rows])
     parts = [loss(x[rows], y[rows]) for rows in (slice(0, 700), slice(700, None))]
