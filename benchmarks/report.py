@@ -113,7 +113,7 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
         + ".\n"
     )
     if spread := results.spread():
-        yield f"Half of the slots of a case lie within {spread:.0%} of its median (lossext; the median over all cases).\n"
+        yield f"Half of the slots of a case lie within {spread:.0%} of its median (lossext, median of all cases).\n"
     yield "How this was measured, and how to measure it again: [benchmarks/README.md](../README.md).\n"
     yield f"![Time of the peers over the time of lossext]({plot.name})\n"
     if any(results.of(name) for name in ("default", "retained")):
