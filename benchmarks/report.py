@@ -81,7 +81,7 @@ class Results:
         """Median time of the peer over median time of lossext."""
         for row in self.of(table, **wanted):
             if row["times"].get(peer):
-                return median(row["times"][peer]) / median(row["times"]["lossext"])
+                return float(median(row["times"][peer]) / median(row["times"]["lossext"]))
         return None
 
     def spread(self) -> float | None:
@@ -90,7 +90,7 @@ class Results:
         if not slots:
             return None
         quartiles = [quantiles(times, n=4, method="inclusive") for times in slots]
-        return median((high - low) / 2 / middle for low, middle, high in quartiles)
+        return float(median((high - low) / 2 / middle for low, middle, high in quartiles))
 
     def shapes(self, *tables: str) -> list[tuple[int, int]]:
         there = {tuple(row["shape"]) for row in self.rows if row["table"] in tables}
