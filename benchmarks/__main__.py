@@ -27,7 +27,7 @@ def shape(text: str) -> tuple[int, int]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
-    some = {"nargs": "+", "metavar": "X"}
+    some: dict[str, Any] = {"nargs": "+", "metavar": "X"}
     parser.add_argument("--tables", choices=TABLES, default=list(TABLES), help=", ".join(TABLES), **some)
     parser.add_argument("--losses", choices=LOSSES, default=list(LOSSES), help=", ".join(LOSSES), **some)
     shapes = " ".join(f"{n}x{c}" for n, c in SHAPES)

@@ -149,7 +149,7 @@ def check(workers: Workers, entries: list[Entry]) -> list[Entry]:
 def race(workers: Workers, entries: list[Entry], rounds: int, slot: float) -> dict[str, list[float]]:
     """Seconds per call in every slot: A B, A C, A B, A C, ... with A the first entry."""
     times: dict[str, list[float]] = {entry.name: [] for entry in entries}
-    turns = [(entries[0], other) for other in entries[1:]] or [(entries[0],)]
+    turns: list[tuple[Entry, ...]] = [(entries[0], other) for other in entries[1:]] or [(entries[0],)]
     last = None
     for _ in range(rounds):
         for turn in turns:

@@ -81,8 +81,16 @@ class Results:
         """Median time of the peer over median time of lossext."""
         for row in self.of(table, **wanted):
             if row["times"].get(peer):
-                return median(row["times"][peer]) / median(row["times"]["lossext"])
+                return float(median(row["times"][peer]) / median(row["times"]["lossext"]))
         return None
+
+    def spread(self) -> float | None:
+        """How quiet the machine was: half the distance between the quartiles over the median."""
+        slots = [row["times"]["lossext"] for row in self.rows if len(row.get("times", {}).get("lossext", [])) > 3]
+        if not slots:
+            return None
+        quartiles = [quantiles(times, n=4, method="inclusive") for times in slots]
+        return float(median((high - low) / 2 / middle for low, middle, high in quartiles))
 
     def shapes(self, *tables: str) -> list[tuple[int, int]]:
         there = {tuple(row["shape"]) for row in self.rows if row["table"] in tables}
@@ -104,6 +112,8 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
         ", ".join(f"{name} {results.versions[peer]}" for peer, name in named.items() if peer in results.versions)
         + ".\n"
     )
+    if spread := results.spread():
+        yield f"Half of the slots of a case lie within {spread:.0%} of its median (lossext, median of all cases).\n"
     yield "How this was measured, and how to measure it again: [benchmarks/README.md](../README.md).\n"
     yield f"![Time of the peers over the time of lossext]({plot.name})\n"
     if any(results.of(name) for name in ("default", "retained")):

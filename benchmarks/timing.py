@@ -1,6 +1,7 @@
 """How a call is timed; used in the process of the library that is timed."""
 
 import ctypes
+import gc
 import math
 import time
 from collections.abc import Callable
@@ -58,6 +59,7 @@ def after_idling(call: Callable[[], Any], idle: float, rounds: int) -> list[floa
 
 def peak_memory(call: Callable[[], Any]) -> int:
     """Bytes of resident memory that the process holds at most in the call beyond those before (Linux, glibc)."""
+    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # else memory that was freed but kept would serve the call unseen
     before = _status("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
