@@ -101,7 +101,7 @@ def main() -> int:
     args = arguments()
     if args.smoke:
         check_registry()
-    pythons = {library: sys.executable for library in PEERS.values()}
+    pythons = dict.fromkeys(PEERS.values(), sys.executable)
     pythons |= dict(pair.split("=", 1) for pair in args.peer)
     plan = Plan(args.rounds, slot=0.001 if args.smoke else 0.01, smoke=args.smoke)
     tables = {name: selected(TABLES[name], args) for name in args.tables}

@@ -1,5 +1,6 @@
 """lossext: loss functions with their gradients for NumPy arrays, on the CPU, as fast as memory allows."""
 
+from lossext._config import show_config
 from lossext._version import __version__
 from lossext.losses import (
     BCEWithLogitsLoss,
@@ -30,4 +31,5 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
     "sampled_softmax_loss",
+    "show_config",
 ]

@@ -39,6 +39,8 @@ def default() -> tuple[int, str]:
             return checked("LOSSEXT_NUM_THREADS", int(wish)), "LOSSEXT_NUM_THREADS"
         except ValueError:
             raise ValueError(f"LOSSEXT_NUM_THREADS = {wish!r} is not a whole number of at least 1") from None
+    if not drivers.openmp_version():
+        return 1, "serial build"
     limits = [(drivers.openmp_limit(), "OpenMP runtime"), (affinity(), "CPU affinity")]
     quota = container_quota()
     if quota is not None:

@@ -27,7 +27,7 @@ cdef extern from "kernels.h" nogil:
         lx_operand grad_output
         double param
         int power
-        double value_scale, grad_scale
+        double value_divisor, grad_scale
         int reduce
         void *value
         void *grad
@@ -83,11 +83,11 @@ cdef inline int run_block(lx_block_kernel kernel, const lx_job *job, Py_ssize_t 
 
 def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t cols, input, target, int target_type,
               int target_layout, weight, int weight_layout, pos_weight, int pos_weight_layout, sample_weight, grad_output,
-              int grad_output_layout, double param, int power, double value_scale, double grad_scale, int reduce, value,
+              int grad_output_layout, double param, int power, double value_divisor, double grad_scale, int reduce, value,
               grad, hess, int n_threads):
     """Value, gradient and curvature of a dense loss, whichever have a place to go.
 
-    Returns the sum of the values times `value_scale` for TOTAL (else 0.0), or None if a target lies outside the loss's
+    Returns the sum of the values over `value_divisor` for TOTAL (else 0.0), or None if a target lies outside the loss's
     domain.  ValueError if `grad` or `hess` shares memory with another array (but for `grad` in the place of `input`).
     """
     cdef held_buffers held
@@ -115,7 +115,7 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
             n_copies += repeat(&job.weight, cols, item_size, &copies[n_copies])
             n_copies += repeat(&job.pos_weight, cols, item_size, &copies[n_copies])
         job.value = hold(&held, value, True)
-        job.param, job.power, job.value_scale, job.grad_scale, job.reduce = param, power, value_scale, grad_scale, reduce
+        job.param, job.power, job.value_divisor, job.grad_scale, job.reduce = param, power, value_divisor, grad_scale, reduce
         job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
         if job.grad != NULL or job.hess != NULL:
             check_apart(&held, &job, n_results, (input, target, weight, pos_weight, sample_weight, grad_output))
@@ -139,7 +139,7 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
             first += n_blocks * length
             if first < end:
                 PyErr_CheckSignals()
-        return total * value_scale
+        return total / value_divisor
     finally:
         for i in range(n_copies):
             PyMem_Free(copies[i])

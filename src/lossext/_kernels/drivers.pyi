@@ -45,7 +45,7 @@ def run_dense(
     grad_output_layout: int,
     param: float,
     power: int,
-    value_scale: float,
+    value_divisor: float,
     grad_scale: float,
     reduce: int,
     value: Any,

@@ -237,7 +237,7 @@ static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_
             sum += values[i];
         left = job->cols - (p.column + end) % job->cols;
         if ((p.column + end) % job->cols == 0) {
-            *rows++ = (real)(sum * job->value_scale);
+            *rows++ = (real)(sum / job->value_divisor);
             sum = 0;
         }
     }

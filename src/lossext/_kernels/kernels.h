@@ -36,7 +36,7 @@ typedef struct {
     lx_operand grad_output;    /* besides grad_scale */
     double param;              /* margin */
     int power;                 /* p */
-    double value_scale, grad_scale;
+    double value_divisor, grad_scale;
     int reduce;
     void *value;      /* LX_ROWS, LX_ELEMENTS */
     void *grad;       /* or NULL */

@@ -31,7 +31,7 @@ INLINE int rows(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *tota
                                     job->grad ? (real *)job->grad + r * cols : NULL,
                                     job->hess ? (real *)job->hess + r * cols : NULL);
         if (job->reduce == LX_ROWS)
-            ((real *)job->value)[r] = (real)((wide_total(value.lanes) + value.extra) * scale * job->value_scale);
+            ((real *)job->value)[r] = (real)((wide_total(value.lanes) + value.extra) * scale / job->value_divisor);
         lanes = wide_join(lanes, weighted ? wide_scale(value.lanes, scale) : value.lanes);
         extra += value.extra * scale;
     }

@@ -225,15 +225,15 @@ def evaluate(
         reduce = drivers.TOTAL
     else:
         reduce = drivers.ROWS if per_row else drivers.ELEMENTS
-    scale = 1.0 / cols if per_row else 1.0
+    divisor = float(cols if per_row else 1)
     if reduction == "mean":
-        scale /= rows if per_row else size
+        divisor *= rows if per_row else size
 
     total = drivers.run_dense(
         loss._kernel, rowwise, real is FLOAT64, rows, cols, x, y, y_type, y_layout, weights.array, weights.layout,
         pos_weights.array, pos_weights.layout, row_weight, upstream,
-        drivers.BY_ROW if per_row else drivers.FULL, parameters.get("margin", 0.0), parameters.get("p", 1), scale,
-        scale * grad_scale, reduce, value, kernel_grad, kernel_hess, threads,
+        drivers.BY_ROW if per_row else drivers.FULL, parameters.get("margin", 0.0), parameters.get("p", 1), divisor,
+        grad_scale / divisor, reduce, value, kernel_grad, kernel_hess, threads,
     )  # fmt: skip
     if total is None:
         raise bad_target(declaration.target, target, shape)

@@ -41,7 +41,7 @@ class MultiMarginLoss(DenseLoss):
     Notes
     -----
     *input* (N, C) is float32 or float64, used as it is; float16 is computed in float32; integers and bools in float64.
-    *target* (N,) is of any integer dtype. Error: 4 ulp of a row's value and 3 ulp of the gradient, beside the rounding
+    *target* (N,) is of any integer dtype. Error: 4 ulp of a row's value and of the gradient, beside the rounding
     of the hinges themselves. The gradient at a kink is 0. A NaN score makes its own column and the class's NaN, a NaN
     at the class the whole row; an infinite score is computed as the formula says, so inf - inf is NaN.
 
@@ -67,6 +67,7 @@ class MultiMarginLoss(DenseLoss):
         ranks=(2,),
         value_by_row=True,
         value_ulp=4.0,
+        grad_ulp=4.0,
         cost=0.1,
     )
     p = Parameter[int]()
