@@ -74,6 +74,10 @@ def losses():
 
 
 class BuildExt(build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        self.force = True  # what lies in build/ may come from another compiler or other settings
+
     @property
     def kind(self):
         return "msvc" if self.compiler.compiler_type == "msvc" else "unix"

@@ -41,17 +41,14 @@ int lx_openmp_limit(void) { return 1; }
 /* libgomp does not survive fork: the child inherits a list of pool threads that do not exist in it, and its first parallel
  * region waits for them for ever (GCC bug 58378).  So the pool is torn down before the fork (OpenMP 5.0's
  * omp_pause_resource_all) and parent and child build new ones on demand.  Where that call is missing (libgomp before 9) or
- * refuses, the child stays on one thread.  LLVM's libomp has fork handlers of its own. */
-#if defined(_OPENMP) && !defined(_WIN32)
+ * refuses, the child stays on one thread, and its children.  LLVM's libomp has fork handlers of its own, under whose locks
+ * ours would run: with clang, none, for any call into libomp could wait for ever. */
+#if defined(_OPENMP) && !defined(_WIN32) && !defined(__clang__)
 #include <pthread.h>
-#if defined(__clang__)
-#define PAUSE() 0
-#else
 #pragma weak omp_pause_resource_all
-#define PAUSE() (omp_pause_resource_all ? omp_pause_resource_all(omp_pause_soft) : -1)
-#endif
+static int pause_pool(void) { return omp_pause_resource_all ? omp_pause_resource_all(omp_pause_soft) : -1; }
 static int paused = -1;
-static void before_fork(void) { paused = omp_in_parallel() ? -1 : PAUSE(); }
+static void before_fork(void) { paused = lx_one_thread_only() ? -1 : pause_pool(); }
 static void in_child(void) { child_is_serial = paused != 0; }
 int lx_arm_fork_handlers(void)
 {

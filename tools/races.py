@@ -1,0 +1,32 @@
+"""Parallel calls of every dense loss, from several Python threads at once: what a ThreadSanitizer build is run on."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+import lossext as lx
+
+ROUNDS = 20
+
+
+def calls():
+    rng = np.random.default_rng(0)
+    targets = {"unit": lambda x: (x > 0).astype(np.uint8), "sign": lambda x: np.where(x > 0, 1, -1)}
+    for dtype in (np.float32, np.float64):
+        x = rng.normal(size=(600, 100)).astype(dtype)
+        for cls in lx.losses.DENSE:
+            target = targets.get(cls.declaration.target.kind, lambda x: np.arange(len(x)) % x.shape[1])(x)
+            for reduction in ("mean", "none"):
+                yield cls(reduction=reduction), x, target
+
+
+def work(_):
+    for loss, x, target in calls():
+        loss(x, target, n_threads=4)
+        loss.value_and_grad(x, target, n_threads=3)
+        loss.grad(x, target, sample_weight=np.ones(len(x)), n_threads=2)
+
+
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(work, range(ROUNDS)))
+print(f"races: none found in {ROUNDS * 3 * len(list(calls()))} parallel calls from 4 threads")
