@@ -219,29 +219,31 @@ static const real *product(const real *a, const real *b, ptrdiff_t n, real *buff
 
 /* ---- sums of rows ---- */
 
+/* The sum of the row that a chunk ends in, and what is to be added to it. */
+typedef struct {
+    double sum, rest;
+} unfinished_row;
+
 /* Adds n values to the sum of the row at `p`, and writes the rows that they complete. */
-static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_t n, double *unfinished)
+static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_t n, unfinished_row *row)
 {
     real *rows = (real *)job->value + p.row;
-    ptrdiff_t i = 0, left = job->cols - p.column;
-    double sum = *unfinished;
-    while (i < n) {
-        const ptrdiff_t end = i + left < n ? i + left : n;
+    for (ptrdiff_t i = 0, left = job->cols - p.column; i < n; left = job->cols) {
+        const ptrdiff_t end = left < n - i ? i + left : n, complete = left <= n - i;
         if (end - i >= 2 * LANES) {
-            wide lanes = wide_zero();
+            exact_sum lanes = exact_of(wide_zero());
             for (; i + LANES <= end; i += LANES)
-                lanes = wide_add(lanes, v_load(values + i));
-            sum += wide_total(lanes);
+                lanes = exact_add(lanes, wide_of(v_load(values + i)));
+            row->sum += wide_total(lanes.sum);
+            row->rest += exact_rest(lanes);
         }
-        for (; i < end; i++, left--)
-            sum += values[i];
-        left = job->cols - (p.column + end) % job->cols;
-        if ((p.column + end) % job->cols == 0) {
-            *rows++ = (real)(sum / job->value_divisor);
-            sum = 0;
+        for (; i < end; i++)
+            row->sum += values[i];
+        if (complete) {
+            *rows++ = (real)((row->sum + row->rest) / job->value_divisor);
+            row->sum = row->rest = 0;
         }
     }
-    *unfinished = sum;
 }
 
 static double total(const chunk *c, int *bad)
@@ -263,7 +265,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
     const real *input = job->input;
     real *grad = job->grad, *hess = job->hess;
     place p = {first, first / cols, first % cols};
-    double unfinished = 0;
+    unfinished_row row = {0, 0};
     int bad = 0;
 
     /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines, without which
@@ -286,7 +288,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
             bad |= value_pass(&c, (real *)job->value + p.at);
         else if (job->reduce == LX_ROWS) {
             bad |= value_pass(&c, values);
-            add_to_rows(job, p, values, n, &unfinished);
+            add_to_rows(job, p, values, n, &row);
         }
         if (grad || hess)
             c.grad_weight = product(c.value_weight, operand_at(&job->grad_output, p, n, cols, upstream), n, upstream);

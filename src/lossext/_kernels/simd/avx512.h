@@ -15,7 +15,6 @@ enum { LANES = 16, REGISTERS = 32 };
 #define COMPARE(a, b, how) _mm512_cmp_ps_mask(a, b, how)
 #endif
 typedef double doubles __attribute__((vector_size(64)));
-typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(set1)(a); }
 INLINE vec v_load(const real *p) { return OP(loadu)(p); }
@@ -85,10 +84,7 @@ INLINE vec v_split(vec a, vec *exponent)
 INLINE real v_sum(vec a) { return OP(reduce_add)(a); }
 INLINE real v_largest(vec a) { return OP(reduce_max)(a); }
 
-#ifdef LX_DOUBLE
-INLINE doubles v_low_double(vec a) { return a; }
-INLINE doubles v_high_double(vec a) { (void)a; return _mm512_setzero_pd(); }
-#else
+#ifndef LX_DOUBLE
 INLINE doubles v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 INLINE doubles v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 #endif

@@ -20,7 +20,6 @@ static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
 typedef uint32_t lane_bits;
 #endif
 typedef float64x2_t doubles;
-typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(vdupq_n)(a); }
 INLINE vec v_load(const real *p) { return OP(vld1q)(p); }
@@ -95,10 +94,7 @@ INLINE float64x2_t d_set(double a) { return vdupq_n_f64(a); }
 INLINE double d_sum(float64x2_t a) { return vaddvq_f64(a); }
 INLINE real v_sum(vec a) { return OP(vaddvq)(a); }
 INLINE real v_largest(vec a) { return OP(vmaxvq)(a); }
-#ifdef LX_DOUBLE
-INLINE float64x2_t v_low_double(vec a) { return a; }
-INLINE float64x2_t v_high_double(vec a) { (void)a; return vdupq_n_f64(0); }
-#else
+#ifndef LX_DOUBLE
 INLINE float64x2_t v_low_double(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
 INLINE float64x2_t v_high_double(vec a) { return vcvt_high_f64_f32(a); }
 #endif

@@ -3,7 +3,6 @@ typedef real vec;
 typedef int mask;
 enum { LANES = 1, REGISTERS = 16 };
 typedef double doubles;
-typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return a; }
 INLINE vec v_load(const real *p) { return *p; }
@@ -66,8 +65,10 @@ INLINE vec v_split(vec a, vec *exponent)
     return (real)m;
 }
 
+#ifndef LX_DOUBLE
 INLINE double v_low_double(vec a) { return a; }
 INLINE double v_high_double(vec a) { (void)a; return 0; }
+#endif
 INLINE double d_set(double a) { return a; }
 INLINE double d_sum(double a) { return a; }
 INLINE real v_sum(vec a) { return a; }

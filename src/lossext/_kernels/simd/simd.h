@@ -73,65 +73,73 @@ INLINE void v_store_count(real *p, vec a, ptrdiff_t count)
 INLINE ptrdiff_t reals_to_line(const void *p) { return (ptrdiff_t)((-(uintptr_t)p) & 63) / (ptrdiff_t)sizeof(real); }
 
 /* A sum kept in double lanes, so that adding floats loses nothing that a float result would show. */
-INLINE wide wide_add(wide sum, vec v)
+#ifdef LX_DOUBLE
+enum { WIDE = 1 };
+#define AS_DOUBLES(v) {v}
+#else
+enum { WIDE = 2 };
+#define AS_DOUBLES(v) {v_low_double(v), v_high_double(v)}
+#endif
+typedef struct {
+    doubles part[WIDE];
+} wide;
+
+INLINE wide wide_of(vec v)
 {
-    const wide added = {sum.low + v_low_double(v), sum.high + v_high_double(v)};
-    return added;
+    const wide w = {AS_DOUBLES(v)};
+    return w;
 }
 
-INLINE wide wide_add_square(wide sum, vec v)
-{
-    const doubles low = v_low_double(v), high = v_high_double(v);
-    const wide added = {sum.low + low * low, sum.high + high * high};
-    return added;
-}
+INLINE wide wide_zero(void) { return wide_of(v_zero()); }
 
 INLINE wide wide_join(wide a, wide b)
 {
-    const wide sum = {a.low + b.low, a.high + b.high};
-    return sum;
+    for (int i = 0; i < WIDE; i++)
+        a.part[i] += b.part[i];
+    return a;
 }
 
 INLINE wide wide_scale(wide a, double scale)
 {
-    const wide scaled = {a.low * d_set(scale), a.high * d_set(scale)};
-    return scaled;
+    for (int i = 0; i < WIDE; i++)
+        a.part[i] *= d_set(scale);
+    return a;
 }
 
-INLINE double wide_total(wide sum) { return d_sum(sum.low + sum.high); }
-
-INLINE wide wide_zero(void)
+INLINE wide wide_square(wide a)
 {
-    wide sum = {d_set(0), d_set(0)};
-    return sum;
+    for (int i = 0; i < WIDE; i++)
+        a.part[i] *= a.part[i];
+    return a;
 }
 
-/* A sum together with what its roundings took away (Knuth's TwoSum). */
+INLINE wide wide_add(wide sum, vec v) { return wide_join(sum, wide_of(v)); }
+
+INLINE double wide_total(wide sum) { return d_sum(WIDE == 1 ? sum.part[0] : sum.part[0] + sum.part[WIDE - 1]); }
+
+/* A sum with what its roundings took away (Knuth's TwoSum), for doubles; a sum of floats in double lanes needs no such care. */
 typedef struct {
     wide sum, rest;
 } exact_sum;
 
-INLINE exact_sum exact_from(wide sum)
+INLINE exact_sum exact_of(wide sum)
 {
     const exact_sum s = {sum, wide_zero()};
     return s;
 }
 
-INLINE doubles rounding_of(doubles a, doubles b, doubles sum)
-{
-    const doubles from_b = sum - a;
-    return (a - (sum - from_b)) + (b - from_b);
-}
-
 INLINE exact_sum exact_add(exact_sum s, wide more)
 {
     const wide sum = wide_join(s.sum, more);
-    const wide rounding = {rounding_of(s.sum.low, more.low, sum.low), rounding_of(s.sum.high, more.high, sum.high)};
-    const exact_sum added = {sum, wide_join(s.rest, rounding)};
-    return added;
+#ifdef LX_DOUBLE
+    const doubles from_more = sum.part[0] - s.sum.part[0];
+    s.rest.part[0] += (s.sum.part[0] - (sum.part[0] - from_more)) + (more.part[0] - from_more);
+#endif
+    s.sum = sum;
+    return s;
 }
 
-/* 0 where the sum is infinite or NaN and says it all */
+/* What the lanes' sum lacks; 0 where that is infinite or NaN and says it all. */
 INLINE double exact_rest(exact_sum s)
 {
     const double rest = wide_total(s.rest);

@@ -17,7 +17,6 @@ enum { LANES = 4, REGISTERS = 16 };
 static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
 #endif
 typedef double doubles __attribute__((vector_size(16)));
-typedef struct { doubles low, high; } wide;
 
 INLINE vec v_set(real a) { return OP(set1)(a); }
 INLINE vec v_load(const real *p) { return OP(loadu)(p); }
@@ -100,8 +99,6 @@ INLINE vec v_split(vec a, vec *exponent) /* as in avx2.h */
 INLINE doubles d_set(double a) { return _mm_set1_pd(a); }
 INLINE double d_sum(doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
 #ifdef LX_DOUBLE
-INLINE doubles v_low_double(vec a) { return a; }
-INLINE doubles v_high_double(vec a) { (void)a; return _mm_setzero_pd(); }
 INLINE real v_sum(vec a) { return d_sum(a); }
 INLINE real v_largest(vec a) { return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a))); }
 #else

@@ -40,7 +40,7 @@ typedef struct {
     double active;
 } row_sums;
 
-INLINE wide add_power(wide sum, vec z, const int power) { return power == 1 ? wide_add(sum, z) : wide_add_square(sum, z); }
+INLINE wide power_of(vec z, const int power) { return power == 1 ? wide_of(z) : wide_square(wide_of(z)); }
 
 /* What the sums of the rounded z say of the true ones: sum (z + lost)^p, and the sum of their slopes. */
 INLINE row_value finish(const row_sums *sums, gap g, const int power, double *slopes)
@@ -77,13 +77,13 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double
         const mask class = m_lane(y - i * LANES);
         const mask others = m_without(i < vectors - 1 ? m_first(LANES) : m_first(rest), class);
         z[i] = v_where(others, hinge_of(i < vectors - 1 ? v_load(x + i * LANES) : v_load_first(x + i * LANES, rest, 0), g));
-        powers = add_power(powers, z[i], power);
+        powers = wide_join(powers, power_of(z[i], power));
         if (power == 2)
             hinges = wide_add(hinges, z[i]);
         active += m_count(v_gt(z[i], v_zero()));
         nan = m_or(nan, v_is_nan(z[i]));
     }
-    const row_sums sums = {exact_from(powers), exact_from(hinges), active};
+    const row_sums sums = {exact_of(powers), exact_of(hinges), active};
     double slopes;
     const row_value value = finish(&sums, g, power, &slopes);
     if (hess) {
@@ -103,41 +103,42 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double
     return value;
 }
 
-/* Columns [from, to), without the class's: short stretches are added plainly, and their sums exactly, or the error of a long
- * row's sum would grow with its length. */
+INLINE wide sum_of_four(wide a, wide b, wide c, wide d) { return wide_join(wide_join(a, b), wide_join(c, d)); }
+
+/* Columns [from, to), without the class's.  Eight vectors are added plainly, and the sums of eight exactly, or the error of a
+ * long row's sum would grow with its length. */
 INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, const int power)
 {
-    enum { STRETCH = 32 * LANES };
-    while (from < to) {
-        const ptrdiff_t end = to - from < STRETCH ? to : from + STRETCH;
+    const vec one = v_set(1), zero = v_zero(), quarter = v_set((real)0.25);
+    vec active = v_zero();
+    for (; from + 8 * LANES <= to; from += 8 * LANES) {
         wide value = wide_zero(), hinge = wide_zero();
-        vec active = v_zero();
-        const vec one = v_set(1), zero = v_zero();
-        if (power == 1) /* four at a time: quarters cannot overflow, and cost two roundings */
-            for (; from + 4 * LANES <= end; from += 4 * LANES) {
-                const vec a = hinge_of(v_load(x + from), g), b = hinge_of(v_load(x + from + LANES), g);
-                const vec c = hinge_of(v_load(x + from + 2 * LANES), g), d = hinge_of(v_load(x + from + 3 * LANES), g);
-                const vec quarter = v_set((real)0.25);
+        for (const real *four = x + from; four < x + from + 8 * LANES; four += 4 * LANES) {
+            const vec a = hinge_of(v_load(four), g), b = hinge_of(v_load(four + LANES), g);
+            const vec c = hinge_of(v_load(four + 2 * LANES), g), d = hinge_of(v_load(four + 3 * LANES), g);
+            if (power == 1) /* quarters cannot overflow */
                 value = wide_add(value, v_fma(a, quarter, b * quarter) + v_fma(c, quarter, d * quarter));
-                active += (v_where(v_gt(a, zero), one) + v_where(v_gt(b, zero), one))
-                          + (v_where(v_gt(c, zero), one) + v_where(v_gt(d, zero), one));
+            else {
+                const wide wa = wide_of(a), wb = wide_of(b), wc = wide_of(c), wd = wide_of(d);
+                hinge = wide_join(hinge, sum_of_four(wa, wb, wc, wd));
+                value = wide_join(value, sum_of_four(wide_square(wa), wide_square(wb), wide_square(wc), wide_square(wd)));
             }
-        value = wide_scale(value, 4);
-        for (; from < end; from += LANES) {
-            const ptrdiff_t count = end - from < LANES ? end - from : LANES;
-            vec z = hinge_of(v_load_count(x + from, count), g);
-            z = count == LANES ? z : v_where(m_first(count), z);
-            value = add_power(value, z, power);
-            if (power == 2)
-                hinge = wide_add(hinge, z);
-            active += v_where(v_gt(z, zero), one);
+            active += (v_where(v_gt(a, zero), one) + v_where(v_gt(b, zero), one))
+                      + (v_where(v_gt(c, zero), one) + v_where(v_gt(d, zero), one));
         }
-        from = end;
-        sums->value = exact_add(sums->value, value);
-        if (power == 2)
-            sums->hinge = exact_add(sums->hinge, hinge);
-        sums->active += (double)v_sum(active);
+        sums->value = exact_add(sums->value, power == 1 ? wide_scale(value, 4) : value);
+        sums->hinge = power == 1 ? sums->hinge : exact_add(sums->hinge, hinge);
     }
+    for (; from < to; from += LANES) {
+        const ptrdiff_t count = to - from < LANES ? to - from : LANES;
+        vec z = hinge_of(v_load_count(x + from, count), g);
+        z = count == LANES ? z : v_where(m_first(count), z);
+        sums->value = exact_add(sums->value, power_of(z, power));
+        if (power == 2)
+            sums->hinge = exact_add(sums->hinge, wide_of(z));
+        active += v_where(v_gt(z, zero), one);
+    }
+    sums->active += (double)v_sum(active);
 }
 
 INLINE void slope_range(real *grad, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, vec scale, const int power)
@@ -184,13 +185,13 @@ INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double 
 {
     const ptrdiff_t n = job->cols, own = y / LANES * LANES, width = n - own < LANES ? n - own : LANES;
     const gap g = gap_between((real)job->param, x[y]);
-    row_sums sums = {exact_from(wide_zero()), exact_from(wide_zero()), 0};
+    row_sums sums = {exact_of(wide_zero()), exact_of(wide_zero()), 0};
     tally_range(&sums, x, 0, own, g, power);
     tally_range(&sums, x, own + width, n, g, power);
     const mask others = m_without(m_first(width), m_lane(y - own));
     const vec z = v_where(others, hinge_of(v_load_count(x + own, width), g));
-    sums.value = exact_add(sums.value, add_power(wide_zero(), z, power));
-    sums.hinge = exact_add(sums.hinge, wide_add(wide_zero(), z));
+    sums.value = exact_add(sums.value, power_of(z, power));
+    sums.hinge = exact_add(sums.hinge, wide_of(z));
     sums.active += m_count(v_gt(z, v_zero()));
 
     double slopes;
