@@ -64,7 +64,7 @@ class CatBoostObjective(CatBoostAdapter):
     Parameters
     ----------
     loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
-        Multi margin is multiclass if ``classes_count`` is among CatBoost's parameters.
+        Multi margin is multiclass if ``classes_count`` or ``class_names`` is among CatBoost's parameters.
     init_raw : float or array_like of shape (C,)
         Added to the model's raw scores, in training and by `predict`, such as ``loss.init_raw(y, sample_weight)``.
         CatBoost starts from 0 with a custom objective, and by default with its own.
@@ -84,7 +84,8 @@ class CatBoostObjective(CatBoostAdapter):
     time, some 20 us each, and takes the Hessian of a row as its diagonal. Its own objectives have other defaults of
     ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same settings.
 
-    CatBoost's models do not know the constant: use ``objective.predict(model.predict(X,
+    Give ``CatBoostClassifier`` the classes, ``class_names=[0, 1]``: with a custom objective it forgets them, and its
+    ``predict`` fails. CatBoost's models do not know the constant: use ``objective.predict(model.predict(X,
     prediction_type="RawFormulaVal"))``. See `lossext.boosting` for labels, weights and Hessians.
 
     Examples
