@@ -166,6 +166,10 @@ class DenseLoss(Parameterized):
         """
         raise TypeError(f"{type(self).__name__} has no link, so no constant to start from; start from 0")
 
+    def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
+        """Product of the Hessian with a direction, both of input's shape, from the Hessian's diagonal `hess`."""
+        return hess * direction
+
 
 def evaluate(
     loss: DenseLoss,
