@@ -1,6 +1,7 @@
 """lossext: loss functions with their gradients for NumPy arrays, on the CPU, as fast as memory allows."""
 
 from lossext._config import show_config
+from lossext._scipy import scipy_objective
 from lossext._version import __version__
 from lossext.losses import (
     BCEWithLogitsLoss,
@@ -31,5 +32,6 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
     "sampled_softmax_loss",
+    "scipy_objective",
     "show_config",
 ]

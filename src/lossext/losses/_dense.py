@@ -151,6 +151,25 @@ class DenseLoss(Parameterized):
         """
         return evaluate(self, GRAD | HESS, input, target, sample_weight, grad_output, None, n_threads)[1:]
 
+    def inverse_link(self, raw: npt.ArrayLike) -> Array:
+        """Probabilities of raw scores, for the losses that have a link: the logistic ones.
+
+        A hinge says how far a score should be from another, not how probable a label is; so TypeError.
+        """
+        raise TypeError(f"{type(self).__name__} has no link: its scores are not those of probabilities")
+
+    def init_raw(self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
+        """The constant raw score that minimises the loss, for the losses that have a link: the logistic ones.
+
+        A constant says nothing to the hinge losses: adding one to every column leaves multi margin as it is, and hinge
+        embedding has no minimum; so TypeError.
+        """
+        raise TypeError(f"{type(self).__name__} has no link, so no constant to start from; start from 0")
+
+    def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
+        """Product of the Hessian with a direction, both of input's shape, from the Hessian's diagonal `hess`."""
+        return hess * direction
+
 
 def evaluate(
     loss: DenseLoss,

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from lossext import _validate
 from lossext._parameters import Parameter, borrowing
 from lossext.losses._dense import UNIT, Declaration, DenseLoss
+from lossext.losses._logistic import LogisticLink
 
 
-class BCEWithLogitsLoss(DenseLoss):
+class BCEWithLogitsLoss(LogisticLink, DenseLoss):
     r"""Binary cross entropy of logits, with weights.
 
     For an element :math:`x` of input, its target :math:`y` in [0, 1], weight :math:`w` and weight :math:`q` of the

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lossext import _validate
 from lossext._parameters import Parameter, borrowing
+from lossext._validate import Array
 from lossext.losses._dense import CLASS, Declaration, DenseLoss
 
 
@@ -93,6 +95,13 @@ class MultiMarginLoss(DenseLoss):
             "weight": weights,
             "reduction": _validate.reduction(reduction),
         }
+
+    def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
+        # a hinge depends on the difference of its score to the class's
+        rows = np.arange(len(target))
+        product: Array = hess * (direction - direction[rows, target][:, np.newaxis])
+        product[rows, target] = -product.sum(axis=1)
+        return product
 
 
 def multi_margin_loss(

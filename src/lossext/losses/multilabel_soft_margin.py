@@ -9,9 +9,10 @@ import numpy.typing as npt
 from lossext import _validate
 from lossext._parameters import Parameter, borrowing
 from lossext.losses._dense import UNIT, Declaration, DenseLoss
+from lossext.losses._logistic import LogisticLink
 
 
-class MultiLabelSoftMarginLoss(DenseLoss):
+class MultiLabelSoftMarginLoss(LogisticLink, DenseLoss):
     r"""One-against-all logistic loss of several labels, averaged over the classes.
 
     For logits :math:`x` and targets :math:`y` of shape (N, C), with :math:`sp(z) = \log(1 + e^z)`, a row's loss is

@@ -1,0 +1,45 @@
+"""The dense losses as objectives and metrics of XGBoost, LightGBM and CatBoost.
+
+Each library is imported with the first name that needs it, and comes with the extra of its name:
+``pip install 'lossext[xgboost]'``, ``'lossext[lightgbm]'``, ``'lossext[catboost]'``.
+
+What the adapters have in common:
+
+- The loss may be any dense one, with weights or without; its ``reduction`` does not matter. Derivatives are those of
+  the sum over rows and columns: the 1/C in the formula of a row's loss is left out, so that the library's
+  regularisation means what it means with its own objectives. The metric is the mean, over rows or elements, of the loss
+  as its formula says, weighted by the sample weights as the libraries' own metrics are.
+- Sample weights of the library multiply gradient, Hessian and metric, once.
+- Where the second derivative is 0 the absolute gradient stands in for it, as in XGBoost's own ``binary:hinge``, and no
+  Hessian is under 1e-16.
+- Binary: the library's one score of a row goes straight into the logistic losses and hinge embedding. For multi margin,
+  which compares classes, a score r stands for the scores (0, r) of classes 0 and 1.
+- Labels: 0 and 1 (or anything between) for the logistic losses; 0 and 1 or -1 and 1 for hinge embedding, where 0 means
+  -1; class ids for multi margin.
+- ``predict(raw)`` makes probabilities of the model's raw scores where the loss has a link, and leaves the scores as
+  they are where it has none: the class of multi margin is the column of the greatest, or ``raw > 0`` for one score.
+- They pickle, and two with the same parameters are equal.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossext.boosting.catboost import CatBoostMultiTargetObjective, CatBoostObjective
+    from lossext.boosting.lightgbm import LightGBMObjective
+    from lossext.boosting.xgboost import XGBoostObjective
+
+__all__ = ["CatBoostMultiTargetObjective", "CatBoostObjective", "LightGBMObjective", "XGBoostObjective"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    library = name.removesuffix("Objective").removesuffix("MultiTarget").lower()
+    return getattr(importlib.import_module(f"{__name__}.{library}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,132 @@
+"""Objectives and metrics for CatBoost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossext._validate import Array
+from lossext.boosting._adapter import ShiftedAdapter, require
+from lossext.losses._dense import DenseLoss
+
+require("catboost")
+from catboost import MultiTargetCustomMetric, MultiTargetCustomObjective  # noqa: E402
+
+
+class CatBoostMetric:
+    """Mean of a loss as a metric of CatBoost; made by `CatBoostObjective.metric`."""
+
+    def __init__(self, objective: CatBoostAdapter) -> None:
+        self.objective = objective
+
+    def is_max_optimal(self) -> bool:
+        """Lower is better."""
+        return False
+
+    def evaluate(self, approxes: Sequence[Array], target: Any, weight: Array | None) -> tuple[float, float]:
+        """Sum of the loss, and of what to divide it by."""
+        return self.objective._total(by_row(approxes), by_row(target), weight)
+
+    def get_final_error(self, error: float, weight: float) -> float:
+        """The mean."""
+        return error / (weight + 1e-38)
+
+
+class CatBoostMultiTargetMetric(CatBoostMetric, MultiTargetCustomMetric):  # type: ignore[misc]
+    """The same for labels of shape (N, C); made by `CatBoostMultiTargetObjective.metric`."""
+
+
+def by_row(columns: Any) -> Array:
+    """CatBoost's arrays, one a column, as one of shape (N,) or (N, C)."""
+    array = np.asarray(columns)
+    if array.ndim == 1:
+        return array
+    return array[0] if len(array) == 1 else array.T
+
+
+class CatBoostAdapter(ShiftedAdapter):
+    """What CatBoost's two kinds of objective share."""
+
+    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0) -> None:
+        self._set_parameters(loss=self._checked_loss(loss), init_raw=self._checked_init_raw(init_raw))
+
+    def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:
+        grad, hess = self._derivatives(approx[np.newaxis], np.atleast_1d(target), np.array([weight]))
+        return -grad[0], -np.diag(hess[0])
+
+
+class CatBoostObjective(CatBoostAdapter):
+    """A dense loss as the objective of CatBoost, for one label a row: binary or multiclass.
+
+    Parameters
+    ----------
+    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
+        Multi margin is multiclass if ``classes_count`` or ``class_names`` is among CatBoost's parameters.
+    init_raw : float or array_like of shape (C,)
+        Added to the model's raw scores, in training and by `predict`, such as ``loss.init_raw(y, sample_weight)``.
+        CatBoost starts from 0 with a custom objective, and by default with its own.
+
+    Raises
+    ------
+    TypeError
+        loss is not a dense loss of this package; init_raw is not of real numbers.
+    ValueError
+        init_raw is not finite, or of rank 2.
+    catboost.CatBoostError
+        While training, labels that the loss does not take; its text holds the loss's own error.
+
+    Notes
+    -----
+    CatBoost wants a metric with a custom objective. It calls a multiclass or multilabel objective for one row at a
+    time, some 20 us each, and takes the Hessian of a row as its diagonal. Its own objectives have other defaults of
+    ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same settings.
+
+    Give ``CatBoostClassifier`` the classes, ``class_names=[0, 1]``: with a custom objective it forgets them, and its
+    ``predict`` fails. CatBoost's models do not know the constant: use ``objective.predict(model.predict(X,
+    prediction_type="RawFormulaVal"))``. See `lossext.boosting` for labels, weights and Hessians.
+
+    Examples
+    --------
+    >>> import catboost, lossext as lx, numpy as np
+    >>> from lossext.boosting import CatBoostObjective
+    >>> X, y = np.arange(8.0).reshape(8, 1), np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    >>> loss = lx.BCEWithLogitsLoss(pos_weight=2.0)
+    >>> objective = CatBoostObjective(loss, init_raw=loss.init_raw(y))
+    >>> model = catboost.CatBoost(dict(loss_function=objective, eval_metric=objective.metric, iterations=10, depth=1,
+    ...                                learning_rate=0.3, verbose=False, allow_writing_files=False))
+    >>> raw = model.fit(X, y).predict(X, prediction_type="RawFormulaVal")
+    >>> probability = objective.predict(raw)
+    """
+
+    def calc_ders_range(self, approxes: Array, targets: Array, weights: Array | None) -> Array:
+        """First and second derivatives of minus the loss, (N, 2): CatBoost maximises."""
+        grad, hess = self._derivatives(approxes, targets, weights)
+        return -np.column_stack((grad, hess))
+
+    def calc_ders_multi(self, approx: Array, target: float, weight: float) -> tuple[Array, Array]:
+        """First derivatives and Hessian of minus the loss of a row, in the classes' scores."""
+        return self._derivatives_of_row(approx, target, weight)
+
+    @property
+    def metric(self) -> CatBoostMetric:
+        """The mean of the loss, for ``eval_metric``."""
+        return CatBoostMetric(self)
+
+
+class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):  # type: ignore[misc]
+    """An elementwise loss as the objective of CatBoost, for labels of shape (N, C): multilabel.
+
+    Parameters, errors and notes as for `CatBoostObjective`; CatBoost itself tells the two apart by their class.
+    """
+
+    def calc_ders_multi(self, approxes: Array, targets: Array, weight: float) -> tuple[Array, Array]:
+        """First derivatives and Hessian of minus the loss of a row, in the columns' scores."""
+        return self._derivatives_of_row(approxes, targets, weight)
+
+    @property
+    def metric(self) -> CatBoostMultiTargetMetric:
+        """The mean of the loss, for ``eval_metric``."""
+        return CatBoostMultiTargetMetric(self)

@@ -1,0 +1,91 @@
+"""Objectives and metrics for LightGBM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossext import _validate
+from lossext._parameters import Parameter
+from lossext._validate import Array
+from lossext.boosting._adapter import ShiftedAdapter, raw_target_weight, require
+from lossext.losses._dense import DenseLoss
+
+require("lightgbm")
+
+
+class LightGBMObjective(ShiftedAdapter):
+    """A dense loss as the objective of LightGBM, for `lightgbm.train` and for the scikit-learn interface.
+
+    Parameters
+    ----------
+    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
+        Multi margin is multiclass, with ``num_class`` among the parameters of `lightgbm.train` (the classifier sets it
+        itself).
+    init_raw : float or array_like of shape (C,)
+        Added to the model's raw scores, in training and by `predict`; ``loss.init_raw(y, sample_weight)`` is where
+        LightGBM's own objectives start (``boost_from_average``), which it does not do for a custom one.
+    label_sets : array_like of shape (K, C), optional
+        For multilabel. LightGBM has no labels of shape (N, C): instead, the label of a row is the number of its labels'
+        row in this table. ``label_sets, codes = np.unique(Y, axis=0, return_inverse=True)`` makes table and labels;
+        ``num_class`` is C. In the scikit-learn interface use ``LGBMRegressor(num_class=C, metric="None")``: the
+        classifier would take the numbers for its classes.
+
+    Raises
+    ------
+    TypeError
+        loss is not a dense loss of this package; init_raw or label_sets is not of real numbers.
+    ValueError
+        init_raw is not finite, or of rank 2; label_sets is not of rank 2. While training, labels that the loss does not
+        take.
+
+    Notes
+    -----
+    LightGBM's models know neither the constant nor the link: use ``objective.predict(model.predict(X))``, with
+    ``raw_score=True`` for a classifier. See `lossext.boosting` for labels, weights and Hessians.
+
+    Examples
+    --------
+    >>> import lightgbm, lossext as lx, numpy as np
+    >>> from lossext.boosting import LightGBMObjective
+    >>> X, y = np.arange(8.0).reshape(8, 1), np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    >>> loss = lx.BCEWithLogitsLoss(pos_weight=2.0)
+    >>> objective = LightGBMObjective(loss, init_raw=loss.init_raw(y))
+    >>> params = {"objective": objective, "min_data_in_leaf": 1, "num_leaves": 2, "verbose": -1}
+    >>> booster = lightgbm.train(params, lightgbm.Dataset(X, y), 10, feval=objective.metric)
+    >>> probability = objective.predict(booster.predict(X))
+
+    or ``LGBMClassifier(objective=objective).fit(X, y, sample_weight=w, eval_metric=objective.metric)``.
+    """
+
+    label_sets = Parameter[Array | None]()
+
+    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, label_sets: npt.ArrayLike | None = None) -> None:
+        table = None
+        if label_sets is not None:
+            table = _validate.as_array("label_sets", label_sets)
+            _validate.require_real("label_sets", table)
+            if table.ndim != 2:
+                raise ValueError(f"label_sets has shape {table.shape}; allowed is rank 2, (K, C)")
+        self._set_parameters(loss=self._checked_loss(loss), init_raw=self._checked_init_raw(init_raw), label_sets=table)
+
+    def __call__(self, first: Any, second: Any, weight: Any = None) -> tuple[Array, Array]:
+        """Gradient and Hessian of ``objective(raw, dataset)`` or ``objective(y_true, raw, weight)``."""
+        grad, hess = self._derivatives(*raw_target_weight(first, second, weight))
+        # LightGBM goes through them class by class
+        return np.asfortranarray(grad, np.float32), np.asfortranarray(hess, np.float32)
+
+    def metric(self, first: Any, second: Any, weight: Any = None) -> tuple[str, float, bool]:
+        """Name, mean of the loss, and that lower is better: for ``feval`` of `train` or ``eval_metric`` of `fit`."""
+        return self._name, self._mean(*raw_target_weight(first, second, weight)), False
+
+    def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
+        if self.label_sets is not None:
+            rows = target.astype(np.int64)
+            bad = (rows != target) | (rows < 0) | (rows >= len(self.label_sets))
+            if bad.any():
+                raise ValueError(f"label {target[bad][0]} is not a row of label_sets, 0 to {len(self.label_sets) - 1}")
+            target = self.label_sets[rows]
+        return super()._arranged(raw, target)

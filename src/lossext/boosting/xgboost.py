@@ -1,0 +1,90 @@
+"""Objectives and metrics for XGBoost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossext._validate import Array
+from lossext.boosting._adapter import Adapter, is_dataset, raw_target_weight, require
+from lossext.losses._dense import DenseLoss
+
+require("xgboost")
+
+
+class XGBoostMetric:
+    """Mean of a loss as a metric of XGBoost, lower is better; made by `XGBoostObjective.metric`."""
+
+    def __init__(self, objective: XGBoostObjective) -> None:
+        self.objective = objective
+        self.__name__ = objective._name  # how the scikit-learn interface calls it
+
+    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[str, float] | float:
+        """``metric(raw, dmatrix)`` gives name and value, ``metric(y_true, raw, sample_weight)`` the value."""
+        value = self.objective._mean(*raw_target_weight(first, second, sample_weight))
+        return (self.__name__, value) if is_dataset(second) else value
+
+
+class XGBoostObjective(Adapter):
+    """A dense loss as the objective of XGBoost, for `xgboost.train` and for the scikit-learn interface.
+
+    Parameters
+    ----------
+    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
+        With labels of shape (N, C) the elementwise losses are multilabel; multi margin is multiclass, with
+        ``num_class`` among the parameters of `xgboost.train` (the classifier sets it itself).
+
+    Raises
+    ------
+    TypeError
+        loss is not a dense loss of this package.
+    ValueError
+        While training, labels that the loss does not take.
+
+    Notes
+    -----
+    XGBoost keeps the name of an objective of its own in every model, for link and ``base_score``, also where a custom
+    one trains it. ``XGBClassifier`` makes it "binary:logistic", or "multi:softprob" for more than two classes. Give
+    `xgboost.train` the first in ``params`` for the logistic losses, and both interfaces behave alike: the model
+    predicts probabilities and takes ``base_score`` as one. With a custom objective XGBoost does not estimate
+    ``base_score``; it is 0.5 unless given.
+
+    See `lossext.boosting` for labels, weights and Hessians.
+
+    Examples
+    --------
+    >>> import lossext as lx, numpy as np, xgboost
+    >>> from lossext.boosting import XGBoostObjective
+    >>> X, y = np.arange(8.0).reshape(8, 1), np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    >>> objective = XGBoostObjective(lx.BCEWithLogitsLoss(pos_weight=2.0))
+    >>> params = {"objective": "binary:logistic", "base_score": objective.base_score(y), "max_depth": 1}
+    >>> booster = xgboost.train(params, xgboost.DMatrix(X, y), 10, obj=objective, custom_metric=objective.metric)
+    >>> probability = booster.predict(xgboost.DMatrix(X))
+
+    or ``XGBClassifier(objective=objective, base_score=objective.base_score(y), eval_metric=objective.metric)``.
+    """
+
+    def __init__(self, loss: DenseLoss) -> None:
+        self._set_parameters(loss=self._checked_loss(loss))
+
+    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
+        """Gradient and Hessian of ``objective(raw, dmatrix)`` or ``objective(y_true, raw, sample_weight)``."""
+        grad, hess = self._derivatives(*raw_target_weight(first, second, sample_weight))
+        return np.ascontiguousarray(grad, np.float32), np.ascontiguousarray(hess, np.float32)
+
+    @property
+    def metric(self) -> XGBoostMetric:
+        """The mean of the loss, for ``custom_metric`` of `xgboost.train` or ``eval_metric`` of an estimator."""
+        return XGBoostMetric(self)
+
+    def base_score(self, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float | list[float]:
+        """``base_score`` of the constant that minimises the loss: a probability, or one for each column of y.
+
+        Within 1e-6 and 1 - 1e-6, since XGBoost refuses 0 and 1. Lists need XGBoost 3.1. TypeError for a loss without a
+        link, which needs none.
+        """
+        probability = self.loss.inverse_link(self.loss.init_raw(y, sample_weight))
+        score: float | list[float] = np.clip(probability, 1e-6, 1 - 1e-6).tolist()
+        return score
