@@ -364,10 +364,11 @@ def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
                 weight = weight.astype(dtype)
             loss = plain(cls, weight=weight, pos_weight=weight)
             tracemalloc.start()
-            loss(x, y, sample_weight=rows)
-            loss.grad(x, y, sample_weight=rows, out=out)
-            loss.value_and_grad(x, y, out=out)
-            function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
+            loss(x, y, sample_weight=rows, n_threads=1)
+            loss.grad(x, y, sample_weight=rows, out=out, n_threads=1)
+            loss.value_and_grad(x, y, out=out, n_threads=1)
+            if target_dtype == own[-1]:
+                function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak < 100_000, f"{peak} bytes for target {target_dtype}, weight {np.shape(weight)}"
