@@ -1,4 +1,4 @@
-"""What the documents show is true: every Python block of README.md and every doctest of the package runs."""
+"""What the documents show is true: every Python block of README.md and docs, and every doctest, runs."""
 
 import doctest
 import importlib
@@ -10,39 +10,37 @@ import pytest
 
 import lossext
 
-README = Path(__file__).parents[1] / "README.md"
-needs_readme = pytest.mark.skipif(not README.exists(), reason="the tests stand alone")
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
 COMMANDS = ["pip install . && python -m lossext", "pip install '.[test]' && pytest"]
 
 
-def blocks(language):
-    text = README.read_text(encoding="utf-8") if README.exists() else ""
+def blocks(path, language):
+    text = path.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@needs_readme
-def test_readme_python(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_blocks(path, tmp_path, monkeypatch):
     """In order and in one session, as a reader would paste them."""
     monkeypatch.chdir(tmp_path)
-    assert blocks("python")
-    names = {"__name__": "readme"}
-    for number, block in enumerate(blocks("python")):
+    names = {"__name__": "document"}
+    for number, block in enumerate(blocks(path, "python")):
+        where = f"{path.name}, block {number}"
         if block.startswith(">>>"):
-            test = doctest.DocTestParser().get_doctest(block, names, f"README block {number}", str(README), 0)
+            test = doctest.DocTestParser().get_doctest(block, names, where, str(path), 0)
             assert doctest.DocTestRunner().run(test, clear_globs=False).failed == 0
             names = test.globs
         else:
-            exec(compile(block, f"README block {number}", "exec"), names)
+            exec(compile(block, where, "exec"), names)
 
 
-@needs_readme
-def test_readme_commands():
-    lines = [
-        line
-        for language in ("sh", "bash", "shell", "console")
-        for block in blocks(language)
-        for line in block.splitlines()
-    ]
+@pytest.mark.skipif(not README.exists(), reason="the tests stand alone")
+def test_readme():
+    assert blocks(README, "python")
+    languages = ("sh", "bash", "shell", "console")
+    lines = [line for language in languages for block in blocks(README, language) for line in block.splitlines()]
     assert [line.removeprefix("$ ") for line in lines[:2]] == COMMANDS
 
 

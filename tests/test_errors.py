@@ -290,6 +290,15 @@ def test_bad_target_that_is_broadcast():
                 call(x, target)
 
 
+@pytest.mark.parametrize("cls", dense, ids=name)
+def test_labels_beyond_int64(cls):
+    for bad_label in (2**63, 2**64 - 1, 2**64, 2**200, -(2**63) - 1):
+        for others in ([0, 1, 1], [-1, 1, 1]):
+            target = [bad_label, *others] if cls is MM else [[label] * C for label in (bad_label, *others)]
+            with pytest.raises((TypeError, ValueError), match=r"\btarget\b"):
+                cls()(np.zeros((N, C)), target)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bool"])
 def test_class_ids_are_integers(dtype):
     x, y = good(MM)

@@ -251,6 +251,52 @@ def test_lists(cls):
     y = target_of(cls, (2, 3), np.random.default_rng(10))
     got = cls().value_and_grad(x, y.tolist())
     assert all(map(same_bits, got, cls().value_and_grad(np.array(x), y)))
+    assert cls(reduction="sum")(np.empty((0, 3)), [] if kind_of(cls) == "class" else np.empty((0, 3))) == 0
+
+
+@every_loss
+@every_dtype
+def test_weight_dtypes(cls, dtype):
+    """Any real type, cast to the input's."""
+    rng = np.random.default_rng(34)
+    shape = (12, 5)
+    x, y = input_of(shape, dtype, rng), target_of(cls, shape, rng)
+    weight, rows = rng.integers(0, 5, 5), rng.integers(0, 5, 12)
+    expected = plain(cls, weight=weight, pos_weight=weight).value_and_grad(x, y, sample_weight=rows)
+    for other in ("i1", "u2", ">i4", "u8", "f2", "f4", ">f8"):
+        loss = plain(cls, weight=weight.astype(other), pos_weight=weight.astype(other))
+        got = loss.value_and_grad(x, y, sample_weight=rows.astype(other), grad_output=np.ones((), other))
+        assert all(map(same_bits, got, expected)), other
+    loss = plain(cls, weight=weight.tolist(), pos_weight=weight.tolist())
+    assert all(map(same_bits, loss.value_and_grad(x, y, sample_weight=rows.tolist(), grad_output=1), expected))
+    for bits in (weight > 2, (weight > 2).tolist()):
+        loss = plain(cls, weight=bits, pos_weight=bits)
+        assert loss(x, y) == plain(cls, weight=np.multiply(bits, 1.0), pos_weight=np.multiply(bits, 1.0))(x, y)
+
+
+@every_loss
+def test_nan_weights_propagate(cls):
+    """To the rows that they belong to, and nowhere else."""
+    rng = np.random.default_rng(35)
+    shape = (6, 5)
+    x, y = input_of(shape, "float32", rng), target_of(cls, shape, rng)
+    rows = np.ones(6)
+    rows[2] = np.nan
+    value, grad = cls(reduction="none").value_and_grad(x, y, sample_weight=rows)
+    for result in (value, grad):
+        assert np.all(np.isfinite(np.delete(result, 2, 0)))
+        assert np.any(np.isnan(result[2]))  # multi margin: not where a hinge is off
+    assert np.isnan(cls()(x, y, sample_weight=rows))
+    if kind_of(cls) == "class":
+        weight = np.array([1, np.nan, 1, 1, 1])
+        y = np.array([0, 1, 2, 3, 4, 0])
+        assert np.array_equal(np.isnan(cls(weight=weight, reduction="none")(x, y)), y == 1)
+    elif "weight" in cls.declaration.weights:
+        weight = np.ones(shape)
+        weight[3, 1] = np.nan
+        value, grad = cls(weight=weight, reduction="none").value_and_grad(x, y)
+        assert np.array_equal(np.isnan(grad), np.isnan(weight))
+        assert np.array_equal(np.isnan(value), np.isnan(weight.sum(1)) if value.ndim == 1 else np.isnan(weight))
 
 
 @every_loss
@@ -364,10 +410,11 @@ def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
                 weight = weight.astype(dtype)
             loss = plain(cls, weight=weight, pos_weight=weight)
             tracemalloc.start()
-            loss(x, y, sample_weight=rows)
-            loss.grad(x, y, sample_weight=rows, out=out)
-            loss.value_and_grad(x, y, out=out)
-            function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
+            loss(x, y, sample_weight=rows, n_threads=1)
+            loss.grad(x, y, sample_weight=rows, out=out, n_threads=1)
+            loss.value_and_grad(x, y, out=out, n_threads=1)
+            if target_dtype == own[-1]:
+                function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak < 100_000, f"{peak} bytes for target {target_dtype}, weight {np.shape(weight)}"
@@ -818,6 +865,14 @@ def test_hinge_embedding_broadcasts():
                     again = loss.value_and_grad(x, y, grad_output=upstream, n_threads=threads)
                     assert same_bits(again[0], value)
                     assert same_bits(again[1], grad)
+                if both:
+                    rows = rng.integers(1, 8, both[0]) / 4
+                    value, grad = loss.value_and_grad(x, y, sample_weight=rows, grad_output=upstream)
+                    exact = reference(loss, x, y, rows, upstream)
+                    assert_close(value, exact.value, exact.value_terms, 4 + np.sqrt(np.prod(both)), "value")
+                    assert_close(grad, exact.grad, exact.grad_terms, 4 + np.sqrt(count), "grad")
+                    hess = loss.grad_and_hess(x, y)[1]
+                    assert same_bits(hess, np.zeros(shape, dtype))
         out = np.empty(shape)
         x = input_of(shape, "float64", rng)
         if 0 not in both:
