@@ -128,30 +128,47 @@ static NOINLINE double log1p_total_pass(const chunk *c, int *is_bad)
 }
 #endif
 
-static NOINLINE int slope_pass(const chunk *c, real *grad, int stream)
+/* An element for its derivatives: these are to be multiplied by `weight`, which holds the loss's weight, the upstream gradient
+ * and the divisor of a mean. */
+INLINE element derivative_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const int weighted, const int q)
+{
+    element p = element_at(c, i, count, c->grad_weight, weighted, q);
+    p.weight = weighted ? p.weight * v_set(c->grad_scale) : v_set(c->grad_scale);
+    return p;
+}
+
+INLINE mask slopes(const chunk *c, real *grad, const int stream, const int check)
 {
     mask bad = m_none();
 #define STEP(weighted, q) \
-    const element p = element_at(c, i, count, c->grad_weight, weighted, q); \
-    const vec d = slope(&p) * v_set(c->grad_scale); \
-    bad = m_or(bad, outside_domain(p.y)); \
+    const element p = derivative_at(c, i, count, weighted, q); \
+    const vec d = slope(&p); \
+    if (check) \
+        bad = m_or(bad, outside_domain(p.y)); \
     if (stream && count == LANES) \
         v_stream(grad + i, d); \
     else \
         v_store_count(grad + i, d, count)
-    if (stream)
-        WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
-    else
-        WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
+    WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
 #undef STEP
-    return m_any(bad);
+    return bad;
+}
+
+/* Targets are looked at where no pass over the values has done so. */
+static NOINLINE int slope_pass(const chunk *c, real *grad, int stream, int check)
+{
+    if (check)
+        return m_any(slopes(c, grad, 0, 1));
+    if (stream)
+        return m_any(slopes(c, grad, 1, 0));
+    return m_any(slopes(c, grad, 0, 0));
 }
 
 static NOINLINE void curvature_pass(const chunk *c, real *hess)
 {
 #define STEP(weighted, q) \
-    const element p = element_at(c, i, count, c->grad_weight, weighted, q); \
-    v_store_count(hess + i, curvature(&p) * v_set(c->grad_scale), count)
+    const element p = derivative_at(c, i, count, weighted, q); \
+    v_store_count(hess + i, curvature(&p), count)
     WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
 #undef STEP
 }
@@ -295,7 +312,8 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
         if (hess) /* before the slopes: they may take the place of the input */
             curvature_pass(&c, hess + p.at);
         if (grad)
-            bad |= slope_pass(&c, grad + p.at, job->stream && n == LX_CHUNK && reals_to_line(grad + p.at) == 0);
+            bad |= slope_pass(&c, grad + p.at, job->stream && n == LX_CHUNK && reals_to_line(grad + p.at) == 0,
+                              job->reduce == LX_NO_VALUE);
         p.at += n;
         p.column += n;
         p.row += p.column / cols;

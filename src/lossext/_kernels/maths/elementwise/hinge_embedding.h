@@ -20,8 +20,7 @@ INLINE vec slope(const element *p)
 {
     const vec gap = p->param - p->x;
     const vec apart = v_select(v_ge(gap, v_zero()), v_set(-1), v_max(v_zero(), gap)); /* 0 or NaN */
-    const vec d = v_select(v_gt(p->y, v_zero()), v_set(1), apart);
-    return p->has_weight ? p->weight * d : d;
+    return p->weight * v_select(v_gt(p->y, v_zero()), v_set(1), apart);
 }
 
 INLINE vec curvature(const element *p)

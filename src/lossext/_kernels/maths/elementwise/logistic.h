@@ -45,16 +45,14 @@ INLINE vec value(const element *p)
 INLINE vec slope(const element *p)
 {
     const parts a = parts_of(p);
-    const vec far = v_set(1) / (v_set(1) + p->shared), near = p->shared * far; /* s(|x|), s(-|x|) */
+    const vec far = p->weight / (v_set(1) + p->shared), near = p->shared * far; /* w s(|x|), w s(-|x|) */
     const mask below = v_lt(p->x, v_zero());
-    const vec up = v_select(below, near, far), down = v_select(below, far, near); /* s(x), s(-x) */
-    const vec d = v_fnma(a.positive, down, a.negative * up);
-    return p->has_weight ? p->weight * d : d;
+    const vec up = v_select(below, near, far), down = v_select(below, far, near); /* w s(x), w s(-x) */
+    return v_fnma(a.positive, down, a.negative * up);
 }
 
 INLINE vec curvature(const element *p)
 {
     const vec far = v_set(1) / (v_set(1) + p->shared);
-    const vec h = parts_of(p).both * (p->shared * far * far);
-    return p->has_weight ? p->weight * h : h;
+    return p->weight * parts_of(p).both * (p->shared * far * far);
 }
