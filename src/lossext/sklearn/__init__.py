@@ -1,0 +1,14 @@
+"""The losses as scikit-learn classifiers and scorers: ``pip install 'lossext[sklearn]'``."""
+
+try:
+    import scipy  # noqa: F401
+    import sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"lossext.sklearn needs scikit-learn ({error.name} is missing): pip install 'lossext[sklearn]'"
+    ) from error
+
+from lossext.sklearn._linear import LossClassifier
+from lossext.sklearn._scorer import loss_scorer
+
+__all__ = ["LossClassifier", "loss_scorer"]

@@ -1,0 +1,165 @@
+"""The loss of a linear model's scores: what the solvers minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.utils.extmath import safe_sparse_dot
+
+from lossext._parameters import borrowing
+from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
+from lossext.losses._dense import DenseLoss
+
+Array = npt.NDArray[Any]
+
+# hinge embedding is missing: its loss of an example that is alike falls without end as a linear score falls
+LOSSES: dict[str, type[DenseLoss]] = {
+    "multi_margin": MultiMarginLoss,
+    "multilabel_soft_margin": MultiLabelSoftMarginLoss,
+    "bce_with_logits": BCEWithLogitsLoss,
+}
+BLOCK = 1 << 18  # scores at a time: they and the targets made for them stay in the cache
+
+
+def as_loss(loss: str | DenseLoss) -> DenseLoss:
+    """A loss by name as an object."""
+    return LOSSES[loss]() if isinstance(loss, str) else loss
+
+
+class Rows(NamedTuple):
+    """Examples: features, targets and weights, of which each may be a slice of the whole."""
+
+    X: Any  # ndarray or CSR
+    target: Any  # (N,) class ids, or (N, C) of 0 and 1: ndarray or CSR
+    weight: Array | None  # (N,) or (N, C)
+
+    def total_weight(self) -> float:
+        """What the sum of the losses is divided by."""
+        if self.weight is None:
+            return float(self.X.shape[0])
+        n_columns = 1 if self.weight.ndim == 1 else self.weight.shape[1]
+        return float(self.weight.sum(dtype=np.float64)) / n_columns
+
+    def take(self, rows: Any) -> Rows:
+        """Some rows, copied."""
+        return Rows(self.X[rows], self.target[rows], None if self.weight is None else self.weight[rows])
+
+    def slice(self, start: int, stop: int) -> Rows:
+        """Consecutive rows, not copied."""
+        return Rows(*(part if part is None else rows_of(part, start, stop) for part in self))
+
+    def blocks(self, n_columns: int) -> Iterator[Rows]:
+        """All rows, a few at a time."""
+        n_rows, step = self.X.shape[0], max(1, BLOCK // n_columns)
+        for start in range(0, n_rows, step):
+            yield self.slice(start, min(start + step, n_rows))
+
+
+def rows_of(array: Any, start: int, stop: int) -> Any:
+    """Consecutive rows of an array or CSR matrix, as a view."""
+    if not sparse.issparse(array):
+        return array[start:stop]
+    low, high = array.indptr[start], array.indptr[stop]
+    parts = array.data[low:high], array.indices[low:high], array.indptr[start : stop + 1] - low
+    return type(array)(parts, shape=(stop - start, array.shape[1]), copy=False)
+
+
+class ScoreLoss:
+    """Loss of scores (N, C), summed over rows and columns, and its gradient.
+
+    A binary problem has one column, the score of the second class against the first.
+    """
+
+    def __init__(
+        self, loss: DenseLoss, n_columns: int, weight: Array | None = None, pos_weight: Array | None = None
+    ) -> None:
+        self.loss = loss
+        self.n_columns = n_columns
+        self.takes_ids = isinstance(loss, MultiMarginLoss)
+        self.weight = weight
+        self.pos_weight = pos_weight
+
+    @property
+    def kink_width(self) -> float:
+        """A scale of the loss's kinks, 0 for a smooth loss."""
+        if isinstance(self.loss, MultiMarginLoss) and self.loss.p == 1:
+            return abs(self.loss.margin) or 1.0
+        return 0.0
+
+    def value_and_grad(
+        self, scores: Array, target: Any, weight: Array | None, width: float = 0.0
+    ) -> tuple[float, Array]:
+        """Sum and gradient; `scores` may be overwritten.  Kinks are rounded over `width` score units."""
+        if self.takes_ids:
+            return self._margin(scores, target, weight, width)
+        if sparse.issparse(target):
+            target = target.toarray()
+        of_columns = self.weight
+        if weight is not None and weight.ndim == 2:
+            of_columns, weight = (weight if of_columns is None else weight * of_columns), None
+        loss = borrowing(BCEWithLogitsLoss, weight=of_columns, pos_weight=self.pos_weight, reduction="sum")
+        value, grad = loss.value_and_grad(scores, target, sample_weight=weight, out=scores)
+        return float(value), grad
+
+    def _margin(self, scores: Array, target: Array, weight: Array | None, width: float) -> tuple[float, Array]:
+        if binary := self.n_columns == 1:
+            scores = np.column_stack((np.zeros_like(scores), scores))
+        n_classes = scores.shape[1]
+        loss = self.loss
+        p, margin = loss._parameters["p"], loss._parameters["margin"]
+        parts = [(p, margin, float(n_classes))]
+        if width:  # a hinge with a rounded corner is (max(0, z)^2 - max(0, z - width)^2) / (2 width)
+            parts = [(2, at, sign * n_classes / (2 * width)) for at, sign in ((margin, 1), (margin - width, -1))]
+        value, grad = 0.0, None
+        for power, at, scale in parts:
+            hinge = borrowing(MultiMarginLoss, p=power, margin=at, weight=self.weight, reduction="sum")
+            total, part = hinge.value_and_grad(scores, target, sample_weight=weight, grad_output=scale)
+            value += scale * float(total)
+            grad = part if grad is None else np.add(grad, part, out=grad)
+        assert grad is not None
+        return value, grad[:, 1:] if binary else grad
+
+
+class LinearModel:
+    """Coefficients (C, D) and intercepts (C,), views of one vector of parameters."""
+
+    def __init__(self, n_columns: int, n_features: int, fit_intercept: bool) -> None:
+        self.shape = (n_columns, n_features)
+        self.fit_intercept = fit_intercept
+        self.size = n_columns * (n_features + fit_intercept)
+
+    def split(self, parameters: Array) -> tuple[Array, Array]:
+        """The two views."""
+        n_coef = self.shape[0] * self.shape[1]
+        return parameters[:n_coef].reshape(self.shape), parameters[n_coef:]
+
+    def scores(self, X: Any, parameters: Array) -> Array:
+        """Raw scores (N, C)."""
+        coef, intercept = self.split(parameters)
+        scores: Array = safe_sparse_dot(X, coef.T, dense_output=True)
+        if self.fit_intercept:
+            scores += intercept
+        return scores
+
+    def value_and_grad(self, loss: ScoreLoss, rows: Rows, parameters: Array, width: float = 0.0) -> tuple[float, Array]:
+        """Sum of the loss over all rows, and its gradient in the parameters."""
+        value, grad = 0.0, np.zeros_like(parameters)
+        coef_grad, intercept_grad = self.split(grad)
+        for block in rows.blocks(self.shape[0]):
+            part, residual = loss.value_and_grad(self.scores(block.X, parameters), block.target, block.weight, width)
+            value += part
+            coef_grad += safe_sparse_dot(residual.T, block.X, dense_output=True)
+            if self.fit_intercept:
+                intercept_grad += residual.sum(axis=0)
+        return value, grad
+
+    def value(self, loss: ScoreLoss, rows: Rows, parameters: Array) -> float:
+        """Sum of the loss over all rows."""
+        return sum(
+            loss.value_and_grad(self.scores(block.X, parameters), block.target, block.weight)[0]
+            for block in rows.blocks(self.shape[0])
+        )

@@ -1,0 +1,110 @@
+"""From y and the weights that a caller hands over to targets and weights of scores."""
+
+from __future__ import annotations
+
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_non_negative, column_or_1d
+
+from lossext.sklearn._objective import Rows
+
+Array = npt.NDArray[Any]
+
+
+def find_classes(y: Any) -> tuple[Array, bool]:
+    """All classes, and whether a row can have several."""
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    if kind not in ("binary", "multiclass", "multilabel-indicator"):
+        raise ValueError(
+            f"Unknown label type: {kind}. Allowed is y of shape (N,) holding a class a row, or of shape (N, C) holding "
+            "0 and 1"
+        )
+    several = kind == "multilabel-indicator"
+    if several:
+        return np.arange(y.shape[1]), True
+    return np.unique(column_or_1d(y, warn=True)), False
+
+
+def encode(y: Any, classes: Array, several: bool, as_ids: bool) -> Any:
+    """Targets of the scores: class ids (N,), or 0 and 1 (N, C), one column for two classes."""
+    if several:
+        if y.ndim != 2 or y.shape[1] != len(classes):
+            raise ValueError(f"y has shape {y.shape}; allowed is (N, {len(classes)}), a column a label")
+        values = y.data if sparse.issparse(y) else y
+        bad = values[(values != 0) & (values != 1)] if values.dtype != bool else values[:0]
+        if bad.size:
+            raise ValueError(f"y holds {bad[0]}; a multilabel y holds 0 and 1")
+        return sparse.csr_array(y, dtype=np.uint8) if sparse.issparse(y) else y
+    ids = LabelEncoder()
+    ids.classes_ = classes
+    encoded = ids.transform(column_or_1d(y))
+    if as_ids:
+        return encoded
+    if len(classes) == 2:
+        return encoded.astype(np.uint8)[:, None]
+    ones = np.ones(len(encoded), np.uint8)
+    return sparse.csr_array((ones, encoded, np.arange(len(encoded) + 1)), shape=(len(encoded), len(classes)))
+
+
+def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
+    """The rows whose weight is not zero."""
+    if sample_weight is None:
+        return Rows(X, target, None)
+    if isinstance(sample_weight, Number):
+        sample_weight = np.full(X.shape[0], sample_weight)
+    weight = check_array(sample_weight, ensure_2d=False, dtype=X.dtype, order="C", input_name="sample_weight")
+    check_non_negative(weight, "sample_weight")
+    if weight.shape != target.shape[:1] and weight.shape != target.shape:
+        by_score = f" or {target.shape}, one a score" if target.ndim == 2 else ""
+        raise ValueError(f"sample_weight has shape {weight.shape}; allowed is {target.shape[:1]}{by_score}")
+    rows = Rows(X, target, weight)
+    used = weight != 0 if weight.ndim == 1 else weight.any(axis=1)
+    return rows if used.all() else rows.take(used)
+
+
+def counts(rows: Rows, n_columns: int) -> tuple[Array, Any]:
+    """Weight of the positive rows of each column, and of all rows, in float64."""
+    target, weight = rows.target, rows.weight
+    if weight is None:
+        weight = np.ones(rows.X.shape[0])
+    weight = weight.astype(np.float64, copy=False)
+    if target.ndim == 1:
+        return np.bincount(target, weights=weight, minlength=n_columns), weight.sum()
+    if weight.ndim == 1:
+        return target.T @ weight, weight.sum()
+    product = target.multiply(weight) if sparse.issparse(target) else target * weight
+    return np.asarray(product.sum(axis=0)), weight.sum(axis=0)
+
+
+def ratio(dividend: Any, divisor: Array) -> Array:
+    """A balancing weight: 1 for what does not occur."""
+    weights = np.ones_like(divisor)
+    np.divide(dividend, divisor, out=weights, where=(divisor > 0) & (np.asarray(dividend) > 0))
+    return weights
+
+
+def class_ids(target: Any) -> Array:
+    """Class ids of rows that have one class."""
+    if target.ndim == 1:
+        return np.asarray(target)
+    return np.asarray(target.indices if sparse.issparse(target) else target[:, 0])
+
+
+def of_columns(name: str, weight: Any, n_columns: int) -> Array | None:
+    """A scalar or one weight a column, as the latter."""
+    if weight is None:
+        return None
+    try:
+        return np.array(np.broadcast_to(np.asarray(weight, np.float64), (1, n_columns))[0])
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {np.shape(weight)}; allowed is a scalar or ({n_columns},). Weights of single rows are "
+            "given to fit as sample_weight"
+        ) from None
