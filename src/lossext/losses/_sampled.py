@@ -27,17 +27,16 @@ class SampledSoftmaxGrad(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A linear layer, rows that it is applied to, and their classes."""
+    """A linear layer, and rows that it is applied to."""
 
     weights: Array  # (V, D), as the caller gave it
     biases: Array  # (V,), as the caller gave it
-    labels: Array  # (N, num_true) int64, in range
     inputs: Array  # (N, D), native
     real: np.dtype[Any]  # of the kernels
     dtype: np.dtype[Any]  # of the results
 
 
-def layer(weights: Any, biases: Any, labels: Any, inputs: Any, num_classes: int | None, num_true: int) -> Layer:
+def checked_layer(weights: Any, biases: Any, inputs: Any, num_classes: int | None = None) -> Layer:
     """The arrays of a call, checked."""
     x, real, dtype = _validate.real_input("inputs", inputs)
     w, b = _validate.weights("weights", weights), _validate.weights("biases", biases)
@@ -46,18 +45,22 @@ def layer(weights: Any, biases: Any, labels: Any, inputs: Any, num_classes: int 
     if w.ndim != 2 or w.shape[1] != x.shape[1]:
         raise ValueError(f"weights has shape {w.shape}; allowed is (V, {x.shape[1]}), a row a class, as wide as inputs")
     if num_classes is not None and len(w) != num_classes:
-        raise ValueError(
-            f"weights has shape {w.shape}; allowed is ({num_classes}, {x.shape[1]}), a row each of num_classes"
-        )
+        raise ValueError(f"weights has shape {w.shape}; allowed is ({num_classes}, {x.shape[1]}): num_classes rows")
     if b.shape != w.shape[:1]:
         raise ValueError(f"biases has shape {b.shape}; allowed is {w.shape[:1]}, one a row of weights")
-    ids = _validate.ids_in_range("labels", labels, len(w))
+    return Layer(w, b, x, real, dtype)
+
+
+def checked_labels(labels: Any, layer: Layer, num_true: int) -> Array:
+    """Labels as int64 (N, num_true), each a row of the layer."""
+    ids = _validate.ids_in_range("labels", labels, len(layer.weights))
+    n_rows = len(layer.inputs)
     if num_true == 1 and ids.ndim == 1:
         ids = ids.reshape(-1, 1)
-    if ids.shape != (len(x), num_true):
-        also = f" or ({len(x)},)" if num_true == 1 else ""
-        raise ValueError(f"labels has shape {np.shape(labels)}; allowed is ({len(x)}, {num_true}){also}")
-    return Layer(w, b, ids, x, real, dtype)
+    if ids.shape != (n_rows, num_true):
+        also = f" or ({n_rows},)" if num_true == 1 else ""
+        raise ValueError(f"labels has shape {np.shape(labels)}; allowed is ({n_rows}, {num_true}){also}")
+    return ids
 
 
 def checked_values(sampled_values: Any) -> tuple[Array, Array, Array] | None:
@@ -143,6 +146,7 @@ class Weighting(NamedTuple):
 def evaluate(
     kind: int,
     layer: Layer,
+    labels: Array,
     sampled: Array,
     log_counts: tuple[Array, Array] | None,
     remove_accidental_hits: bool,
@@ -151,7 +155,7 @@ def evaluate(
     n_threads: int | None,
 ) -> tuple[Any, SampledSoftmaxGrad | None]:
     """Value and gradients of a loss at the sampled classes; log counts (of labels, of classes) of None cancel."""
-    weights, biases, labels, x, real, dtype = layer
+    weights, biases, x, real, dtype = layer
     (n_rows, dim), num_true, n_sampled = x.shape, labels.shape[1], len(sampled)
     threads = _threads.choose(n_threads, 6 * n_rows * n_sampled * dim / FLOPS_PER_NS)
     groups = group(labels, sampled)
@@ -334,11 +338,12 @@ class SampledLoss(Parameterized):
         n_threads: int | None,
     ) -> tuple[Any, SampledSoftmaxGrad | None]:
         weights, biases, labels, inputs = arrays
-        checked = layer(weights, biases, labels, inputs, self.num_classes, self.num_true)
-        weighting = Weighting.of(self.reduction, sample_weight, grad_output, len(checked.inputs))
-        sampled, log_counts = self._classes(checked.labels, sampled_values)
+        layer = checked_layer(weights, biases, inputs, self.num_classes)
+        ids = checked_labels(labels, layer, self.num_true)
+        weighting = Weighting.of(self.reduction, sample_weight, grad_output, len(layer.inputs))
+        sampled, log_counts = self._classes(ids, sampled_values)
         hits = self.remove_accidental_hits
-        return evaluate(self._kind, checked, sampled, log_counts, hits, want_grad, weighting, n_threads)
+        return evaluate(self._kind, layer, ids, sampled, log_counts, hits, want_grad, weighting, n_threads)
 
     def _classes(self, labels: Array, sampled_values: Any) -> tuple[Array, tuple[Array, Array] | None]:
         """The classes of a call, and the logarithms of expected counts (of labels, of classes)."""
