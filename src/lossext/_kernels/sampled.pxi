@@ -1,6 +1,6 @@
 """Driver of the losses over a linear layer's logits at some of its classes, and the grouping of class ids.
 
-A call goes in waves: so many blocks of rows by so many tiles of classes that their logits stay within WAVE_BYTES.  If
+A call goes in waves: so many blocks of rows by so many tiles of classes that their logits stay in the caches.  If
 all classes fit into one wave, the logits are kept for the gradients.  If not, a second pass over the classes computes
 them anew.
 """
@@ -72,7 +72,8 @@ SOFTMAX, SIGMOID, RAW = LX_SOFTMAX, LX_SIGMOID, LX_RAW
 ADD, ADAGRAD, ADAM = LX_ADD, LX_ADAGRAD, LX_ADAM
 
 cdef enum:
-    WAVE_BYTES = 16 << 20      # logits of a wave: some of a last-level cache
+    KEEP_BYTES = 16 << 20      # logits of a block of rows by all classes that are kept for the gradients
+    WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     DIGIT = 11                 # bits of a radix sort's digit
 
@@ -156,13 +157,13 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
         job.tile = ceil_div(ceil_div(classes, max(1, all_tiles)), 12) * 12
         all_tiles = ceil_div(classes, max(1, job.tile))
         tile_bytes = max(1, job.tile) * LX_ROW_BLOCK * item
-        resident = all_tiles * tile_bytes <= WAVE_BYTES
+        resident = all_tiles * tile_bytes <= KEEP_BYTES
         if resident:
             wave_tiles = all_tiles
-            wave_blocks = min(all_blocks, WAVE_BYTES // (max(1, all_tiles) * tile_bytes))
+            wave_blocks = min(all_blocks, max(2, WAVE_BYTES // (max(1, all_tiles) * tile_bytes)))
         else:
             wave_blocks = min(all_blocks, <Py_ssize_t> WAVE_BLOCKS)
-            wave_tiles = WAVE_BYTES // (wave_blocks * tile_bytes)
+            wave_tiles = max(2, WAVE_BYTES // (wave_blocks * tile_bytes))
 
         space.memory, space.used = NULL, 0
         for _ in range(2):    # counts, then allots
