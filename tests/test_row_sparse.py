@@ -88,3 +88,89 @@ READ_ONLY.setflags(write=False)
 def test_errors(error, message, call):
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [1, 7, 64, 100])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_optimisers(dtype, length, n_threads):
+    """A few steps of each, against the formulas on whole arrays."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(200, length)).astype(dtype)
+    bound = {"float32": 1e-5, "float64": 1e-13}[dtype]
+    gradients = [sparse(length=length, dtype=dtype, seed=seed) for seed in range(4)]
+    touched = [np.isin(np.arange(200), g.indices)[:, None] for g in gradients]
+
+    array = start.copy()
+    for g in gradients:
+        g.sgd(array, 0.1, n_threads=n_threads)
+    np.testing.assert_allclose(array, start - 0.1 * sum(np.float64(g.to_dense()) for g in gradients), atol=bound)
+
+    array, squares = start.copy(), np.full_like(start, 0.1)
+    right, sums = np.float64(start), np.full(start.shape, 0.1)
+    for g in gradients:
+        g.adagrad(array, squares, 0.5, 1e-3, n_threads=n_threads)
+        dense = np.float64(g.to_dense())
+        sums += dense**2
+        right -= 0.5 * dense / (np.sqrt(sums) + 1e-3)
+    np.testing.assert_allclose(array, right, atol=bound)
+    np.testing.assert_allclose(squares, sums, atol=10 * bound)
+
+    array, mean, squares = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    right, first, second = np.float64(start), np.zeros(start.shape), np.zeros(start.shape)
+    for step, (g, here) in enumerate(zip(gradients, touched, strict=True), 1):
+        g.adam(array, mean, squares, step, 0.05, (0.8, 0.95), n_threads=n_threads)
+        dense = np.float64(g.to_dense())
+        first = np.where(here, 0.8 * first + 0.2 * dense, first)
+        second = np.where(here, 0.95 * second + 0.05 * dense**2, second)
+        rate = 0.05 * np.sqrt(1 - 0.95**step) / (1 - 0.8**step)
+        right -= np.where(here, rate * first / (np.sqrt(second) + 1e-8), 0)
+    np.testing.assert_allclose(array, right, atol=bound)
+    np.testing.assert_allclose(mean, first, atol=bound)
+    np.testing.assert_allclose(squares, second, atol=bound)
+
+
+def state(**changes):
+    arrays = {"array": np.zeros((200, 7)), "mean": np.zeros((200, 7)), "squares": np.zeros((200, 7)), "step": 1}
+    return {**arrays, **changes}
+
+
+SHARED = np.zeros((200, 7))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"),
+    [
+        (ValueError, "step = 0 is not at least 1", state(step=0)),
+        (TypeError, "step must be an int", state(step=1.0)),
+        (ValueError, "betas = (0.9, 1.0) is not two numbers in [0, 1)", state(betas=(0.9, 1.0))),
+        (ValueError, "betas = (0.9,) is not two numbers in [0, 1)", state(betas=(0.9,))),
+        (TypeError, "mean has dtype float32; allowed is native float32 or float64, one for all",
+         state(mean=np.zeros((200, 7), np.float32))),
+        (TypeError, "array has dtype float16", state(array=np.zeros((200, 7), np.float16))),
+        (TypeError, "squares must be a numpy.ndarray, not list", state(squares=[0])),
+        (ValueError, "squares has shape (7,); allowed is (200, 7)", state(squares=np.zeros(7))),
+        (ValueError, "mean is not C-contiguous", state(mean=np.zeros((7, 200)).T)),
+        (ValueError, "mean shares memory with squares", state(mean=SHARED, squares=SHARED)),
+        (ValueError, "learning_rate = inf is not a finite", state(learning_rate=np.inf)),
+        (TypeError, "epsilon must be a real number", state(epsilon=None)),
+    ],
+)  # fmt: skip
+def test_optimiser_errors(error, message, arguments):
+    with pytest.raises(error, match=re.escape(message)):
+        sparse().adam(**arguments)
+    assert not any(a.any() for a in arguments.values() if isinstance(a, np.ndarray))
+
+
+def test_a_step_costs_the_touched_rows():
+    """Nothing of the layer's size is made."""
+    import tracemalloc
+
+    array, squares = np.zeros((1_000_000, 8)), np.zeros((1_000_000, 8))
+    g = lx.RowSparse([5, 999_999], np.ones((2, 8)), array.shape)
+    tracemalloc.start()
+    g.adagrad(array, squares)
+    g.add_to(array)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000

@@ -372,7 +372,7 @@ def test_parameters():
     loss = lx.SampledSoftmaxLoss(4, 7, reduction="mean")
     assert repr(loss) == (
         "SampledSoftmaxLoss(num_sampled=4, num_classes=7, num_true=1, sampled_values=None, "
-        "remove_accidental_hits=True, seed=0, reduction='mean')"
+        "remove_accidental_hits=True, seed=0, reduction='mean', sampler=None)"
     )
     assert loss.num_sampled == 4
     with pytest.raises(AttributeError, match="read-only"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from lossext import _threads, _validate
 from lossext._kernels import drivers
-from lossext._validate import FLOAT32, FLOAT64, INT64, Array, Shape
+from lossext._validate import FLOAT32, FLOAT64, Array, Shape
 
 BYTES_PER_NS = 5.0  # of rows here and there, by one thread, for the choice of threads
 
@@ -65,6 +67,13 @@ class RowSparse:
             array = np.add.reduceat(array[order], first, axis=0)
         self.indices, self.values = rows, array
 
+    @classmethod
+    def of_unique(cls, indices: Array, values: Array, shape: Shape) -> RowSparse:
+        """From indices that are unique and ascending already: nothing is looked at."""
+        instance = cls.__new__(cls)
+        instance.indices, instance.values, instance.shape = indices, values, shape
+        return instance
+
     def __repr__(self) -> str:
         return f"RowSparse({len(self.indices)} rows of shape {self.shape}, {self.values.dtype})"
 
@@ -93,22 +102,150 @@ class RowSparse:
         ValueError
             array is of another shape or not writable, scale is not finite.
         """
-        factor = _validate.finite_real("scale", scale)
-        writable("array", array, self.shape)
-        threads = _threads.choose(n_threads, 2 * self.values.nbytes / BYTES_PER_NS)
-        real = array.dtype
-        if real not in (FLOAT32, FLOAT64) or not _validate.ready(array) or not array.dtype.isnative:
-            array[self.indices] += (factor * self.values).astype(real)
-            return
-        drivers.add_rows(real == FLOAT64, len(self.indices), self._row_length(), self.indices,
-                         _validate.native(self.values, real), array, factor, threads)  # fmt: skip
+        rate = _validate.finite_real("scale", scale)
+        require_writable("array", array, self.shape)
+        if array.dtype in (FLOAT32, FLOAT64) and _validate.ready(array) and array.dtype.isnative:
+            self._update(drivers.ADD, array, None, None, (rate, 0, 0, 0), n_threads)
+        else:
+            _threads.choose(n_threads, 0)  # to be checked, no more
+            array[self.indices] += (rate * self.values).astype(array.dtype)
 
-    def _row_length(self) -> int:
-        return int(np.prod(self.shape[1:], dtype=INT64))
+    def sgd(self, array: Array, learning_rate: float, *, n_threads: int | None = None) -> None:
+        """A step of gradient descent on the rows, in place: ``array[indices] -= learning_rate * values``.
+
+        Parameters and errors are those of `add_to`.
+        """
+        self.add_to(array, -_validate.finite_real("learning_rate", learning_rate), n_threads=n_threads)
+
+    def adagrad(
+        self,
+        array: Array,
+        squares: Array,
+        learning_rate: float = 0.01,
+        epsilon: float = 1e-10,
+        *,
+        n_threads: int | None = None,
+    ) -> None:
+        """A step of Adagrad on the rows, in place.
+
+        ``squares += values**2``, then ``array -= learning_rate * values / (sqrt(squares) + epsilon)``, at `indices`.
+
+        Parameters
+        ----------
+        array, squares : ndarray
+            Parameters and the sums of squares so far, of this shape and the same dtype, float32 or float64,
+            C-contiguous and writable. Squares start at 0, or a little above.
+        learning_rate, epsilon : float
+            As in the formula.
+        n_threads : int, optional
+            At least 1. Default: see ``lossext.show_config()``.
+
+        Raises
+        ------
+        TypeError
+            An array is not a float32 or float64 ndarray of the dtype of the others, a number not real.
+        ValueError
+            An array is of another shape, not C-contiguous, not writable or shares memory with another; a number is not
+            finite.
+        """
+        rates = (
+            _validate.finite_real("learning_rate", learning_rate), 0.0, 0.0, _validate.finite_real("epsilon", epsilon)
+        )  # fmt: skip
+        self._require_state(array=array, squares=squares)
+        self._update(drivers.ADAGRAD, array, None, squares, rates, n_threads)
+
+    def adam(
+        self,
+        array: Array,
+        mean: Array,
+        squares: Array,
+        step: int,
+        learning_rate: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        *,
+        n_threads: int | None = None,
+    ) -> None:
+        """A step of lazy Adam on the rows, in place: rows without a gradient, and their moments, stay as they are.
+
+        ``mean += (1 - betas[0]) * (values - mean)``, ``squares += (1 - betas[1]) * (values**2 - squares)``, then
+        ``array -= rate * mean / (sqrt(squares) + epsilon)`` at `indices`, where
+        ``rate = learning_rate * sqrt(1 - betas[1]**step) / (1 - betas[0]**step)``, as torch's SparseAdam does it.
+
+        Parameters
+        ----------
+        array, mean, squares : ndarray
+            Parameters and the moments so far, which start at 0; of this shape and the same dtype, float32 or float64,
+            C-contiguous and writable.
+        step : int
+            1 at the first step, and one more at each.
+        learning_rate, betas, epsilon : float
+            As in the formula; betas lie in [0, 1).
+        n_threads : int, optional
+            At least 1. Default: see ``lossext.show_config()``.
+
+        Raises
+        ------
+        TypeError
+            An array is not a float32 or float64 ndarray of the dtype of the others, a number not real, step not an int.
+        ValueError
+            An array is of another shape, not C-contiguous, not writable or shares memory with another; a number is not
+            finite, a beta outside [0, 1), step less than 1.
+        """
+        count = _validate.positive("step", step)
+        decays = [_validate.finite_real(f"betas[{i}]", beta) for i, beta in enumerate(betas)]
+        if len(decays) != 2 or not all(0 <= decay < 1 for decay in decays):
+            raise ValueError(f"betas = {betas} is not two numbers in [0, 1)")
+        rate = _validate.finite_real("learning_rate", learning_rate)
+        rate *= math.sqrt(1 - decays[1] ** count) / (1 - decays[0] ** count)
+        rates = rate, decays[0], decays[1], _validate.finite_real("epsilon", epsilon)
+        self._require_state(array=array, mean=mean, squares=squares)
+        self._update(drivers.ADAM, array, mean, squares, rates, n_threads)
+
+    def _require_state(self, **arrays: Any) -> None:
+        """TypeError, ValueError unless the kernels can update all of these in place."""
+        dtype = getattr(arrays["array"], "dtype", None)
+        for name, array in arrays.items():
+            require_writable(name, array, self.shape)
+            if array.dtype != dtype or dtype not in (FLOAT32, FLOAT64) or not dtype.isnative:
+                raise TypeError(f"{name} has dtype {array.dtype}; allowed is native float32 or float64, one for all")
+            if not _validate.ready(array):
+                raise ValueError(f"{name} is not C-contiguous and aligned")
+        for (name, array), (other_name, other) in itertools.combinations(arrays.items(), 2):
+            if np.may_share_memory(array, other):
+                raise ValueError(f"{name} shares memory with {other_name}")
+
+    def _update(
+        self,
+        rule: int,
+        array: Array,
+        first: Array | None,
+        second: Array | None,
+        rates: tuple[float, float, float, float],
+        n_threads: int | None,
+    ) -> None:
+        real = FLOAT64 if array.dtype == FLOAT64 else FLOAT32
+        values = _validate.native(self.values, real)
+        n_arrays = 2 + (first is not None) + (second is not None)
+        threads = _threads.choose(n_threads, n_arrays * values.nbytes / BYTES_PER_NS)
+        length = math.prod(self.shape[1:])
+        drivers.update_rows(
+            real is FLOAT64,
+            rule,
+            self.indices,
+            values,
+            array,
+            first,
+            second,
+            *rates,
+            len(self.indices),
+            length,
+            threads,
+        )
 
 
-def writable(name: str, array: Any, shape: Shape) -> None:
-    """TypeError, ValueError unless it can be updated in place."""
+def require_writable(name: str, array: Any, shape: Shape) -> None:
+    """TypeError, ValueError unless it is a floating array of this shape that can be written to."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, not {type(array).__name__}")
     if array.dtype.kind != "f":

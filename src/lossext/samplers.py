@@ -5,7 +5,9 @@ Each has one method, ``sample(labels, num_sampled)``. Its result is what ``sampl
 
 from __future__ import annotations
 
+import math
 import threading
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,17 @@ from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import Array
 
-__all__ = ["SampledValues", "UniformSampler"]
+__all__ = [
+    "AllSampler",
+    "FixedUnigramSampler",
+    "LearnedUnigramSampler",
+    "LogUniformSampler",
+    "SampledValues",
+    "UniformSampler",
+]
+
+PATIENCE = 16  # draws for each class that is wanted, before its turn is computed
+SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
 
 
 class SampledValues(NamedTuple):
@@ -34,15 +46,19 @@ class Sampler(Parameterized):
     parameters alone.
     """
 
-    num_classes = Parameter[int]()
     unique = Parameter[bool]()
     seed = Parameter[Any]()
-    _generator: np.random.Generator
-    _lock: threading.Lock
+
+    @property
+    def num_classes(self) -> int:
+        """Classes are 0 ... num_classes - 1."""
+        number: int = self._parameters["num_classes"]
+        return number
 
     def _start(self, seed: Any, **parameters: Any) -> None:
         self._set_parameters(**parameters, seed=checked_seed(seed))
-        self.__dict__.update(_generator=np.random.default_rng(seed), _lock=threading.Lock())
+        self._generator = np.random.default_rng(seed)
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
@@ -76,12 +92,14 @@ class Sampler(Parameterized):
         count = _validate.positive("num_sampled", num_sampled)
         with self._lock:
             sampled, tries = self._draw(count)
-            return SampledValues(sampled, self._expected(ids, count, tries), self._expected(sampled, count, tries))
+            values = SampledValues(sampled, self._expected(ids, count, tries), self._expected(sampled, count, tries))
+            self._learn(ids)
+            return values
 
     def _expected(self, ids: Array, count: int, tries: float) -> Array:
         """How often each class is expected among `count` draws, unique ones after that many `tries`."""
         p = self._probability(ids)
-        if not self.unique or tries == count:
+        if not self.unique:
             return p * count
         with np.errstate(divide="ignore"):  # log(0) at p = 1, whose count is then 1
             return -np.expm1(tries * np.log1p(-p))
@@ -100,9 +118,8 @@ class Sampler(Parameterized):
             raise ValueError(f"num_sampled = {count} is more than the {available} classes that can be drawn")
         sampled = np.empty(count, np.int64)
         n_drawn, tries = 0, 0
-        patience = 16 * count + 1024
         while n_drawn < count:
-            if tries > patience and self.num_classes <= SPREAD_OUT:
+            if tries > PATIENCE * (count + 64) and self.num_classes <= SPREAD_OUT:
                 taken_ids = np.concatenate([avoided, sampled[:n_drawn]])
                 sampled[n_drawn:], more_tries = self._race(count - n_drawn, taken_ids)
                 return sampled, tries + more_tries
@@ -127,6 +144,9 @@ class Sampler(Parameterized):
         tries = np.ceil(np.log(self._generator.random(count)) / np.log1p(-untaken))
         return drawn, float(np.maximum(tries, 1).sum())
 
+    def _learn(self, labels: Array) -> None:
+        """Take notice of a call's labels, after its draw."""
+
     def _available(self) -> int:
         """Classes of a probability above 0."""
         return self.num_classes
@@ -137,9 +157,6 @@ class Sampler(Parameterized):
 
     def _probability(self, ids: Array) -> Array:
         raise NotImplementedError
-
-
-SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
 
 
 class UniformSampler(Sampler):
@@ -156,8 +173,8 @@ class UniformSampler(Sampler):
 
     Notes
     -----
-    Expected counts: S / num_classes, or -expm1(tries log1p(-1 / num_classes)) for unique draws that took more than S
-    tries.
+    With p the probability of a class and S draws, its expected count is p S. For unique draws it is
+    -expm1(tries log1p(-p)), where tries is how many draws it took to see S distinct classes.
 
     Examples
     --------
@@ -168,9 +185,8 @@ class UniformSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        self._start(
-            seed, num_classes=_validate.positive("num_classes", num_classes), unique=_validate.boolean("unique", unique)
-        )
+        classes = _validate.positive("num_classes", num_classes)
+        self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
 
     def _candidates(self, count: int) -> Array:
         return self._generator.integers(self.num_classes, size=count)
@@ -182,6 +198,211 @@ class UniformSampler(Sampler):
         """Classes other than the labels, as long as there are enough."""
         with self._lock:
             return self._draw(num_sampled, labels)[0]
+
+
+class LogUniformSampler(Sampler):
+    """Zipf's law, for classes sorted by frequency.
+
+    Class i has the probability log((i + 2) / (i + 1)) / log(num_classes + 1).
+    Warns once if the labels it meets are clearly not sorted so, the most frequent class first.
+
+    Parameters
+    ----------
+    num_classes, unique, seed
+        As of `UniformSampler`, which tells the expected counts too.
+
+    Examples
+    --------
+    >>> from lossext.samplers import LogUniformSampler
+    >>> values = LogUniformSampler(1000, unique=False, seed=0).sample([[0], [999]], num_sampled=100)
+    >>> print(values.true_expected_count.round(3))
+    [[10.033]
+     [ 0.014]]
+    """
+
+    def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
+        classes = _validate.positive("num_classes", num_classes)
+        self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
+        self._seen, self._in_lower_half, self._warned = 0, 0, False
+
+    def _learn(self, labels: Array) -> None:
+        if self._warned or self._seen >= 10_000 or self.num_classes < 100:
+            return
+        self._seen += labels.size
+        self._in_lower_half += int((labels < self.num_classes // 2).sum())
+        # sorted by frequency, Zipf's law has some 95 % there, and even p ~ 1 / sqrt(i) 71 %
+        if self._seen >= 200 and self._in_lower_half < 0.6 * self._seen:
+            self._warned = True
+            warnings.warn(
+                f"only {self._in_lower_half / self._seen:.0%} of the labels lie in the lower half of the "
+                f"{self.num_classes} classes: LogUniformSampler takes classes to be sorted by frequency, the most "
+                "frequent first",
+                stacklevel=3,
+            )
+
+    def _candidates(self, count: int) -> Array:
+        drawn = np.exp(self._generator.random(count) * math.log1p(self.num_classes))
+        ids: Array = np.minimum(drawn.astype(np.int64) - 1, self.num_classes - 1)
+        return ids
+
+    def _probability(self, ids: Array) -> Array:
+        return np.log1p(1 / (ids + 1.0)) / math.log1p(self.num_classes)
+
+
+class FixedUnigramSampler(Sampler):
+    """Classes are as likely as given: in proportion to counts ** distortion, by Walker's alias table.
+
+    Parameters
+    ----------
+    counts : array_like of shape (num_classes,)
+        How often each class occurs: finite, not negative, not all 0. A class of count 0 is never drawn.
+    distortion : float
+        1 takes the counts as they are, 0 makes all classes equally likely, 0.75 is word2vec's choice.
+    unique, seed
+        As of `UniformSampler`, which tells the expected counts too.
+
+    Examples
+    --------
+    >>> from lossext.samplers import FixedUnigramSampler
+    >>> values = FixedUnigramSampler([3, 0, 1], unique=False, seed=0).sample([0, 2], num_sampled=8)
+    >>> print(values.true_expected_count)
+    [6. 2.]
+    """
+
+    counts = Parameter[Any]()
+    distortion = Parameter[float]()
+
+    def __init__(
+        self,
+        counts: npt.ArrayLike,
+        distortion: float = 1.0,
+        unique: bool = True,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        array = _validate.weights("counts", counts)
+        if array.ndim != 1:
+            raise ValueError(f"counts has shape {array.shape}; allowed is (num_classes,), one a class")
+        power = _validate.finite_real("distortion", distortion)
+        with np.errstate(all="ignore"):
+            weights = np.where(array == 0, 0.0, np.power(array.astype(np.float64), power))
+        bad = (array < 0) | ~(weights < math.inf)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise ValueError(f"counts[{at}] = {array[at]} gives no finite probability of at least 0")
+        if not weights.sum() > 0:
+            raise ValueError("counts holds nothing above 0")
+        self._start(seed, counts=array, distortion=power, unique=_validate.boolean("unique", unique))
+        share, alias = np.empty(len(array)), np.empty(len(array), np.int64)
+        drivers.alias_table(weights.copy(), share, alias)
+        self._probabilities, self._share, self._alias = weights / weights.sum(), share, alias
+
+    @property
+    def num_classes(self) -> int:
+        """Number of counts."""
+        return len(self.counts)
+
+    def _available(self) -> int:
+        return int(np.count_nonzero(self._probabilities))
+
+    def _candidates(self, count: int) -> Array:
+        places = self._generator.integers(self.num_classes, size=count)
+        return np.where(self._generator.random(count) < self._share[places], places, self._alias[places])
+
+    def _probability(self, ids: Array) -> Array:
+        p: Array = self._probabilities[ids]
+        return p
+
+
+class LearnedUnigramSampler(Sampler):
+    """Classes are as likely as they were among the labels so far.
+
+    Class i has the probability (1 + count_i) / (num_classes + all counts). Each call counts its labels after its draw.
+
+    Parameters
+    ----------
+    num_classes, unique, seed
+        As of `UniformSampler`, which tells the expected counts too.
+
+    Examples
+    --------
+    >>> from lossext.samplers import LearnedUnigramSampler
+    >>> sampler = LearnedUnigramSampler(4, unique=False, seed=0)
+    >>> for _ in range(2):
+    ...     print(sampler.sample([1, 1, 1, 2], num_sampled=8).true_expected_count)
+    [2. 2. 2. 2.]
+    [4. 4. 4. 2.]
+    """
+
+    def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
+        classes = _validate.positive("num_classes", num_classes)
+        self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
+        places = np.arange(classes + 1)
+        self._weights = np.ones(classes, np.int64)  # 1 + count
+        self._tree = places & -places  # their running sums, as a Fenwick tree
+        self._total = classes
+
+    def _learn(self, labels: Array) -> None:
+        ids = labels.ravel()
+        np.add.at(self._weights, ids, 1)
+        drivers.tree_add(self._tree, ids)
+        self._total += len(ids)
+
+    def _candidates(self, count: int) -> Array:
+        ids = np.empty(count, np.int64)
+        drivers.tree_find(self._tree, self._generator.integers(self._total, size=count), ids)
+        return ids
+
+    def _probability(self, ids: Array) -> Array:
+        return self._weights[ids] / self._total
+
+
+class AllSampler(Parameterized):
+    """Every class, once: for tests, and to train with the full softmax.
+
+    Parameters
+    ----------
+    num_classes : int
+        Classes are 0 ... num_classes - 1.
+
+    Examples
+    --------
+    >>> from lossext.samplers import AllSampler
+    >>> AllSampler(3).sample([1], num_sampled=3).sampled_candidates
+    array([0, 1, 2])
+    """
+
+    num_classes = Parameter[int]()
+
+    def __init__(self, num_classes: int) -> None:
+        self._set_parameters(num_classes=_validate.positive("num_classes", num_classes))
+
+    def sample(self, labels: npt.ArrayLike, num_sampled: int) -> SampledValues:
+        """All classes, each with an expected count of 1.
+
+        Parameters
+        ----------
+        labels : array_like of integers
+            True classes, of any shape.
+        num_sampled : int
+            num_classes.
+
+        Returns
+        -------
+        SampledValues
+
+        Raises
+        ------
+        TypeError
+            labels are not integers, num_sampled is not an int.
+        ValueError
+            A label lies outside [0, num_classes), num_sampled is not num_classes.
+        """
+        ids = _validate.ids_in_range("labels", labels, self.num_classes)
+        if _validate.integer("num_sampled", num_sampled) != self.num_classes:
+            raise ValueError(
+                f"num_sampled = {num_sampled} is not num_classes = {self.num_classes}, which AllSampler draws"
+            )
+        return SampledValues(np.arange(self.num_classes), np.ones(ids.shape), np.ones(self.num_classes))
 
 
 def checked_seed(seed: Any) -> int | np.random.Generator | None:

@@ -17,6 +17,10 @@ ROWS: Final[int]
 ELEMENTS: Final[int]
 SOFTMAX: Final[int]
 SIGMOID: Final[int]
+RAW: Final[int]
+ADD: Final[int]
+ADAGRAD: Final[int]
+ADAM: Final[int]
 
 def isa() -> str: ...
 def isa_levels() -> tuple[str, ...]: ...
@@ -81,12 +85,31 @@ def run_sampled(
     target: Any,
     merged: Any,
     merged_bias: Any,
+    k: int,
+    top_values: Any,
+    top_ids: Any,
     n_threads: int,
 ) -> None: ...
 def group_ids(keys: Any, labels: int, order: Any, start: Any, unique: Any, hit_first: Any, hit_last: Any) -> int: ...
-def add_rows(
-    real_type: int, rows: int, length: int, indices: Any, values: Any, array: Any, scale: float, n_threads: int
+def update_rows(
+    real_type: int,
+    rule: int,
+    indices: Any,
+    values: Any,
+    param: Any,
+    first: Any,
+    second: Any,
+    rate: float,
+    decay1: float,
+    decay2: float,
+    epsilon: float,
+    rows: int,
+    length: int,
+    n_threads: int,
 ) -> None: ...
+def alias_table(weights: Any, share: Any, alias: Any) -> None: ...
+def tree_add(tree: Any, ids: Any) -> None: ...
+def tree_find(tree: Any, targets: Any, ids: Any) -> None: ...
 
 class IdSet:
     def __init__(self, capacity: int) -> None: ...

@@ -204,6 +204,12 @@ static void logits(const void *call, ptrdiff_t unit)
     forbid(job, tile, block, z);
 
     const int keep = job->keep;
+    if (job->mode == LX_RAW) {
+        for (ptrdiff_t s = 0; s < n; s++)
+            for (ptrdiff_t i = 0; i < columns; i += LANES)
+                v_store(z + s * BLOCK + i, v_load(z + s * BLOCK + i) + v_set(bias[s]));
+        return;
+    }
     for (ptrdiff_t i = 0; i < columns; i += LANES) {
         vec sum = v_zero();
         if (job->mode == LX_SOFTMAX) {
@@ -413,16 +419,89 @@ static void merge(const void *call, ptrdiff_t unit)
     }
 }
 
-static void add_rows(const void *call, ptrdiff_t unit)
+static void keep_largest(const void *call, ptrdiff_t block)
 {
-    const lx_row_update *job = call;
-    const ptrdiff_t length = job->length, end = smaller((unit + 1) * LX_MERGE_UNIT, job->rows);
-    for (ptrdiff_t r = unit * LX_MERGE_UNIT; r < end; r++) {
-        if (r + 8 < end)
-            prefetch_row((const real *)job->param + job->indices[r + 8] * length, length);
-        add_scaled((real *)job->param + job->indices[r] * length, (const real *)job->values + r * length, (real)job->scale,
-                   length, 1);
+    const lx_sampled *job = call;
+    const ptrdiff_t first_row = job->first_row + block * BLOCK, n = rows_of(job, block), k = job->k;
+    ALIGNED real least[BLOCK]; /* of the k largest so far */
+    for (ptrdiff_t i = 0; i < BLOCK; i++) {
+        real *values = (real *)job->top_values + (first_row + i) * k;
+        if (job->first_wave && i < n)
+            for (ptrdiff_t r = 0; r < k; r++) {
+                values[r] = (real)-INFINITY;
+                job->top_ids[(first_row + i) * k + r] = -1;
+            }
+        least[i] = i < n ? values[k - 1] : (real)INFINITY;
+    }
+    for (ptrdiff_t tile = 0; tile < job->tiles; tile++) {
+        const real *z = logits_of(job, tile, block);
+        const int64_t first = job->first_class + tile * job->tile;
+        for (ptrdiff_t s = 0; s < classes_of(job, tile); s++, z += BLOCK)
+            for (ptrdiff_t lane = 0; lane < n; lane += LANES) {
+                if (!m_any(v_gt(v_load(z + lane), v_load(least + lane))))
+                    continue;
+                for (ptrdiff_t i = lane; i < smaller(lane + LANES, n); i++) {
+                    if (!(z[i] > least[i]))
+                        continue;
+                    real *values = (real *)job->top_values + (first_row + i) * k;
+                    int64_t *ids = job->top_ids + (first_row + i) * k;
+                    ptrdiff_t r = k - 1;
+                    for (; r > 0 && values[r - 1] < z[i]; r--) {
+                        values[r] = values[r - 1];
+                        ids[r] = ids[r - 1];
+                    }
+                    values[r] = z[i];
+                    ids[r] = first + s;
+                    least[i] = values[k - 1];
+                }
+            }
     }
 }
 
-const lx_sampled_steps LX_KERNEL = {PANEL, true_logits, gather, pack, logits, rows, products, finish_inputs, merge, add_rows};
+INLINE void update_row(const lx_row_update *job, const real *grad, real *param, real *first, real *second)
+{
+    const vec rate = v_set((real)job->rate), epsilon = v_set((real)job->epsilon);
+    const vec new1 = v_set((real)(1 - job->decay1)), new2 = v_set((real)(1 - job->decay2));
+    for (ptrdiff_t i = 0; i < job->length; i += LANES) {
+        const ptrdiff_t n = smaller(LANES, job->length - i);
+#define LOAD(p) (n == LANES ? v_load((p) + i) : v_load_first((p) + i, n, 0))
+#define STORE(p, v) (n == LANES ? v_store((p) + i, v) : v_store_first((p) + i, v, n))
+        vec g = LOAD(grad), step = g;
+        if (job->rule == LX_ADAM) {
+            vec old = LOAD(first);
+            step = v_fma(new1, g - old, old);
+            STORE(first, step);
+        }
+        vec square = LOAD(second);
+        square = job->rule == LX_ADAM ? v_fma(new2, v_fma(g, g, -square), square) : v_fma(g, g, square);
+        STORE(second, square);
+        STORE(param, v_fnma(rate, step / (v_sqrt(square) + epsilon), LOAD(param)));
+#undef LOAD
+#undef STORE
+    }
+}
+
+static void update_rows(const void *call, ptrdiff_t unit)
+{
+    const lx_row_update *job = call;
+    const ptrdiff_t length = job->length, end = smaller((unit + 1) * LX_MERGE_UNIT, job->rows);
+    real *param = job->param, *first = job->first, *second = job->second;
+    for (ptrdiff_t r = unit * LX_MERGE_UNIT; r < end; r++) {
+        const real *grad = (const real *)job->values + r * length;
+        const ptrdiff_t at = (ptrdiff_t)job->indices[r] * length;
+        if (r + 8 < end) {
+            prefetch_row(param + job->indices[r + 8] * length, length);
+            if (second)
+                prefetch_row(second + job->indices[r + 8] * length, length);
+            if (first)
+                prefetch_row(first + job->indices[r + 8] * length, length);
+        }
+        if (job->rule == LX_ADD)
+            add_scaled(param + at, grad, (real)job->rate, length, 1);
+        else
+            update_row(job, grad, param + at, first ? first + at : NULL, second + at);
+    }
+}
+
+const lx_sampled_steps LX_KERNEL = {
+    PANEL, true_logits, gather, pack, logits, rows, products, finish_inputs, merge, keep_largest, update_rows};

@@ -19,8 +19,8 @@ enum {
     LX_MERGE_UNIT = 32   /* merged rows of a unit */
 };
 
-/* What becomes of a tile's logits z: exp(z - peak of the tile), exp(z - row_peak) row_factor, sigmoid(z) row_factor. */
-enum { LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID };
+/* What becomes of a tile's logits z: exp(z - peak of the tile), exp(z - row_peak) row_factor, sigmoid(z) row_factor, z. */
+enum { LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW };
 
 typedef struct {
     ptrdiff_t rows, dim, classes, num_true;
@@ -64,15 +64,26 @@ typedef struct {
     ptrdiff_t groups;
     const int64_t *order, *start, *target;
     void *merged, *merged_bias;
+
+    /* The largest logits of each row, descending; of equal ones the class that comes first. */
+    ptrdiff_t k;
+    void *top_values;               /* (rows, k) */
+    int64_t *top_ids;
 } lx_sampled;
 
-/* param[indices[r]] += scale values[r], in units of LX_MERGE_UNIT rows; indices are unique */
+/* What becomes of row indices[r] of param, for its gradient g = values[r]; indices are unique.
+ * LX_ADD      param += rate g
+ * LX_ADAGRAD  second += g^2;  param -= rate g / (sqrt(second) + epsilon)
+ * LX_ADAM     first += (1 - decay1) (g - first);  second += (1 - decay2) (g^2 - second);
+ *             param -= rate first / (sqrt(second) + epsilon) */
+enum { LX_ADD, LX_ADAGRAD, LX_ADAM };
 typedef struct {
+    int rule;
     ptrdiff_t rows, length;
     const int64_t *indices;
     const void *values;
-    void *param;
-    double scale;
+    void *param, *first, *second;
+    double rate, decay1, decay2, epsilon;
 } lx_row_update;
 
 typedef void (*lx_step)(const void *job, ptrdiff_t unit);
@@ -88,8 +99,9 @@ typedef struct {
         rows,                       /* block: takes the tiles in; on the last wave of classes loss and gradient of t */
         products,                   /* tile * panels + panel: gradients of the classes; then block * panels + panel: of the inputs */
         finish_inputs,              /* block of all rows: adds the labels' part, multiplies by scale */
-        merge;                      /* LX_MERGE_UNIT groups */
-    lx_step add_rows; /* of an lx_row_update */
+        merge,                      /* LX_MERGE_UNIT groups */
+        keep_largest;               /* block: takes the tiles in */
+    lx_step update_rows;            /* LX_MERGE_UNIT rows of an lx_row_update */
 } lx_sampled_steps;
 
 const lx_sampled_steps *lx_sampled_kernels(int type); /* at the current level */

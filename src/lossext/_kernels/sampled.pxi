@@ -1,6 +1,6 @@
 """Driver of the losses over a linear layer's logits at some of its classes, and the grouping of class ids.
 
-A call goes in waves: so many blocks of rows by so many tiles of classes that their logits stay within WAVE_BYTES.  If
+A call goes in waves: so many blocks of rows by so many tiles of classes that their logits stay in the caches.  If
 all classes fit into one wave, the logits are kept for the gradients.  If not, a second pass over the classes computes
 them anew.
 """
@@ -12,7 +12,8 @@ from libc.string cimport memset
 cdef extern from "sampled.h" nogil:
     enum: LX_FLOAT64
     enum: LX_ROW_BLOCK, LX_CLASS_TILE, LX_MERGE_UNIT
-    enum: LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID
+    enum: LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW
+    enum: LX_ADD, LX_ADAGRAD, LX_ADAM
     ctypedef struct lx_sampled:
         Py_ssize_t rows, dim, classes, num_true
         double scale
@@ -49,22 +50,30 @@ cdef extern from "sampled.h" nogil:
         const int64_t *target
         void *merged
         void *merged_bias
+        Py_ssize_t k
+        void *top_values
+        int64_t *top_ids
     ctypedef struct lx_row_update:
+        int rule
         Py_ssize_t rows, length
         const int64_t *indices
         const void *values
         void *param
-        double scale
+        void *first
+        void *second
+        double rate, decay1, decay2, epsilon
     ctypedef void (*lx_step)(const void *, Py_ssize_t) noexcept nogil
     ctypedef struct lx_sampled_steps:
         Py_ssize_t panel
-        lx_step true_logits, gather, pack, logits, rows, products, finish_inputs, merge, add_rows
+        lx_step true_logits, gather, pack, logits, rows, products, finish_inputs, merge, keep_largest, update_rows
     const lx_sampled_steps *lx_sampled_kernels(int type)
 
-SOFTMAX, SIGMOID = LX_SOFTMAX, LX_SIGMOID
+SOFTMAX, SIGMOID, RAW = LX_SOFTMAX, LX_SIGMOID, LX_RAW
+ADD, ADAGRAD, ADAM = LX_ADD, LX_ADAGRAD, LX_ADAM
 
 cdef enum:
-    WAVE_BYTES = 16 << 20      # logits of a wave: some of a last-level cache
+    KEEP_BYTES = 16 << 20      # logits of a block of rows by all classes that are kept for the gradients
+    WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     DIGIT = 11                 # bits of a radix sort's digit
 
@@ -105,8 +114,9 @@ cdef void *take(workspace *space, Py_ssize_t size) noexcept:
 
 def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssize_t classes, Py_ssize_t num_true,
                 double scale, inputs, weights, ids, labels, bias, true_bias, hits, hit_first, hit_last, upstream, loss,
-                grad_inputs, grad_classes, grad_bias, groups, order, start, target, merged, merged_bias, int n_threads):
-    """Losses of all rows, and the gradients if there is an `upstream`: see sampled.h for shapes and meaning."""
+                grad_inputs, grad_classes, grad_bias, groups, order, start, target, merged, merged_bias, Py_ssize_t k,
+                top_values, top_ids, int n_threads):
+    """Losses of all rows, and the gradients if there is an `upstream`; for RAW the k largest logits: see sampled.h."""
     cdef held_buffers held
     cdef lx_sampled job
     cdef const lx_sampled_steps *steps = lx_sampled_kernels(real_type)
@@ -135,6 +145,9 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
         job.target = <const int64_t *> hold(&held, target)
         job.merged, job.merged_bias = hold(&held, merged, True), hold(&held, merged_bias, True)
 
+        job.k = k
+        job.top_values, job.top_ids = hold(&held, top_values, True), <int64_t *> hold(&held, top_ids, True)
+
         job.panels = max(1, ceil_div(dim, panel))
         job.stride = job.panels * panel
         if job.stride * item % 512 == 0:
@@ -144,13 +157,13 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
         job.tile = ceil_div(ceil_div(classes, max(1, all_tiles)), 12) * 12
         all_tiles = ceil_div(classes, max(1, job.tile))
         tile_bytes = max(1, job.tile) * LX_ROW_BLOCK * item
-        resident = all_tiles * tile_bytes <= WAVE_BYTES
+        resident = all_tiles * tile_bytes <= KEEP_BYTES
         if resident:
             wave_tiles = all_tiles
-            wave_blocks = min(all_blocks, WAVE_BYTES // (max(1, all_tiles) * tile_bytes))
+            wave_blocks = min(all_blocks, max(2, WAVE_BYTES // (max(1, all_tiles) * tile_bytes)))
         else:
             wave_blocks = min(all_blocks, <Py_ssize_t> WAVE_BLOCKS)
-            wave_tiles = WAVE_BYTES // (wave_blocks * tile_bytes)
+            wave_tiles = max(2, WAVE_BYTES // (wave_blocks * tile_bytes))
 
         space.memory, space.used = NULL, 0
         for _ in range(2):    # counts, then allots
@@ -172,8 +185,9 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                     raise MemoryError(f"no {needed} bytes for the work of a call")
                 space.memory, space.used = memory + (-<uint64_t> memory & 63), 0
 
-        with nogil:
-            run_units(steps.true_logits, &job, all_blocks, n_threads)
+        if mode != LX_RAW:
+            with nogil:
+                run_units(steps.true_logits, &job, all_blocks, n_threads)
         for job.mode in [mode] if resident or mode == LX_SIGMOID or not with_grad else [mode, LX_NORMALIZED_SOFTMAX]:
             with_products = with_grad and (resident or job.mode != LX_SOFTMAX)
             job.keep = with_products
@@ -194,7 +208,9 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                             run_units(steps.pack, &job, job.blocks, n_threads)
                             packed_row = job.first_row
                         run_units(steps.logits, &job, job.tiles * job.blocks, n_threads)
-                        if job.mode != LX_NORMALIZED_SOFTMAX:
+                        if job.mode == LX_RAW:
+                            run_units(steps.keep_largest, &job, job.blocks, n_threads)
+                        elif job.mode != LX_NORMALIZED_SOFTMAX:
                             run_units(steps.rows, &job, job.blocks, n_threads)
                         if with_products:
                             run_units(steps.products, &job, (job.tiles + job.blocks) * job.panels, n_threads)
@@ -208,18 +224,21 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
         release(&held)
 
 
-def add_rows(int real_type, Py_ssize_t rows, Py_ssize_t length, indices, values, array, double scale, int n_threads):
-    """array[indices] += scale * values, for unique indices of rows of `length` numbers."""
+def update_rows(int real_type, int rule, indices, values, param, first, second, double rate, double decay1, double decay2,
+                double epsilon, Py_ssize_t rows, Py_ssize_t length, int n_threads):
+    """Update rows of `length` numbers of param, and of its state, in place: see sampled.h for the rules."""
     cdef held_buffers held
     cdef lx_row_update job
     held.count = 0
     try:
-        job.rows, job.length, job.scale = rows, length, scale
+        job.rule, job.rows, job.length = rule, rows, length
+        job.rate, job.decay1, job.decay2, job.epsilon = rate, decay1, decay2, epsilon
         job.indices = <const int64_t *> hold(&held, indices)
         job.values = hold(&held, values)
-        job.param = hold(&held, array, True)
+        job.param = hold(&held, param, True)
+        job.first, job.second = hold(&held, first, True), hold(&held, second, True)
         with nogil:
-            run_units(lx_sampled_kernels(real_type).add_rows, &job, ceil_div(rows, LX_MERGE_UNIT), n_threads)
+            run_units(lx_sampled_kernels(real_type).update_rows, &job, ceil_div(rows, LX_MERGE_UNIT), n_threads)
     finally:
         release(&held)
 
@@ -360,3 +379,68 @@ cdef class IdSet:
                 n_new += 1
             used += 1
         return n_new, used
+
+
+def alias_table(double[::1] weights, double[::1] share, int64_t[::1] alias):
+    """Walker's table (Vose's way): to draw from the weights, take a place at random, and its alias with chance 1 - share.
+
+    `weights` are multiplied so that their mean is 1, and used up.
+    """
+    cdef Py_ssize_t n = weights.shape[0], i, n_small = 0, n_large = 0, small, large, heaviest = 0
+    cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))    # small ones from the left, large ones from the right
+    cdef double total = 0
+    if stack == NULL:
+        raise MemoryError(f"no memory for a table of {n} classes")
+    for i in range(n):
+        total += weights[i]
+        if weights[i] > weights[heaviest]:
+            heaviest = i
+    for i in range(n):
+        weights[i] *= n / total
+        if weights[i] < 1:
+            stack[n_small] = i
+            n_small += 1
+        else:
+            n_large += 1
+            stack[n - n_large] = i
+    while n_small and n_large:
+        n_small -= 1
+        small, large = stack[n_small], stack[n - n_large]
+        share[small], alias[small] = weights[small], large
+        weights[large] -= 1 - weights[small]
+        if weights[large] < 1:
+            n_large -= 1
+            stack[n_small] = large
+            n_small += 1
+    for i in range(n_large):
+        share[stack[n - 1 - i]], alias[stack[n - 1 - i]] = 1, stack[n - 1 - i]
+    for i in range(n_small):    # what rounding has left over; never a class of weight 0
+        share[stack[i]], alias[stack[i]] = (1 if weights[stack[i]] > 0.5 else 0), heaviest
+    free(stack)
+
+
+def tree_add(int64_t[::1] tree, const int64_t[::1] ids):
+    """Count ids in a Fenwick tree; class i stands at i + 1."""
+    cdef Py_ssize_t i
+    cdef int64_t at
+    for i in range(ids.shape[0]):
+        at = ids[i] + 1
+        while at < tree.shape[0]:
+            tree[at] += 1
+            at += at & -at
+
+
+def tree_find(const int64_t[::1] tree, const int64_t[::1] targets, int64_t[::1] ids):
+    """The class at which the running sum of counts exceeds each target."""
+    cdef Py_ssize_t i, top = 1
+    cdef int64_t at, step, rest
+    while 2 * top < tree.shape[0]:
+        top *= 2
+    for i in range(targets.shape[0]):
+        at, rest, step = 0, targets[i], top
+        while step:
+            if at + step < tree.shape[0] and tree[at + step] <= rest:
+                at += step
+                rest -= tree[at]
+            step >>= 1
+        ids[i] = at

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _validate
 from lossext._kernels import drivers
-from lossext._parameters import Parameter, Parameterized
-from lossext.losses._sampled import SampledSoftmaxGrad, checked_values, evaluate, layer
-from lossext.samplers import UniformSampler, checked_seed
+from lossext._validate import Array
+from lossext.losses._sampled import SampledLoss
 
 
-class SampledSoftmaxLoss(Parameterized):
+class SampledSoftmaxLoss(SampledLoss):
     r"""Softmax cross entropy of a linear layer of very many classes, at a sample of them.
 
     For a row of inputs :math:`x`, its labels :math:`l_1 ... l_T` and sampled classes :math:`c_1 ... c_S`,
@@ -44,6 +42,9 @@ class SampledSoftmaxLoss(Parameterized):
         evaluate twice on the same negatives, pass sampled_values.
     reduction : {"none", "mean", "sum"}
         One value a row, their mean over the N rows or their sum.
+    sampler : optional
+        Draws the classes in the place of the uniform default: one of ``lossext.samplers``, or any object with a method
+        ``sample(labels, num_sampled)`` that gives what sampled_values takes. Then seed is not used.
 
     Raises
     ------
@@ -81,14 +82,7 @@ class SampledSoftmaxLoss(Parameterized):
     >>> grad.weights.add_to(weights, scale=-0.1)  # a step of gradient descent on the 24 rows
     """
 
-    num_sampled = Parameter[int]()
-    num_classes = Parameter[int]()
-    num_true = Parameter[int]()
-    sampled_values = Parameter[Any]()
-    remove_accidental_hits = Parameter[bool]()
-    seed = Parameter[Any]()
-    reduction = Parameter[str]()
-    _sampler: UniformSampler
+    _kind = drivers.SOFTMAX
 
     def __init__(
         self,
@@ -99,155 +93,23 @@ class SampledSoftmaxLoss(Parameterized):
         remove_accidental_hits: bool = True,
         seed: int | np.random.Generator | None = 0,
         reduction: str = "none",
+        sampler: Any = None,
     ) -> None:
-        classes = _validate.positive("num_classes", num_classes)
-        counts = {"num_sampled": num_sampled, "num_true": num_true}
-        for name, value in counts.items():
-            counts[name] = _validate.positive(name, value)
-            if counts[name] > classes:
-                raise ValueError(f"{name} = {value} is greater than num_classes = {classes}")
-        self._set_parameters(
-            num_sampled=counts["num_sampled"],
-            num_classes=classes,
-            num_true=counts["num_true"],
-            sampled_values=checked_values(sampled_values),
-            remove_accidental_hits=_validate.boolean("remove_accidental_hits", remove_accidental_hits),
-            seed=checked_seed(seed),
-            reduction=_validate.reduction(reduction),
-        )
-        self.__dict__["_sampler"] = UniformSampler(classes, seed=seed)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-    def __call__(
-        self,
-        weights: npt.ArrayLike,
-        biases: npt.ArrayLike,
-        labels: npt.ArrayLike,
-        inputs: npt.ArrayLike,
-        *,
-        sampled_values: Any = None,
-        sample_weight: npt.ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> Any:
-        """Value of the loss.
-
-        Parameters
-        ----------
-        weights, biases, labels, inputs : array_like
-            (V, D), (V,), (N, num_true) and (N, D); see the class for types.
-        sampled_values : optional
-            Instead of those given at construction.
-        sample_weight : array_like of shape (N,), optional
-            Multiplies each row's loss; stays out of the divisor of ``reduction="mean"``.
-        n_threads : int, optional
-            At least 1. Default: see ``lossext.show_config()``.
-
-        Returns
-        -------
-        numpy scalar or ndarray
-            A scalar of inputs' dtype, or an array (N,) for ``reduction="none"``.
-        """
-        arrays = weights, biases, labels, inputs
-        return self._evaluate(arrays, False, sampled_values, sample_weight, None, n_threads)[0]
-
-    def value_and_grad(
-        self,
-        weights: npt.ArrayLike,
-        biases: npt.ArrayLike,
-        labels: npt.ArrayLike,
-        inputs: npt.ArrayLike,
-        *,
-        sampled_values: Any = None,
-        sample_weight: npt.ArrayLike | None = None,
-        grad_output: npt.ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> tuple[Any, SampledSoftmaxGrad]:
-        """``(value, gradients)``.
-
-        Parameters
-        ----------
-        weights, biases, labels, inputs, sampled_values, sample_weight, n_threads
-            As for calling the loss.
-        grad_output : array_like, optional
-            Upstream gradient: a scalar for mean and sum, (N,) for none. Default 1.
-
-        Returns
-        -------
-        value : numpy scalar or ndarray
-        gradients : SampledSoftmaxGrad
-            ``weights`` and ``biases`` as `RowSparse`, ``inputs`` an array (N, D).
-        """
-        arrays = weights, biases, labels, inputs
-        value, grad = self._evaluate(arrays, True, sampled_values, sample_weight, grad_output, n_threads)
-        assert grad is not None
-        return value, grad
-
-    def grad(
-        self,
-        weights: npt.ArrayLike,
-        biases: npt.ArrayLike,
-        labels: npt.ArrayLike,
-        inputs: npt.ArrayLike,
-        *,
-        sampled_values: Any = None,
-        sample_weight: npt.ArrayLike | None = None,
-        grad_output: npt.ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> SampledSoftmaxGrad:
-        """The gradients alone, of classes drawn anew; parameters as for `value_and_grad`."""
-        return self.value_and_grad(
-            weights,
-            biases,
-            labels,
-            inputs,
+        self._start(
+            num_sampled,
+            num_classes,
+            num_true,
             sampled_values=sampled_values,
-            sample_weight=sample_weight,
-            grad_output=grad_output,
-            n_threads=n_threads,
-        )[1]
-
-    def _evaluate(
-        self,
-        arrays: tuple[Any, ...],
-        want_grad: bool,
-        sampled_values: Any,
-        sample_weight: Any,
-        grad_output: Any,
-        n_threads: Any,
-    ) -> tuple[Any, SampledSoftmaxGrad | None]:
-        weights, biases, labels, inputs = arrays
-        checked = layer(weights, biases, labels, inputs, self.num_classes, self.num_true)
-        values = self.sampled_values if sampled_values is None else checked_values(sampled_values)
-        log_true = log_sampled = None
-        if values is None:
-            avoided = checked.labels if self.remove_accidental_hits else None
-            sampled = self._sampler.draw_apart(avoided, self.num_sampled)
-        else:
-            sampled = _validate.ids_in_range("sampled_candidates", values[0], self.num_classes)
-            true_count = values[1].reshape(-1, 1) if self.num_true == 1 and values[1].ndim == 1 else values[1]
-            if true_count.shape != checked.labels.shape:
-                raise ValueError(
-                    f"true_expected_count has shape {values[1].shape}; allowed is the labels', {checked.labels.shape}"
-                )
-            log_true, log_sampled = np.log(true_count, dtype=np.float64), np.log(values[2], dtype=np.float64)
-        return evaluate(
-            drivers.SOFTMAX,
-            self.reduction,
-            checked,
-            sampled,
-            log_true,
-            log_sampled,
-            self.remove_accidental_hits,
-            want_grad,
-            sample_weight,
-            grad_output,
-            n_threads,
+            remove_accidental_hits=remove_accidental_hits,
+            seed=seed,
+            reduction=reduction,
+            sampler=sampler,
         )
+
+    def _draw(self, labels: Array) -> Array | tuple[Array, Array, Array]:
+        if self.sampler is not None:
+            return super()._draw(labels)
+        return self._own_sampler.draw_apart(labels if self.remove_accidental_hits else None, self.num_sampled)
 
 
 def sampled_softmax_loss(
@@ -262,6 +124,7 @@ def sampled_softmax_loss(
     remove_accidental_hits: bool = True,
     seed: int | np.random.Generator | None = None,
     reduction: str = "none",
+    sampler: Any = None,
 ) -> Any:
     """Value of `SampledSoftmaxLoss`, which says what the arguments are and which errors are raised.
 
@@ -273,6 +136,6 @@ def sampled_softmax_loss(
     [1.0436 1.0436]
     """
     loss = SampledSoftmaxLoss(
-        num_sampled, num_classes, num_true, sampled_values, remove_accidental_hits, seed, reduction
+        num_sampled, num_classes, num_true, sampled_values, remove_accidental_hits, seed, reduction, sampler
     )
     return loss(weights, biases, labels, inputs)

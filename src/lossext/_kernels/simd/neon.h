@@ -31,6 +31,7 @@ INLINE vec v_fma(vec a, vec b, vec c) { return OP(vfmaq)(c, a, b); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(vfmsq)(c, a, b); }
 INLINE vec v_max(vec a, vec b) { return OP(vbslq)(OP(vcgtq)(a, b), a, b); }
 INLINE vec v_abs(vec a) { return OP(vabsq)(a); }
+INLINE vec v_sqrt(vec a) { return OP(vsqrtq)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(vcltq)(a, b); }
 INLINE mask v_gt(vec a, vec b) { return OP(vcgtq)(a, b); }

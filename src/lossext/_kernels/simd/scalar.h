@@ -14,6 +14,7 @@ INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 INLINE vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
 INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 INLINE vec v_abs(vec a) { return (real)fabs(a); }
+INLINE vec v_sqrt(vec a) { return (real)sqrt((double)a); }
 
 INLINE mask v_lt(vec a, vec b) { return a < b; }
 INLINE mask v_gt(vec a, vec b) { return a > b; }

@@ -28,6 +28,7 @@ INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 INLINE vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
 INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); }
 INLINE vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
+INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(cmplt)(a, b); }
 INLINE mask v_gt(vec a, vec b) { return OP(cmpgt)(a, b); }
