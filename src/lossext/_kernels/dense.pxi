@@ -75,16 +75,16 @@ cdef int run_blocks(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first,
     return bad
 
 
-cdef inline int run_block(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first, Py_ssize_t length, Py_ssize_t end,
-                          double *block_sum) noexcept nogil:
+cdef inline int run_block(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first, Py_ssize_t length,
+                          Py_ssize_t end, double *block_sum) noexcept nogil:
     block_sum[0] = 0
     return kernel(job, first, min(first + length, end), block_sum)
 
 
 def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t cols, input, target, int target_type,
-              int target_layout, weight, int weight_layout, pos_weight, int pos_weight_layout, sample_weight, grad_output,
-              int grad_output_layout, double param, int power, double value_divisor, double grad_scale, int reduce, value,
-              grad, hess, int n_threads):
+              int target_layout, weight, int weight_layout, pos_weight, int pos_weight_layout, sample_weight,
+              grad_output, int grad_output_layout, double param, int power, double value_divisor, double grad_scale,
+              int reduce, value, grad, hess, int n_threads):
     """Value, gradient and curvature of a dense loss, whichever have a place to go.
 
     Returns the sum of the values over `value_divisor` for TOTAL (else 0.0), or None if a target lies outside the loss's
@@ -115,7 +115,8 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
             n_copies += repeat(&job.weight, cols, item_size, &copies[n_copies])
             n_copies += repeat(&job.pos_weight, cols, item_size, &copies[n_copies])
         job.value = hold(&held, value, True)
-        job.param, job.power, job.value_divisor, job.grad_scale, job.reduce = param, power, value_divisor, grad_scale, reduce
+        job.param, job.power, job.reduce = param, power, reduce
+        job.value_divisor, job.grad_scale = value_divisor, grad_scale
         job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
         if job.grad != NULL or job.hess != NULL:
             check_apart(&held, &job, n_results, (input, target, weight, pos_weight, sample_weight, grad_output))
@@ -131,7 +132,8 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
         while first < end:
             n_blocks = min(wave, (end - first + length - 1) // length)
             with nogil:
-                bad = run_blocks(kernel, &job, first, length, end, n_blocks, sums, <int> min(<Py_ssize_t> n_threads, n_blocks))
+                bad = run_blocks(kernel, &job, first, length, end, n_blocks, sums,
+                                 <int> min(<Py_ssize_t> n_threads, n_blocks))
             if bad:
                 return None
             for i in range(n_blocks):
@@ -147,7 +149,7 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
 
 
 cdef int repeat(lx_operand *operand, Py_ssize_t cols, Py_ssize_t item_size, void **copy) except -1:
-    """Repeats an operand by column, or a scalar, as the kernels want it; 1 if that took a copy, which is the caller's to free."""
+    """Repeats an operand by column, or a scalar, as the kernels want it; 1 if that took a copy, the caller's to free."""
     cdef Py_ssize_t have, needed
     if operand.layout == LX_BY_COLUMN:
         have = cols * item_size
@@ -184,7 +186,8 @@ cdef int check_apart(held_buffers *held, lx_job *job, int n_results, tuple opera
             result, operand = &held.views[i], &held.views[j]
             if not overlap(result, operand) or operand.buf == job.value:
                 continue
-            if result.buf == job.grad and operand.buf == job.input and operand.buf == result.buf and operand.len == result.len:
+            in_place = result.buf == job.grad and operand.buf == job.input and operand.buf == result.buf
+            if in_place and operand.len == result.len:
                 continue
             names = ("input", "target", "weight", "pos_weight", "sample_weight", "grad_output")
             name = [name for name, array in zip(names, operands) if array is not None][j - n_results]

@@ -2,8 +2,8 @@
 # cython: initializedcheck=False, freethreading_compatible=True, embedsignature=True
 """The compiled part of lossext: the only parallel loops, over fixed blocks of batch rows.
 
-Arrays come in through the buffer protocol, C-contiguous and of the types that lossext._validate has made sure of; nothing in
-here knows NumPy.
+Arrays come in through the buffer protocol, C-contiguous and of the types that lossext._validate has made sure of;
+nothing in here knows NumPy.
 """
 
 include "runtime.pxi"
