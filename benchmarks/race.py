@@ -17,7 +17,7 @@ from benchmarks.peers import PEERS
 
 ROOT = Path(__file__).parent.parent
 PAUSE = 0.01  # seconds until the idle threads of the process measured before have stopped spinning
-PATIENCE = 1.5  # seconds after which a slow call is not repeated any further
+PATIENCE = 1.0  # seconds after which a slow call is not repeated any further
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
 
 

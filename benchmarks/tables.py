@@ -18,6 +18,7 @@ RETAINED_HEAP = {
 # the same instruction set for the peers that can be told
 AVX2 = {"LOSSEXT_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
 
+HUGE = 10_000_000  # elements; in float64 gigabytes of temporaries and seconds a call, so only torch is asked
 WHATS = ["value", "value_and_grad"]
 SMALL_C = [2, 3, 5, 10, 20, 50, 64]
 IDLE = [0.02, 0.05]
@@ -33,8 +34,11 @@ class Plan:
 
 
 def times(workers: Workers, peers: list[str], case: Case, plan: Plan) -> list[dict[str, Any]]:
-    large = case.size >= LARGE or plan.smoke
-    entries = prepare(workers, [Entry(peer, peer, case) for peer in peers if peer != "limit" or large])
+    if case.size < LARGE and not plan.smoke:
+        peers = [peer for peer in peers if peer != "limit"]
+    if case.size > HUGE and case.dtype == "float64":
+        peers = [peer for peer in peers if peer in ("lossext", "limit", "torch")]
+    entries = prepare(workers, [Entry(peer, peer, case) for peer in peers])
     return [{"times": race(workers, check(workers, entries), plan.rounds, plan.slot)}]
 
 
@@ -95,7 +99,7 @@ TABLES = {
         env=RETAINED_HEAP,
     ),
     "limit": Table(("lossext", "limit"), cases([(4096, 10_000)])),
-    "float64": Table(EVERYBODY, cases(dtypes=["float64"])),
+    "float64": Table(EVERYBODY, cases(SHAPES[:-1], ["float64"]) + cases(SHAPES[-1:], ["float64"], ["value_and_grad"])),
     "avx2": Table(
         ("lossext", "limit", "torch", "jax"),
         cases(dtypes=["float32"], whats=["value_and_grad"]),
@@ -113,7 +117,7 @@ TABLES = {
     ),
     "memory": Table(
         ("lossext", "numpy", "torch", "jax", "numba", "sklearn"),
-        cases([(4096, 10_000)], ["float32"]),
+        cases([(4096, 10_000)], ["float32"], ["value_and_grad"]),
         measure=memory,
     ),
 }
