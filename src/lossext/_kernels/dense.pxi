@@ -55,30 +55,44 @@ def find_loss(str name):
     return loss
 
 
-cdef int run_blocks(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first, Py_ssize_t length, Py_ssize_t end,
-                    Py_ssize_t n_blocks, double *sums, int n_threads) noexcept nogil:
-    """Blocks of `length` from `first` on, none beyond `end`; true if one met a bad target."""
+ctypedef struct blocks:
+    lx_block_kernel kernel
+    const lx_job *job
+    Py_ssize_t first, length, end    # from `first` on, each of `length`, none beyond `end`
+    Py_ssize_t count
+    double *sums                     # of each
+
+
+cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
+    """All blocks; true if one met a bad target."""
+    cdef int bad = 0, worker
     cdef Py_ssize_t b
-    cdef int bad = 0
     cdef lx_team team
     if n_threads == 1:
-        for b in range(n_blocks):
-            bad |= run_block(kernel, job, first + b * length, length, end, &sums[b])
+        for b in range(todo.count):
+            bad |= run_block(todo, b)
         return bad
-    team.size = team.arrived = 0
-    team.blocks_left = <int> n_blocks
-    with parallel(num_threads=n_threads):
-        lx_team_arrive(&team)
-        for b in prange(n_blocks, schedule="dynamic"):
-            bad |= run_block(kernel, job, first + b * length, length, end, &sums[b])
-            lx_team_finish_block(&team)
+    team.next, team.gone = 0, 0
+    for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
+        bad |= share_blocks(todo, &team)
     return bad
 
 
-cdef inline int run_block(lx_block_kernel kernel, const lx_job *job, Py_ssize_t first, Py_ssize_t length,
-                          Py_ssize_t end, double *block_sum) noexcept nogil:
-    block_sum[0] = 0
-    return kernel(job, first, min(first + length, end), block_sum)
+cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
+    """One thread's part: block after block until all are taken."""
+    cdef int bad = 0
+    cdef Py_ssize_t b = lx_team_take(team)
+    while b < todo.count:
+        bad |= run_block(todo, b)
+        b = lx_team_take(team)
+    lx_team_leave(team)
+    return bad
+
+
+cdef int run_block(const blocks *todo, Py_ssize_t b) noexcept nogil:
+    cdef Py_ssize_t first = todo.first + b * todo.length
+    todo.sums[b] = 0
+    return todo.kernel(todo.job, first, min(first + todo.length, todo.end), &todo.sums[b])
 
 
 def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t cols, input, target, int target_type,
@@ -92,8 +106,8 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
     """
     cdef held_buffers held
     cdef lx_job job
-    cdef lx_block_kernel kernel = lx_kernel(loss, real_type)
-    cdef Py_ssize_t unit, length, end, wave, first, n_blocks
+    cdef blocks todo
+    cdef Py_ssize_t unit, wave
     cdef double sums[WAVE]
     cdef double total = 0
     cdef void *copies[3]
@@ -123,23 +137,21 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
 
         # a block is whole rows where something is summed by row; the kernel counts rows or elements
         unit = cols if rowwise or reduce == LX_ROWS else 1
-        length = max(<Py_ssize_t> 1, BLOCK // unit)
-        wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (length * unit)))
-        end = rows
+        todo.kernel, todo.job, todo.sums, todo.first = lx_kernel(loss, real_type), &job, sums, 0
+        todo.length, todo.end = max(<Py_ssize_t> 1, BLOCK // unit), rows
+        wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (todo.length * unit)))
         if not rowwise:
-            length, end = length * unit, rows * cols
-        first = 0
-        while first < end:
-            n_blocks = min(wave, (end - first + length - 1) // length)
+            todo.length, todo.end = todo.length * unit, rows * cols
+        while todo.first < todo.end:
+            todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
             with nogil:
-                bad = run_blocks(kernel, &job, first, length, end, n_blocks, sums,
-                                 <int> min(<Py_ssize_t> n_threads, n_blocks))
+                bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
             if bad:
                 return None
-            for i in range(n_blocks):
+            for i in range(todo.count):
                 total += sums[i]
-            first += n_blocks * length
-            if first < end:
+            todo.first += todo.count * todo.length
+            if todo.first < todo.end:
                 PyErr_CheckSignals()
         return total / value_divisor
     finally:

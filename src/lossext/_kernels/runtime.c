@@ -6,10 +6,8 @@
 
 #ifdef _WIN32
 #include <windows.h>
-#define YIELD() SwitchToThread()
 #else
-#include <sched.h>
-#define YIELD() sched_yield()
+#include <time.h>
 #endif
 
 #define TEXT_(a) #a
@@ -62,24 +60,50 @@ int lx_arm_fork_handlers(void)
 int lx_arm_fork_handlers(void) { return 0; }
 #endif
 
-/* After some 20 ms without work, pool threads sleep.  A woken one can be put on the very CPU where the master works and then
- * spins at the end of the region: on a small virtual machine it does not get to run for 5 to 8 ms.  So blocks are handed out
- * dynamically, and whoever ends the last one gives up its CPU until all have arrived: they would be waited for anyway. */
-#if defined(__GNUC__) || defined(__clang__)
-void lx_team_arrive(lx_team *team)
+/* After some 20 ms without work, pool threads sleep.  A woken one can be put on the CPU where another thread of the team works
+ * and then spins, waiting for it, at the end of the region: on a small virtual machine it does not get to run for 5 to 8 ms.
+ * So units of work are not allotted beforehand, and a thread that finds none left naps until all have come to the end: a
+ * CPU where somebody naps is free, and who wakes up is put on an idle one. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+long long lx_team_take(lx_team *team) { return _InterlockedIncrement64(&team->next) - 1; }
+static int add_gone(lx_team *team) { return _InterlockedIncrement((long *)&team->gone); }
+static int gone(lx_team *team) { return _InterlockedOr((long *)&team->gone, 0); }
+static void pause_cpu(void) { YieldProcessor(); }
+#else
+long long lx_team_take(lx_team *team) { return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED); }
+static int add_gone(lx_team *team) { return __atomic_add_fetch(&team->gone, 1, __ATOMIC_ACQ_REL); }
+static int gone(lx_team *team) { return __atomic_load_n(&team->gone, __ATOMIC_ACQUIRE); }
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+#endif
+
+static void nap(void)
+{
+#ifdef _WIN32
+    Sleep(0);
+#else
+    const struct timespec a_moment = {0, 20 * 1000};
+    nanosleep(&a_moment, NULL);
+#endif
+}
+
+void lx_team_leave(lx_team *team)
 {
 #ifdef _OPENMP
-    __atomic_store_n(&team->size, omp_get_num_threads(), __ATOMIC_RELEASE); /* it may be fewer than asked for */
-#endif
-    __atomic_add_fetch(&team->arrived, 1, __ATOMIC_RELEASE);
-}
-void lx_team_finish_block(lx_team *team)
-{
-    if (__atomic_sub_fetch(&team->blocks_left, 1, __ATOMIC_ACQ_REL) == 0)
-        while (__atomic_load_n(&team->arrived, __ATOMIC_ACQUIRE) < team->size)
-            YIELD();
-}
+    enum { SPINS = 500 }; /* some 10 us: as long as a block takes that is still being worked on */
+    const int size = omp_get_num_threads();
+    add_gone(team);
+    for (int i = 0; gone(team) < size; i++)
+        if (i < SPINS)
+            pause_cpu();
+        else
+            nap();
 #else
-void lx_team_arrive(lx_team *team) { (void)team; }
-void lx_team_finish_block(lx_team *team) { (void)team; }
+    (void)team;
 #endif
+}

@@ -8,11 +8,12 @@ int lx_one_thread_only(void); /* a team must not be started: in a forked child t
 int lx_arm_fork_handlers(void);
 const char *lx_compiler(void);
 
-/* A team's start, so that no thread waits by spinning for another that has not been woken yet: see runtime.c. */
+/* Work shared out among the threads of a parallel region: each takes units until none is left, then leaves. */
 typedef struct {
-    int size, arrived, blocks_left;
+    long long next;
+    int gone;
 } lx_team;
-void lx_team_arrive(lx_team *team);
-void lx_team_finish_block(lx_team *team);
+long long lx_team_take(lx_team *team); /* 0, 1, 2, ...: each number once */
+void lx_team_leave(lx_team *team);     /* returns when all threads of the region have come to this */
 
 #endif

@@ -9,14 +9,15 @@ cdef extern from "kernels.h" nogil:
 
 cdef extern from "runtime.h" nogil:
     ctypedef struct lx_team:
-        int size, arrived, blocks_left
+        long long next
+        int gone
     int lx_openmp_version()
     int lx_openmp_limit()
     int lx_one_thread_only()
     int lx_arm_fork_handlers()
     const char *lx_compiler()
-    void lx_team_arrive(lx_team *team)
-    void lx_team_finish_block(lx_team *team)
+    long long lx_team_take(lx_team *team)
+    void lx_team_leave(lx_team *team)
 
 if lx_arm_fork_handlers() != 0:
     raise ImportError("lossext: pthread_atfork failed, so parallel calls would hang in forked children")

@@ -85,19 +85,25 @@ cdef Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 cdef void run_units(lx_step step, const void *job, Py_ssize_t units, int n_threads) noexcept nogil:
     """All units of a step; they are independent of each other."""
     cdef Py_ssize_t unit
+    cdef int worker
     cdef lx_team team
     n_threads = <int> min(<Py_ssize_t> n_threads, units)
     if n_threads <= 1:
         for unit in range(units):
             step(job, unit)
         return
-    team.size = team.arrived = 0
-    team.blocks_left = <int> units
-    with parallel(num_threads=n_threads):
-        lx_team_arrive(&team)
-        for unit in prange(units, schedule="dynamic"):
-            step(job, unit)
-            lx_team_finish_block(&team)
+    team.next, team.gone = 0, 0
+    for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
+        share_units(step, job, units, &team)
+
+
+cdef void share_units(lx_step step, const void *job, Py_ssize_t units, lx_team *team) noexcept nogil:
+    """One thread's part: unit after unit until all are taken."""
+    cdef Py_ssize_t unit = lx_team_take(team)
+    while unit < units:
+        step(job, unit)
+        unit = lx_team_take(team)
+    lx_team_leave(team)
 
 
 cdef struct workspace:
