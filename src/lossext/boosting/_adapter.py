@@ -126,7 +126,7 @@ class ShiftedAdapter(Adapter):
     def _shifted(self, raw: Array) -> Array:
         if self.init_raw.shape not in ((), raw.shape[1:]):
             raise ValueError(
-                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {raw.shape} allowed is a number, or "
+                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {raw.shape} allowed is () or "
                 f"{raw.shape[1:]}"
             )
         shifted: Array = raw + self.init_raw
