@@ -12,7 +12,7 @@ catboost = pytest.importorskip("catboost")
 
 from lossext.boosting import CatBoostMultiTargetObjective, CatBoostObjective  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:Failed to import numba")
+pytestmark = pytest.mark.filterwarnings("ignore:Failed to import numba", "ignore:Can't optimze method")  # sic
 ROUNDS = 50
 SETTINGS = {
     "depth": 3,

@@ -42,11 +42,6 @@ def is_dataset(argument: Any) -> bool:
     return hasattr(argument, "get_label")
 
 
-def mean(total: float, count: float) -> float:
-    """NaN over nothing."""
-    return total / count if count else math.nan
-
-
 class Adapter(Parameterized):
     """Base of the objectives."""
 
@@ -106,7 +101,8 @@ class Adapter(Parameterized):
         return float(self._summed(scores, target, sample_weight=weight)), count
 
     def _mean(self, raw: Array, target: Array, weight: Array | None) -> float:
-        return mean(*self._total(raw, target, weight))
+        total, count = self._total(raw, target, weight)
+        return total / count if count else math.nan
 
 
 class ShiftedAdapter(Adapter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext._validate import Array
-from lossext.boosting._adapter import ShiftedAdapter, mean, require
+from lossext.boosting._adapter import ShiftedAdapter, require
 from lossext.losses._dense import CLASS, DenseLoss
 
 require("catboost")
@@ -32,7 +33,7 @@ class CatBoostMetric:
 
     def get_final_error(self, error: float, weight: float) -> float:
         """The mean."""
-        return mean(error, weight)
+        return error / weight if weight else math.nan  # CatBoost compiles this where there is Numba
 
 
 class CatBoostMultiTargetMetric(CatBoostMetric, MultiTargetCustomMetric):  # type: ignore[misc]
