@@ -12,7 +12,7 @@ catboost = pytest.importorskip("catboost")
 
 from lossext.boosting import CatBoostMultiTargetObjective, CatBoostObjective  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:Failed to import numba")
+pytestmark = pytest.mark.filterwarnings("ignore:Failed to import numba", "ignore:Can't optimze method")  # sic
 ROUNDS = 50
 SETTINGS = {
     "depth": 3,
@@ -151,6 +151,8 @@ def test_errors():
             cls("bce")
         with pytest.raises(ValueError, match="init_raw"):
             cls(lx.BCEWithLogitsLoss(), init_raw=np.nan)
+    with pytest.raises(ValueError, match="takes one class id a row"):
+        CatBoostMultiTargetObjective(lx.MultiMarginLoss())
     X, y, _ = data()
     with pytest.raises(catboost.CatBoostError, match=r"is not in \[0, 1\]"):
         model_of(CatBoostObjective(lx.BCEWithLogitsLoss())).fit(X, 2 * y)

@@ -195,3 +195,9 @@ def test_errors():
     for bad in (2, -1, 0.5):
         with pytest.raises(ValueError, match=f"label {float(bad)} is not a row of label_sets, 0 to 1"):
             objective(np.array([0.0, bad]), np.zeros((2, 2)))
+    objective = LightGBMObjective(loss, init_raw=[0.5, 1.0])
+    for raw in (np.zeros(2), np.zeros((2, 3))):
+        with pytest.raises(ValueError, match=r"init_raw has shape \(2,\); for raw scores of shape"):
+            objective.predict(raw)
+        with pytest.raises(ValueError, match=r"init_raw has shape \(2,\); for raw scores of shape"):
+            objective(np.zeros(raw.shape), raw)

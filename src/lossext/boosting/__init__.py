@@ -9,15 +9,18 @@ What the adapters have in common:
   the sum over rows and columns: the 1/C in the formula of a row's loss is left out, so that the library's
   regularisation means what it means with its own objectives. The metric is the mean, over rows or elements, of the loss
   as its formula says, weighted by the sample weights as the libraries' own metrics are.
-- Sample weights of the library multiply gradient, Hessian and metric, once.
+- Sample weights of the library multiply gradient, Hessian and metric, once. For weights of the positives use the loss's
+  ``pos_weight``: what the libraries have for their own objectives (``scale_pos_weight``, ``is_unbalance``) does not
+  reach a custom one. Weights of the loss may be a scalar or one for each column; rows are the sample weights' business.
 - Where the second derivative is 0 the absolute gradient stands in for it, as in XGBoost's own ``binary:hinge``, and no
-  Hessian is under 1e-16.
+  Hessian is under 1e-16. Multi margin learns better with p = 2 than with p = 1, where it is all stand-in.
 - Binary: the library's one score of a row goes straight into the logistic losses and hinge embedding. For multi margin,
   which compares classes, a score r stands for the scores (0, r) of classes 0 and 1.
 - Labels: 0 and 1 (or anything between) for the logistic losses; 0 and 1 or -1 and 1 for hinge embedding, where 0 means
   -1; class ids for multi margin.
 - ``predict(raw)`` makes probabilities of the model's raw scores where the loss has a link, and leaves the scores as
   they are where it has none: the class of multi margin is the column of the greatest, or ``raw > 0`` for one score.
+- Metrics take raw scores, which the libraries hand over to them only beside a custom objective.
 - They pickle, and two with the same parameters are equal.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ class Adapter(Parameterized):
 
     def _mean(self, raw: Array, target: Array, weight: Array | None) -> float:
         total, count = self._total(raw, target, weight)
-        return total / count if count else float("nan")
+        return total / count if count else math.nan
 
 
 class ShiftedAdapter(Adapter):
@@ -118,9 +119,18 @@ class ShiftedAdapter(Adapter):
             raise ValueError(f"init_raw = {init_raw!r} is not a finite number, or one for each column")
         return array.astype(np.float64)
 
+    def _shifted(self, raw: Array) -> Array:
+        if self.init_raw.shape not in ((), raw.shape[1:]):
+            raise ValueError(
+                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {raw.shape} allowed is () or "
+                f"{raw.shape[1:]}"
+            )
+        shifted: Array = raw + self.init_raw
+        return shifted
+
     def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
-        return super()._arranged(raw + self.init_raw, target)
+        return super()._arranged(self._shifted(raw), target)
 
     def predict(self, raw: npt.ArrayLike) -> Array:
         """Probabilities of the model's raw scores plus ``init_raw``; the sum itself where the loss has no link."""
-        return super().predict(np.asarray(raw) + self.init_raw)
+        return super().predict(self._shifted(np.asarray(raw)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from lossext._validate import Array
 from lossext.boosting._adapter import ShiftedAdapter, require
-from lossext.losses._dense import DenseLoss
+from lossext.losses._dense import CLASS, DenseLoss
 
 require("catboost")
 from catboost import MultiTargetCustomMetric, MultiTargetCustomObjective  # noqa: E402
@@ -32,7 +33,7 @@ class CatBoostMetric:
 
     def get_final_error(self, error: float, weight: float) -> float:
         """The mean."""
-        return error / (weight + 1e-38)
+        return error / weight if weight else math.nan  # CatBoost compiles this where there is Numba
 
 
 class CatBoostMultiTargetMetric(CatBoostMetric, MultiTargetCustomMetric):  # type: ignore[misc]
@@ -120,7 +121,13 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
     """An elementwise loss as the objective of CatBoost, for labels of shape (N, C): multilabel.
 
     Parameters, errors and notes as for `CatBoostObjective`; CatBoost itself tells the two apart by their class.
+    Besides, ValueError for multi margin, which takes one class id a row.
     """
+
+    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0) -> None:
+        super().__init__(loss, init_raw)
+        if loss.declaration.target is CLASS:
+            raise ValueError(f"loss = {loss!r} takes one class id a row: for CatBoostObjective")
 
     def calc_ders_multi(self, approxes: Array, targets: Array, weight: float) -> tuple[Array, Array]:
         """First derivatives and Hessian of minus the loss of a row, in the columns' scores."""

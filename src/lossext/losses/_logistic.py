@@ -75,8 +75,8 @@ class LogisticLink:
         weight = self._factor("weight", y.shape)
         if row_weight is not None:
             weight = weight * row_weight.reshape(-1, *[1] * (y.ndim - 1))
-        positive, negative = weight * self._factor("pos_weight", y.shape) * y, weight * (1.0 - y)
-        ones, zeros = positive.sum(axis=0), negative.sum(axis=0)
+        ones = (weight * self._factor("pos_weight", y.shape) * y).sum(axis=0)
+        zeros = (weight * np.subtract(1.0, y, dtype=np.float64)).sum(axis=0)
         if np.any((ones < 0) | (zeros < 0)):
             raise ValueError("weights of a column sum to less than 0: no constant minimises the loss")
         with np.errstate(divide="ignore", invalid="ignore"):
