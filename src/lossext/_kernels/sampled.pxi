@@ -72,7 +72,7 @@ SOFTMAX, SIGMOID, RAW = LX_SOFTMAX, LX_SIGMOID, LX_RAW
 ADD, ADAGRAD, ADAM = LX_ADD, LX_ADAGRAD, LX_ADAM
 
 cdef enum:
-    KEEP_BYTES = 16 << 20      # logits of a block of rows by all classes that are kept for the gradients
+    KEEP_BYTES = 7 << 20       # logits of a block of rows by all classes: beyond, computing anew beats keeping
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     DIGIT = 11                 # bits of a radix sort's digit
