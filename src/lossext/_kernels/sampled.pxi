@@ -82,22 +82,51 @@ cdef Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-cdef void run_units(lx_step step, const void *job, Py_ssize_t units, int n_threads) noexcept nogil:
-    """All units of a step; they are independent of each other."""
-    cdef Py_ssize_t unit
+cdef struct step_plan:    # steps that do not need each other's results, to be run by one team
+    lx_step[3] steps
+    Py_ssize_t[3] units
+    int count
+
+
+cdef void plan(step_plan *planned, lx_step step, Py_ssize_t units) noexcept nogil:
+    planned.steps[planned.count], planned.units[planned.count] = step, units
+    planned.count += 1
+
+
+cdef inline void run_unit(const step_plan *planned, const void *job, Py_ssize_t unit) noexcept nogil:
+    cdef int i = 0
+    while unit >= planned.units[i]:
+        unit -= planned.units[i]
+        i += 1
+    planned.steps[i](job, unit)
+
+
+cdef void run_plan(step_plan *planned, const void *job, int n_threads) noexcept nogil:
+    """All units of the planned steps, in any order; then nothing is planned."""
+    cdef Py_ssize_t unit, units = 0
     cdef lx_team team
+    for i in range(planned.count):
+        units += planned.units[i]
     n_threads = <int> min(<Py_ssize_t> n_threads, units)
     if n_threads <= 1:
         for unit in range(units):
-            step(job, unit)
-        return
-    team.size = team.arrived = 0
-    team.blocks_left = <int> units
-    with parallel(num_threads=n_threads):
-        lx_team_arrive(&team)
-        for unit in prange(units, schedule="dynamic"):
-            step(job, unit)
-            lx_team_finish_block(&team)
+            run_unit(planned, job, unit)
+    else:
+        team.size = team.arrived = 0
+        team.blocks_left = <int> units
+        with parallel(num_threads=n_threads):
+            lx_team_arrive(&team)
+            for unit in prange(units, schedule="dynamic"):
+                run_unit(planned, job, unit)
+                lx_team_finish_block(&team)
+    planned.count = 0
+
+
+cdef void run_units(lx_step step, const void *job, Py_ssize_t units, int n_threads) noexcept nogil:
+    cdef step_plan planned
+    planned.count = 0
+    plan(&planned, step, units)
+    run_plan(&planned, job, n_threads)
 
 
 cdef struct workspace:
@@ -121,6 +150,7 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
     cdef lx_sampled job
     cdef const lx_sampled_steps *steps = lx_sampled_kernels(real_type)
     cdef workspace space
+    cdef step_plan planned
     cdef char *memory = NULL
     cdef int item = 8 if real_type == LX_FLOAT64 else 4
     cdef Py_ssize_t panel = steps.panel
@@ -185,9 +215,9 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                     raise MemoryError(f"no {needed} bytes for the work of a call")
                 space.memory, space.used = memory + (-<uint64_t> memory & 63), 0
 
+        planned.count = 0
         if mode != LX_RAW:
-            with nogil:
-                run_units(steps.true_logits, &job, all_blocks, n_threads)
+            plan(&planned, steps.true_logits, all_blocks)
         for job.mode in [mode] if resident or mode == LX_SIGMOID or not with_grad else [mode, LX_NORMALIZED_SOFTMAX]:
             with_products = with_grad and (resident or job.mode != LX_SOFTMAX)
             job.keep = with_products
@@ -197,16 +227,16 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                 job.tiles = min(wave_tiles, all_tiles - first_tile)
                 job.first_wave = first_tile == 0
                 job.last_wave = first_tile + job.tiles == all_tiles
-                with nogil:
-                    run_units(steps.gather, &job, job.tiles, n_threads)
+                plan(&planned, steps.gather, job.tiles)
                 for first_block in range(0, all_blocks, wave_blocks):
                     job.first_row = first_block * LX_ROW_BLOCK
                     job.blocks = min(wave_blocks, all_blocks - first_block)
                     job.first_rows = first_block == 0
                     with nogil:
                         if packed_row != job.first_row:
-                            run_units(steps.pack, &job, job.blocks, n_threads)
+                            plan(&planned, steps.pack, job.blocks)
                             packed_row = job.first_row
+                        run_plan(&planned, &job, n_threads)
                         run_units(steps.logits, &job, job.tiles * job.blocks, n_threads)
                         if job.mode == LX_RAW:
                             run_units(steps.keep_largest, &job, job.blocks, n_threads)
@@ -216,9 +246,10 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                             run_units(steps.products, &job, (job.tiles + job.blocks) * job.panels, n_threads)
                     PyErr_CheckSignals()
         if with_grad:
+            plan(&planned, steps.finish_inputs, all_blocks)
+            plan(&planned, steps.merge, ceil_div(job.groups, LX_MERGE_UNIT))
             with nogil:
-                run_units(steps.finish_inputs, &job, all_blocks, n_threads)
-                run_units(steps.merge, &job, ceil_div(job.groups, LX_MERGE_UNIT), n_threads)
+                run_plan(&planned, &job, n_threads)
     finally:
         free(memory)
         release(&held)
