@@ -6,7 +6,7 @@ threads, nor on which of them took which block.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cython.parallel cimport parallel, prange
+from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 cdef extern from "kernels.h" nogil:

@@ -72,7 +72,7 @@ SOFTMAX, SIGMOID, RAW = LX_SOFTMAX, LX_SIGMOID, LX_RAW
 ADD, ADAGRAD, ADAM = LX_ADD, LX_ADAGRAD, LX_ADAM
 
 cdef enum:
-    KEEP_BYTES = 16 << 20      # logits of a block of rows by all classes that are kept for the gradients
+    KEEP_BYTES = 7 << 20       # logits of a block of rows by all classes: beyond, computing anew beats keeping
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     DIGIT = 11                 # bits of a radix sort's digit
@@ -82,28 +82,57 @@ cdef Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-cdef void run_units(lx_step step, const void *job, Py_ssize_t units, int n_threads) noexcept nogil:
-    """All units of a step; they are independent of each other."""
-    cdef Py_ssize_t unit
+cdef struct step_plan:    # steps that do not need each other's results, to be run by one team
+    lx_step[3] steps
+    Py_ssize_t[3] units
+    int count
+
+
+cdef void plan(step_plan *planned, lx_step step, Py_ssize_t units) noexcept nogil:
+    planned.steps[planned.count], planned.units[planned.count] = step, units
+    planned.count += 1
+
+
+cdef inline void run_unit(const step_plan *planned, const void *job, Py_ssize_t unit) noexcept nogil:
+    cdef int i = 0
+    while unit >= planned.units[i]:
+        unit -= planned.units[i]
+        i += 1
+    planned.steps[i](job, unit)
+
+
+cdef void run_plan(step_plan *planned, const void *job, int n_threads) noexcept nogil:
+    """All units of the planned steps, in any order; then nothing is planned."""
+    cdef Py_ssize_t unit, units = 0
     cdef int worker
     cdef lx_team team
+    for i in range(planned.count):
+        units += planned.units[i]
     n_threads = <int> min(<Py_ssize_t> n_threads, units)
     if n_threads <= 1:
         for unit in range(units):
-            step(job, unit)
-        return
-    team.next, team.gone = 0, 0
-    for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
-        share_units(step, job, units, &team)
+            run_unit(planned, job, unit)
+    else:
+        team.next, team.gone = 0, 0
+        for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
+            share_units(planned, job, units, &team)
+    planned.count = 0
 
 
-cdef void share_units(lx_step step, const void *job, Py_ssize_t units, lx_team *team) noexcept nogil:
+cdef void share_units(const step_plan *planned, const void *job, Py_ssize_t units, lx_team *team) noexcept nogil:
     """One thread's part: unit after unit until all are taken."""
     cdef Py_ssize_t unit = lx_team_take(team)
     while unit < units:
-        step(job, unit)
+        run_unit(planned, job, unit)
         unit = lx_team_take(team)
     lx_team_leave(team)
+
+
+cdef void run_units(lx_step step, const void *job, Py_ssize_t units, int n_threads) noexcept nogil:
+    cdef step_plan planned
+    planned.count = 0
+    plan(&planned, step, units)
+    run_plan(&planned, job, n_threads)
 
 
 cdef struct workspace:
@@ -127,6 +156,7 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
     cdef lx_sampled job
     cdef const lx_sampled_steps *steps = lx_sampled_kernels(real_type)
     cdef workspace space
+    cdef step_plan planned
     cdef char *memory = NULL
     cdef int item = 8 if real_type == LX_FLOAT64 else 4
     cdef Py_ssize_t panel = steps.panel
@@ -191,9 +221,9 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                     raise MemoryError(f"no {needed} bytes for the work of a call")
                 space.memory, space.used = memory + (-<uint64_t> memory & 63), 0
 
+        planned.count = 0
         if mode != LX_RAW:
-            with nogil:
-                run_units(steps.true_logits, &job, all_blocks, n_threads)
+            plan(&planned, steps.true_logits, all_blocks)
         for job.mode in [mode] if resident or mode == LX_SIGMOID or not with_grad else [mode, LX_NORMALIZED_SOFTMAX]:
             with_products = with_grad and (resident or job.mode != LX_SOFTMAX)
             job.keep = with_products
@@ -203,16 +233,16 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                 job.tiles = min(wave_tiles, all_tiles - first_tile)
                 job.first_wave = first_tile == 0
                 job.last_wave = first_tile + job.tiles == all_tiles
-                with nogil:
-                    run_units(steps.gather, &job, job.tiles, n_threads)
+                plan(&planned, steps.gather, job.tiles)
                 for first_block in range(0, all_blocks, wave_blocks):
                     job.first_row = first_block * LX_ROW_BLOCK
                     job.blocks = min(wave_blocks, all_blocks - first_block)
                     job.first_rows = first_block == 0
                     with nogil:
                         if packed_row != job.first_row:
-                            run_units(steps.pack, &job, job.blocks, n_threads)
+                            plan(&planned, steps.pack, job.blocks)
                             packed_row = job.first_row
+                        run_plan(&planned, &job, n_threads)
                         run_units(steps.logits, &job, job.tiles * job.blocks, n_threads)
                         if job.mode == LX_RAW:
                             run_units(steps.keep_largest, &job, job.blocks, n_threads)
@@ -222,16 +252,17 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                             run_units(steps.products, &job, (job.tiles + job.blocks) * job.panels, n_threads)
                     PyErr_CheckSignals()
         if with_grad:
+            plan(&planned, steps.finish_inputs, all_blocks)
+            plan(&planned, steps.merge, ceil_div(job.groups, LX_MERGE_UNIT))
             with nogil:
-                run_units(steps.finish_inputs, &job, all_blocks, n_threads)
-                run_units(steps.merge, &job, ceil_div(job.groups, LX_MERGE_UNIT), n_threads)
+                run_plan(&planned, &job, n_threads)
     finally:
         free(memory)
         release(&held)
 
 
-def update_rows(int real_type, int rule, indices, values, param, first, second, double rate, double decay1, double decay2,
-                double epsilon, Py_ssize_t rows, Py_ssize_t length, int n_threads):
+def update_rows(int real_type, int rule, indices, values, param, first, second, double rate, double decay1,
+                double decay2, double epsilon, Py_ssize_t rows, Py_ssize_t length, int n_threads):
     """Update rows of `length` numbers of param, and of its state, in place: see sampled.h for the rules."""
     cdef held_buffers held
     cdef lx_row_update job
@@ -274,8 +305,8 @@ def group_ids(keys, Py_ssize_t labels, order, start, unique, hit_first, hit_last
         release(&held)
 
 
-cdef Py_ssize_t group(const int64_t *keys, Py_ssize_t n, Py_ssize_t labels, int64_t *order, int64_t *start, int64_t *unique,
-                      int64_t *hit_first, int64_t *hit_last) noexcept nogil:
+cdef Py_ssize_t group(const int64_t *keys, Py_ssize_t n, Py_ssize_t labels, int64_t *order, int64_t *start,
+                      int64_t *unique, int64_t *hit_first, int64_t *hit_last) noexcept nogil:
     cdef Py_ssize_t i, first, end, groups = 0
     if not sort_positions(keys, n, order):
         return -1
@@ -377,7 +408,7 @@ cdef class IdSet:
             self.insert(ids[i])
 
     def take_new(self, const int64_t[::1] candidates, int64_t[::1] new):
-        """Take candidates in until `new` is full of those that were not there yet; (how many, of how many candidates)."""
+        """Fill `new` with candidates that were not there yet; (how many are new, how many candidates it took)."""
         cdef Py_ssize_t used = 0, n_new = 0
         while n_new < new.shape[0] and used < candidates.shape[0]:
             if self.insert(candidates[used]):
@@ -388,12 +419,13 @@ cdef class IdSet:
 
 
 def alias_table(double[::1] weights, double[::1] share, int64_t[::1] alias):
-    """Walker's table (Vose's way): to draw from the weights, take a place at random, and its alias with chance 1 - share.
+    """Walker's table, in Vose's way.  To draw, take a place at random, and its alias with chance 1 - share.
 
     `weights` are multiplied so that their mean is 1, and used up.
     """
     cdef Py_ssize_t n = weights.shape[0], i, n_small = 0, n_large = 0, small, large, heaviest = 0
-    cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))    # small ones from the left, large ones from the right
+    # small ones from the left, large ones from the right
+    cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))
     cdef double total = 0
     if stack == NULL:
         raise MemoryError(f"no memory for a table of {n} classes")
