@@ -23,6 +23,7 @@ LOSSES: dict[str, type[DenseLoss]] = {
     "bce_with_logits": BCEWithLogitsLoss,
 }
 BLOCK = 1 << 18  # scores at a time: they and the targets made for them stay in the cache
+N_THREADS = 1  # of the loss: next to the matrix products it is nothing, and a second pool would be in BLAS's way
 
 
 def as_loss(loss: str | DenseLoss) -> DenseLoss:
@@ -43,6 +44,17 @@ class Rows(NamedTuple):
             return float(self.X.shape[0])
         n_columns = 1 if self.weight.ndim == 1 else self.weight.shape[1]
         return float(self.weight.sum(dtype=np.float64)) / n_columns
+
+    def counts(self, n_columns: int) -> tuple[Array, Array]:
+        """Weight of the positive rows of each column, and of all rows, in float64."""
+        target, weight = self.target, self.weight
+        weight = np.ones(self.X.shape[0]) if weight is None else weight.astype(np.float64, copy=False)
+        if target.ndim == 1:
+            return np.bincount(target, weights=weight, minlength=n_columns), weight.sum()
+        if weight.ndim == 1:
+            return target.T @ weight, weight.sum()
+        product = target.multiply(weight) if sparse.issparse(target) else target * weight
+        return np.asarray(product.sum(axis=0)), weight.sum(axis=0)
 
     def take(self, rows: Any) -> Rows:
         """Some rows, copied."""
@@ -90,6 +102,17 @@ class ScoreLoss:
             return abs(self.loss.margin) or 1.0
         return 0.0
 
+    def curvature(self, rows: Rows) -> Array:
+        """Second derivatives (C,), about: those of the logistic losses where one score fits all rows."""
+        curvature = np.ones(self.n_columns)
+        if not self.takes_ids:
+            positives, total = rows.counts(self.n_columns)
+            share = positives / total
+            odds = curvature if self.pos_weight is None else self.pos_weight
+            curvature = odds * share * (1 - share) / (odds * share + 1 - share)
+            curvature = np.maximum(curvature * (1 if self.weight is None else self.weight), 1e-6)
+        return curvature
+
     def value_and_grad(
         self, scores: Array, target: Any, weight: Array | None, width: float = 0.0
     ) -> tuple[float, Array]:
@@ -102,7 +125,7 @@ class ScoreLoss:
         if weight is not None and weight.ndim == 2:
             of_columns, weight = (weight if of_columns is None else weight * of_columns), None
         loss = borrowing(BCEWithLogitsLoss, weight=of_columns, pos_weight=self.pos_weight, reduction="sum")
-        value, grad = loss.value_and_grad(scores, target, sample_weight=weight, out=scores)
+        value, grad = loss.value_and_grad(scores, target, sample_weight=weight, out=scores, n_threads=N_THREADS)
         return float(value), grad
 
     def _margin(self, scores: Array, target: Array, weight: Array | None, width: float) -> tuple[float, Array]:
@@ -117,7 +140,9 @@ class ScoreLoss:
         value, grad = 0.0, None
         for power, at, scale in parts:
             hinge = borrowing(MultiMarginLoss, p=power, margin=at, weight=self.weight, reduction="sum")
-            total, part = hinge.value_and_grad(scores, target, sample_weight=weight, grad_output=scale)
+            total, part = hinge.value_and_grad(
+                scores, target, sample_weight=weight, grad_output=scale, n_threads=N_THREADS
+            )
             value += scale * float(total)
             grad = part if grad is None else np.add(grad, part, out=grad)
         assert grad is not None
@@ -154,7 +179,7 @@ class LinearModel:
             value += part
             coef_grad += safe_sparse_dot(residual.T, block.X, dense_output=True)
             if self.fit_intercept:
-                intercept_grad += residual.sum(axis=0)
+                intercept_grad += np.ones(len(residual), residual.dtype) @ residual  # some times as fast as sum
         return value, grad
 
     def value(self, loss: ScoreLoss, rows: Rows, parameters: Array) -> float:
