@@ -25,10 +25,9 @@ class Coordinates:
     """
 
     def __init__(self, model: LinearModel, rows: Rows, curvature: Array, alpha: float) -> None:
-        self.model = model
         n_rows, n_features = rows.X.shape
         # an eigendecomposition costs some 20 D^3, a hundred iterations 400 N C D
-        self.mapped = n_features <= 256 or n_features <= 4096 and n_features**2 <= 20 * n_rows * len(curvature)
+        self.mapped = n_features <= 256 or (n_features <= 4096 and n_features**2 <= 20 * n_rows * len(curvature))
         if self.mapped:
             values, self.basis = eigh(moments(rows, model.fit_intercept), overwrite_a=True, check_finite=False)
             floor = np.finfo(rows.X.dtype).eps * values[-1]  # what is less is rounding
@@ -36,29 +35,15 @@ class Coordinates:
 
     def parameters(self, z: Array) -> Array:
         """Parameters at `z`."""
-        if not self.mapped:
-            return z
-        return self._flat((z.reshape(self.scale.shape) * self.scale) @ self.basis.T)
+        return ((z.reshape(self.scale.shape) * self.scale) @ self.basis.T).ravel() if self.mapped else z
 
     def gradient(self, grad: Array) -> Array:
         """Gradient in `z` of what has the gradient `grad` in the parameters."""
-        if not self.mapped:
-            return grad
-        return np.asarray((self._matrix(grad) @ self.basis) * self.scale).ravel()
+        return ((grad.reshape(self.scale.shape) @ self.basis) * self.scale).ravel() if self.mapped else grad
 
     def of(self, parameters: Array) -> Array:
         """The point at which the parameters are these."""
-        if not self.mapped:
-            return parameters
-        return np.asarray((self._matrix(parameters) @ self.basis) / self.scale).ravel()
-
-    def _matrix(self, parameters: Array) -> Array:
-        coef, intercept = self.model.split(parameters)
-        return np.column_stack((coef, intercept)) if self.model.fit_intercept else coef
-
-    def _flat(self, matrix: Array) -> Array:
-        n_features = self.model.shape[1]
-        return np.concatenate((matrix[:, :n_features].ravel(), matrix[:, n_features:].ravel()))
+        return ((parameters.reshape(self.scale.shape) @ self.basis) / self.scale).ravel() if self.mapped else parameters
 
 
 def moments(rows: Rows, fit_intercept: bool) -> Array:

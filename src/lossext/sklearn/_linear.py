@@ -595,7 +595,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         if grad is not None:
             coef_grad, _ = model.split(grad)
             coef_grad += self.alpha * coef
-        return 0.5 * self.alpha * float(np.vdot(coef, coef))
+        return 0.5 * self.alpha * float(np.einsum("ij,ij", coef, coef))
 
     def _first_parameters(self, model: LinearModel, past: tuple[Array, Array, Array] | None, dtype: Any) -> Array:
         if past is None:
@@ -606,14 +606,16 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
                 f"warm_start=True goes on from {coef.shape[1]} features and classes {classes}; X and y have "
                 f"{model.shape[1]} and {self.classes_}"
             )
-        return np.append(coef, intercept if self.fit_intercept else []).astype(dtype)
+        return np.column_stack((coef, intercept) if self.fit_intercept else (coef,)).astype(dtype).ravel()
 
     def _attributes(self, model: LinearModel, parameters: Array) -> Callable[[], dict[str, Any]]:
         """The fitted attributes, made when they are needed."""
 
         def attributes() -> dict[str, Any]:
-            coef, intercept = model.split(parameters.copy())
-            return {"coef_": coef, "intercept_": intercept if self.fit_intercept else np.zeros(len(coef), coef.dtype)}
+            coef, intercept = model.split(parameters)
+            if not self.fit_intercept:
+                intercept = np.zeros((len(coef), 1), coef.dtype)
+            return {"coef_": coef.copy(), "intercept_": intercept.ravel()}
 
         return attributes
 
