@@ -157,7 +157,7 @@ def test_blocks_of_rows_do_not_matter(iris, multilabel, monkeypatch):
         whole = LossClassifier(loss).fit(X, y_used, sample_weight=weight)
         monkeypatch.setattr("lossext.sklearn._objective.BLOCK", 100)
         parts = LossClassifier(loss).fit(sparse.csr_matrix(X), y_used, sample_weight=weight)
-        np.testing.assert_allclose(parts.coef_, whole.coef_, atol=1e-6)
+        np.testing.assert_allclose(parts.coef_, whole.coef_, atol=1e-4)
         monkeypatch.undo()
 
 

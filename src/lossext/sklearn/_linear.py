@@ -24,9 +24,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossext.sklearn import _solvers
+from lossext.sklearn._coordinates import Coordinates
 from lossext.sklearn._objective import LOSSES, LinearModel, Rows, ScoreLoss, as_loss
 from lossext.sklearn._progress import CallbackSupportMixin, Progress
-from lossext.sklearn._targets import class_ids, counts, encode, find_classes, make_rows, of_columns, ratio
+from lossext.sklearn._targets import class_ids, encode, find_classes, make_rows, of_columns, ratio
 
 Array = npt.NDArray[Any]
 
@@ -285,6 +286,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         parameters, self.n_iter_, gradient, trouble = _solvers.lbfgs(
             value_and_grad,
             parameters,
+            Coordinates(model, rows, loss.curvature(rows), self.alpha),
             loss.kink_width,
             self.tol,
             self.max_iter,
@@ -530,7 +532,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         n_classes = len(self.classes_)
         n_columns = 1 if n_classes == 2 and not self._multilabel else n_classes
         n_weights = n_classes if takes_ids(self) else n_columns  # multi margin weighs both of two classes
-        positives, seen = counts(rows, n_weights)
+        positives, seen = rows.counts(n_weights)
         self._positives, self._seen = self._positives + positives, self._seen + seen
 
         parameters = loss._parameters
@@ -593,7 +595,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         if grad is not None:
             coef_grad, _ = model.split(grad)
             coef_grad += self.alpha * coef
-        return 0.5 * self.alpha * float(np.vdot(coef, coef))
+        return 0.5 * self.alpha * float(np.einsum("ij,ij", coef, coef))
 
     def _first_parameters(self, model: LinearModel, past: tuple[Array, Array, Array] | None, dtype: Any) -> Array:
         if past is None:
@@ -604,14 +606,16 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
                 f"warm_start=True goes on from {coef.shape[1]} features and classes {classes}; X and y have "
                 f"{model.shape[1]} and {self.classes_}"
             )
-        return np.append(coef, intercept if self.fit_intercept else []).astype(dtype)
+        return np.column_stack((coef, intercept) if self.fit_intercept else (coef,)).astype(dtype).ravel()
 
     def _attributes(self, model: LinearModel, parameters: Array) -> Callable[[], dict[str, Any]]:
         """The fitted attributes, made when they are needed."""
 
         def attributes() -> dict[str, Any]:
-            coef, intercept = model.split(parameters.copy())
-            return {"coef_": coef, "intercept_": intercept if self.fit_intercept else np.zeros(len(coef), coef.dtype)}
+            coef, intercept = model.split(parameters)
+            if not self.fit_intercept:
+                intercept = np.zeros((len(coef), 1), coef.dtype)
+            return {"coef_": coef.copy(), "intercept_": intercept.ravel()}
 
         return attributes
 

@@ -23,6 +23,7 @@ LOSSES: dict[str, type[DenseLoss]] = {
     "bce_with_logits": BCEWithLogitsLoss,
 }
 BLOCK = 1 << 18  # scores at a time: they and the targets made for them stay in the cache
+N_THREADS = 1  # of the loss: next to the matrix products it is nothing, and a second pool would be in BLAS's way
 
 
 def as_loss(loss: str | DenseLoss) -> DenseLoss:
@@ -43,6 +44,17 @@ class Rows(NamedTuple):
             return float(self.X.shape[0])
         n_columns = 1 if self.weight.ndim == 1 else self.weight.shape[1]
         return float(self.weight.sum(dtype=np.float64)) / n_columns
+
+    def counts(self, n_columns: int) -> tuple[Array, Array]:
+        """Weight of the positive rows of each column, and of all rows, in float64."""
+        target, weight = self.target, self.weight
+        weight = np.ones(self.X.shape[0]) if weight is None else weight.astype(np.float64, copy=False)
+        if target.ndim == 1:
+            return np.bincount(target, weights=weight, minlength=n_columns), weight.sum()
+        if weight.ndim == 1:
+            return target.T @ weight, weight.sum()
+        product = target.multiply(weight) if sparse.issparse(target) else target * weight
+        return np.asarray(product.sum(axis=0)), weight.sum(axis=0)
 
     def take(self, rows: Any) -> Rows:
         """Some rows, copied."""
@@ -82,6 +94,7 @@ class ScoreLoss:
         self.takes_ids = isinstance(loss, MultiMarginLoss)
         self.weight = weight
         self.pos_weight = pos_weight
+        self.logistic = BCEWithLogitsLoss(weight=weight, pos_weight=pos_weight, reduction="sum")
 
     @property
     def kink_width(self) -> float:
@@ -89,6 +102,17 @@ class ScoreLoss:
         if isinstance(self.loss, MultiMarginLoss) and self.loss.p == 1:
             return abs(self.loss.margin) or 1.0
         return 0.0
+
+    def curvature(self, rows: Rows) -> Array:
+        """Second derivatives (C,), about: those of the logistic losses where one score fits all rows."""
+        curvature = np.ones(self.n_columns)
+        if not self.takes_ids:
+            positives, total = rows.counts(self.n_columns)
+            share = positives / total
+            odds = curvature if self.pos_weight is None else self.pos_weight
+            curvature = odds * share * (1 - share) / (odds * share + 1 - share)
+            curvature = np.maximum(curvature * (1 if self.weight is None else self.weight), 1e-6)
+        return curvature
 
     def value_and_grad(
         self, scores: Array, target: Any, weight: Array | None, width: float = 0.0
@@ -98,34 +122,44 @@ class ScoreLoss:
             return self._margin(scores, target, weight, width)
         if sparse.issparse(target):
             target = target.toarray()
-        of_columns = self.weight
+        loss, row_weight = self.logistic, weight
         if weight is not None and weight.ndim == 2:
-            of_columns, weight = (weight if of_columns is None else weight * of_columns), None
-        loss = borrowing(BCEWithLogitsLoss, weight=of_columns, pos_weight=self.pos_weight, reduction="sum")
-        value, grad = loss.value_and_grad(scores, target, sample_weight=weight, out=scores)
+            of_columns = weight if self.weight is None else weight * self.weight
+            loss = borrowing(BCEWithLogitsLoss, weight=of_columns, pos_weight=self.pos_weight, reduction="sum")
+            row_weight = None
+        value, grad = loss.value_and_grad(scores, target, sample_weight=row_weight, out=scores, n_threads=N_THREADS)
         return float(value), grad
 
     def _margin(self, scores: Array, target: Array, weight: Array | None, width: float) -> tuple[float, Array]:
         if binary := self.n_columns == 1:
-            scores = np.column_stack((np.zeros_like(scores), scores))
-        n_classes = scores.shape[1]
-        loss = self.loss
-        p, margin = loss._parameters["p"], loss._parameters["margin"]
-        parts = [(p, margin, float(n_classes))]
-        if width:  # a hinge with a rounded corner is (max(0, z)^2 - max(0, z - width)^2) / (2 width)
-            parts = [(2, at, sign * n_classes / (2 * width)) for at, sign in ((margin, 1), (margin - width, -1))]
+            pair = np.zeros((len(scores), 2), scores.dtype)
+            pair[:, 1:] = scores
+            scores = pair
         value, grad = 0.0, None
-        for power, at, scale in parts:
-            hinge = borrowing(MultiMarginLoss, p=power, margin=at, weight=self.weight, reduction="sum")
-            total, part = hinge.value_and_grad(scores, target, sample_weight=weight, grad_output=scale)
+        for hinge, scale in self._hinges(width):
+            total, part = hinge.value_and_grad(
+                scores, target, sample_weight=weight, grad_output=scale, n_threads=N_THREADS
+            )
             value += scale * float(total)
             grad = part if grad is None else np.add(grad, part, out=grad)
         assert grad is not None
         return value, grad[:, 1:] if binary else grad
 
+    def _hinges(self, width: float) -> list[tuple[MultiMarginLoss, float]]:
+        """What adds up to the multi margin loss, summed over the classes."""
+        p, margin = self.loss._parameters["p"], self.loss._parameters["margin"]
+        n_classes = max(self.n_columns, 2)
+        if not width:
+            return [(MultiMarginLoss(p, margin, self.weight, "sum"), float(n_classes))]
+        # a hinge with a rounded corner is (max(0, z)^2 - max(0, z - width)^2) / (2 width)
+        return [
+            (MultiMarginLoss(2, at, self.weight, "sum"), sign * n_classes / (2 * width))
+            for at, sign in ((margin, 1), (margin - width, -1))
+        ]
+
 
 class LinearModel:
-    """Coefficients (C, D) and intercepts (C,), views of one vector of parameters."""
+    """Coefficients (C, D) and intercepts (C, 1) or (C, 0), views of one vector of parameters."""
 
     def __init__(self, n_columns: int, n_features: int, fit_intercept: bool) -> None:
         self.shape = (n_columns, n_features)
@@ -134,15 +168,15 @@ class LinearModel:
 
     def split(self, parameters: Array) -> tuple[Array, Array]:
         """The two views."""
-        n_coef = self.shape[0] * self.shape[1]
-        return parameters[:n_coef].reshape(self.shape), parameters[n_coef:]
+        matrix = parameters.reshape(self.shape[0], -1)
+        return matrix[:, : self.shape[1]], matrix[:, self.shape[1] :]
 
     def scores(self, X: Any, parameters: Array) -> Array:
         """Raw scores (N, C)."""
         coef, intercept = self.split(parameters)
         scores: Array = safe_sparse_dot(X, coef.T, dense_output=True)
         if self.fit_intercept:
-            scores += intercept
+            scores += intercept.T
         return scores
 
     def value_and_grad(self, loss: ScoreLoss, rows: Rows, parameters: Array, width: float = 0.0) -> tuple[float, Array]:
@@ -154,7 +188,7 @@ class LinearModel:
             value += part
             coef_grad += safe_sparse_dot(residual.T, block.X, dense_output=True)
             if self.fit_intercept:
-                intercept_grad += residual.sum(axis=0)
+                intercept_grad += residual.T @ np.ones((len(residual), 1), residual.dtype)  # faster than a sum
         return value, grad
 
     def value(self, loss: ScoreLoss, rows: Rows, parameters: Array) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from lossext.sklearn._coordinates import Coordinates
+
 Array = npt.NDArray[Any]
 
 ROUNDING = (0.1, 0.01)  # of a kink's scale, in turn: L-BFGS needs a gradient that does not jump
@@ -29,6 +31,7 @@ class Result(NamedTuple):
 def lbfgs(
     value_and_grad: Callable[[Array, float], tuple[float, Array]],
     start: Array,
+    coordinates: Coordinates,
     kink_width: float,
     tol: float,
     max_iter: int,
@@ -37,33 +40,34 @@ def lbfgs(
 ) -> Result:
     """Minimise in the type of `start`; `begin` and `end` are told of every iteration, and `end` may stop it."""
     dtype = start.dtype
-    parameters = start.astype(np.float64)
-    n_iter, value, slope = 0, np.inf, np.inf
+    z = coordinates.of(start.astype(np.float64))
+    n_iter, value, slope, stopped = 0, np.inf, np.inf, False
     trouble: str | None = None
 
     for share in ROUNDING if kink_width else (0.0,):
-        if n_iter == max_iter:
+        if n_iter == max_iter or stopped:
             break
 
-        def evaluate(parameters: Array, width: float = share * kink_width) -> tuple[float, Array]:
+        def evaluate(z: Array, width: float = share * kink_width) -> tuple[float, Array]:
             nonlocal value, slope
-            value, grad = value_and_grad(parameters.astype(dtype, copy=False), width)
+            value, grad = value_and_grad(coordinates.parameters(z).astype(dtype), width)
             slope = float(np.abs(grad).max(initial=0.0))
-            return value, grad.astype(np.float64, copy=False)
+            return value, coordinates.gradient(grad.astype(np.float64, copy=False))
 
-        def callback(parameters: Array) -> None:
-            nonlocal n_iter
+        def callback(z: Array) -> None:
+            nonlocal n_iter, stopped
             n_iter += 1
-            parameters = parameters.astype(dtype)  # a copy: SciPy goes on in the same array
-            if end(n_iter, value, slope, parameters):
+            parameters = coordinates.parameters(z).astype(dtype)  # a copy: SciPy goes on in the same array
+            stopped = end(n_iter, value, slope, parameters)
+            if stopped or slope <= tol:
                 raise StopIteration
             begin(parameters)
 
-        begin(parameters.astype(dtype))
+        begin(coordinates.parameters(z).astype(dtype))
         left = max_iter - n_iter
         result = minimize(
             evaluate,
-            parameters,
+            z,
             jac=True,
             method="L-BFGS-B",
             callback=callback,
@@ -71,19 +75,18 @@ def lbfgs(
                 "maxiter": left,
                 "maxfun": 20 * left + 100,
                 "maxls": 50,
-                "gtol": tol,
+                "gtol": 0.0,  # in other coordinates than ours
                 # near a kink, even a rounded one, the gradient stays great for long after the value has settled
                 "ftol": max(0.01 * tol if kink_width else 0.0, 4 * np.finfo(dtype).eps),
             },
         )
-        parameters = result.x
-        trouble = {0: None, 1: "reached max_iter"}.get(
-            result.status, "found no lower value along its search direction: the type's precision is exhausted"
-        )
-        if result.status == 99:  # a callback stopped it
-            trouble = None
-            break
-    return Result(parameters.astype(dtype), n_iter, slope, trouble)
+        z = result.x
+        trouble = None
+        if result.status == 1:
+            trouble = "reached max_iter"
+        elif result.status == 2:
+            trouble = "found no lower value along its search direction, so exhausted the type's precision,"
+    return Result(coordinates.parameters(z).astype(dtype), n_iter, slope, trouble)
 
 
 def new_state(solver: str, parameters: Array) -> dict[str, Any]:

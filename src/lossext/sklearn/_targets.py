@@ -69,20 +69,6 @@ def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
     return rows if used.all() else rows.take(used)
 
 
-def counts(rows: Rows, n_columns: int) -> tuple[Array, Any]:
-    """Weight of the positive rows of each column, and of all rows, in float64."""
-    target, weight = rows.target, rows.weight
-    if weight is None:
-        weight = np.ones(rows.X.shape[0])
-    weight = weight.astype(np.float64, copy=False)
-    if target.ndim == 1:
-        return np.bincount(target, weights=weight, minlength=n_columns), weight.sum()
-    if weight.ndim == 1:
-        return target.T @ weight, weight.sum()
-    product = target.multiply(weight) if sparse.issparse(target) else target * weight
-    return np.asarray(product.sum(axis=0)), weight.sum(axis=0)
-
-
 def ratio(dividend: Any, divisor: Array) -> Array:
     """A balancing weight: 1 for what does not occur."""
     weights = np.ones_like(divisor)
