@@ -149,7 +149,7 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
 
 
 cdef int repeat(lx_operand *operand, Py_ssize_t cols, Py_ssize_t item_size, void **copy) except -1:
-    """Repeats an operand by column, or a scalar, as the kernels want it; 1 if that took a copy, the caller's to free."""
+    """Repeats an operand by column, or a scalar, as the kernels want it; 1 for a copy that the caller must free."""
     cdef Py_ssize_t have, needed
     if operand.layout == LX_BY_COLUMN:
         have = cols * item_size

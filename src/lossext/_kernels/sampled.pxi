@@ -224,8 +224,8 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
         release(&held)
 
 
-def update_rows(int real_type, int rule, indices, values, param, first, second, double rate, double decay1, double decay2,
-                double epsilon, Py_ssize_t rows, Py_ssize_t length, int n_threads):
+def update_rows(int real_type, int rule, indices, values, param, first, second, double rate, double decay1,
+                double decay2, double epsilon, Py_ssize_t rows, Py_ssize_t length, int n_threads):
     """Update rows of `length` numbers of param, and of its state, in place: see sampled.h for the rules."""
     cdef held_buffers held
     cdef lx_row_update job
@@ -268,8 +268,8 @@ def group_ids(keys, Py_ssize_t labels, order, start, unique, hit_first, hit_last
         release(&held)
 
 
-cdef Py_ssize_t group(const int64_t *keys, Py_ssize_t n, Py_ssize_t labels, int64_t *order, int64_t *start, int64_t *unique,
-                      int64_t *hit_first, int64_t *hit_last) noexcept nogil:
+cdef Py_ssize_t group(const int64_t *keys, Py_ssize_t n, Py_ssize_t labels, int64_t *order, int64_t *start,
+                      int64_t *unique, int64_t *hit_first, int64_t *hit_last) noexcept nogil:
     cdef Py_ssize_t i, first, end, groups = 0
     if not sort_positions(keys, n, order):
         return -1
@@ -371,7 +371,7 @@ cdef class IdSet:
             self.insert(ids[i])
 
     def take_new(self, const int64_t[::1] candidates, int64_t[::1] new):
-        """Take candidates in until `new` is full of those that were not there yet; (how many, of how many candidates)."""
+        """Take candidates in until `new` is full of new ones; (how many, of how many candidates)."""
         cdef Py_ssize_t used = 0, n_new = 0
         while n_new < new.shape[0] and used < candidates.shape[0]:
             if self.insert(candidates[used]):
@@ -382,12 +382,12 @@ cdef class IdSet:
 
 
 def alias_table(double[::1] weights, double[::1] share, int64_t[::1] alias):
-    """Walker's table (Vose's way): to draw from the weights, take a place at random, and its alias with chance 1 - share.
+    """Walker's table (Vose's way): to draw from the weights, take a place at random, its alias with chance 1 - share.
 
     `weights` are multiplied so that their mean is 1, and used up.
     """
     cdef Py_ssize_t n = weights.shape[0], i, n_small = 0, n_large = 0, small, large, heaviest = 0
-    cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))    # small ones from the left, large ones from the right
+    cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))  # small from the left, large from the right
     cdef double total = 0
     if stack == NULL:
         raise MemoryError(f"no memory for a table of {n} classes")
