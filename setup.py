@@ -97,6 +97,8 @@ class BuildExt(build_ext):
 
     def openmp(self):
         wish = os.environ.get("LOSSEXT_OPENMP", "auto")
+        if wish not in ("auto", "on", "off"):
+            raise SystemExit(f"lossext: LOSSEXT_OPENMP = {wish!r} is not one of auto, on, off")
         if wish == "off":
             return [], []
         for compile_flags, link_flags in openmp_flags(self.kind):
@@ -109,9 +111,11 @@ class BuildExt(build_ext):
         return [], []
 
     def levels(self):
+        wish = [level for level in os.environ.get("LOSSEXT_LEVELS", "avx2,avx512").split(",") if level]
+        if not set(wish) <= set(LEVELS):
+            raise SystemExit(f"lossext: LOSSEXT_LEVELS = {','.join(wish)!r} is not a list of {', '.join(LEVELS)}")
         if not self.compiles(X86_PROBE):
             return []
-        wish = os.environ.get("LOSSEXT_LEVELS", "avx2,avx512").split(",")
         return [level for level in LEVELS if level in wish and self.compiles(X86_PROBE, LEVELS[level][self.kind])]
 
     def kernel_objects(self, levels, generated):
@@ -146,6 +150,8 @@ class BuildExt(build_ext):
     def build_extensions(self):
         from Cython.Build import cythonize
 
+        if not self.compiles("int main(void) { return 0; }\n"):
+            raise SystemExit("lossext: no working C compiler (CC says which one)")
         generated = Path(self.build_temp) / "generated"
         generated.mkdir(parents=True, exist_ok=True)
         lines = (f"LX_LOSS({family}, {name})\n" for family, name in losses())

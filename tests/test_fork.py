@@ -14,6 +14,7 @@ import pytest
 
 import lossext as lx
 from lossext._kernels import drivers
+from lossext.samplers import UniformSampler
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform"),
@@ -24,14 +25,21 @@ PATIENCE = 60  # seconds: a hang is for ever, a loaded machine is slow
 X = np.random.default_rng(0).normal(size=(1000, 200)).astype(np.float32)
 UNIT = (X > 0.3).astype(np.uint8)
 CLASS = np.arange(1000) % 200
+WEIGHTS = np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32)
+SAMPLED = UniformSampler(200, seed=0).sample(CLASS[:, None], 64)
 
 
 def results(n_threads):
-    """Bytes of a value and gradient of each family."""
+    """Digest of a value and gradient of each family."""
     digest = hashlib.sha256()
     for loss, target in [(lx.BCEWithLogitsLoss(), UNIT), (lx.MultiMarginLoss(p=2), CLASS)]:
         for array in loss.value_and_grad(X, target, n_threads=n_threads):
             digest.update(array.tobytes())
+    sampled = lx.SampledSoftmaxLoss(64, 200, sampled_values=SAMPLED, reduction="mean")
+    value, grad = sampled.value_and_grad(WEIGHTS, WEIGHTS[0], CLASS, X, n_threads=n_threads)
+    grad.weights.add_to(WEIGHTS.copy(), -0.1, n_threads=n_threads)
+    for array in (value, grad.inputs, grad.weights.values, grad.biases.values):
+        digest.update(array.tobytes())
     return digest.digest()
 
 

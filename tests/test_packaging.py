@@ -63,8 +63,8 @@ print(*(name for name in set(sys.modules) - before if sys.modules[name].__spec__
 
 
 def test_import_is_quick():
-    """10 ms beyond NumPy is the aim; the bound leaves room for a busy machine."""
-    code = "import numpy, time; begin = time.perf_counter(); import lossext; print(time.perf_counter() - begin)"
+    """10 ms beyond NumPy is the aim; the bound, of processor time, leaves room for slow machines."""
+    code = "import numpy, time; begin = time.process_time(); import lossext; print(time.process_time() - begin)"
     assert min(float(python(code)) for _ in range(5)) < 0.05
 
 

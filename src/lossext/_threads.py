@@ -11,9 +11,12 @@ import functools
 import math
 import operator
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lossext._kernels import drivers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake
 # costs 2 us, one that has to be woken 40 us (benchmarks/README.md).
@@ -69,10 +72,13 @@ def affinity() -> int:
 
 
 @functools.cache
-def container_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
+def container_quota(root: str | Path = "/sys/fs/cgroup", membership: str | Path = "/proc/self/cgroup") -> int | None:
     """Whole CPUs of the tightest control-group quota, v2 or v1, over the group and its ancestors; None without one."""
+    from pathlib import Path  # here, once: it would take as long to import as all the rest of the package
+
+    root = Path(root)
     try:
-        lines = membership.read_text().splitlines()
+        lines = Path(membership).read_text().splitlines()
     except OSError:
         return None
     quotas: list[float] = []
