@@ -73,13 +73,39 @@ void lx_team_arrive(lx_team *team)
 #endif
     __atomic_add_fetch(&team->arrived, 1, __ATOMIC_RELEASE);
 }
+static void team_await(lx_team *team)
+{
+    while (__atomic_load_n(&team->arrived, __ATOMIC_ACQUIRE) < team->size)
+        YIELD();
+}
 void lx_team_finish_block(lx_team *team)
 {
     if (__atomic_sub_fetch(&team->blocks_left, 1, __ATOMIC_ACQ_REL) == 0)
-        while (__atomic_load_n(&team->arrived, __ATOMIC_ACQUIRE) < team->size)
-            YIELD();
+        team_await(team);
 }
+#define FETCH_ADD(p) __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL)
+#define LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #else
 void lx_team_arrive(lx_team *team) { (void)team; }
 void lx_team_finish_block(lx_team *team) { (void)team; }
+static void team_await(lx_team *team) { (void)team; }
+#define FETCH_ADD(p) (_InterlockedExchangeAdd64((volatile long long *)(p), 1))
+#define LOAD(p) (_InterlockedExchangeAdd64((volatile long long *)(p), 0))
 #endif
+
+/* A barrier of OpenMP waits for threads, even for one that the system has taken off its CPU with nothing in hand.  Here only
+ * units are waited for, so on a machine that is busy otherwise a phase costs what is left of a unit, not a time slice. */
+void lx_work_through(lx_phase *phases, int count, lx_team *team)
+{
+    lx_team_arrive(team);
+    for (lx_phase *phase = phases; phase < phases + count; phase++) {
+        for (ptrdiff_t unit; (unit = FETCH_ADD(&phase->taken)) < phase->units;) {
+            phase->step(phase->job, unit);
+            FETCH_ADD(&phase->done);
+        }
+        for (int spins = 0; LOAD(&phase->done) < phase->units; spins++)
+            if (spins > 500)
+                YIELD();
+    }
+    team_await(team);
+}
