@@ -66,14 +66,12 @@ int lx_arm_fork_handlers(void) { return 0; }
  * CPU where somebody naps is free, and who wakes up is put on an idle one. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
-long long lx_team_take(lx_team *team) { return _InterlockedIncrement64(&team->next) - 1; }
-static int add_gone(lx_team *team) { return _InterlockedIncrement((long *)&team->gone); }
-static int gone(lx_team *team) { return _InterlockedOr((long *)&team->gone, 0); }
+static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
+static long long load(long long *p) { return _InterlockedOr64(p, 0); }
 static void pause_cpu(void) { YieldProcessor(); }
 #else
-long long lx_team_take(lx_team *team) { return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED); }
-static int add_gone(lx_team *team) { return __atomic_add_fetch(&team->gone, 1, __ATOMIC_ACQ_REL); }
-static int gone(lx_team *team) { return __atomic_load_n(&team->gone, __ATOMIC_ACQUIRE); }
+static long long add_one(long long *p) { return __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL); }
+static long long load(long long *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static void pause_cpu(void)
 {
 #if defined(__x86_64__)
@@ -92,18 +90,38 @@ static void nap(void)
 #endif
 }
 
-void lx_team_leave(lx_team *team)
+static void wait_until(long long *counter, long long value)
 {
-#ifdef _OPENMP
-    enum { SPINS = 500 }; /* some 10 us: as long as a block takes that is still being worked on */
-    const int size = omp_get_num_threads();
-    add_gone(team);
-    for (int i = 0; gone(team) < size; i++)
+    enum { SPINS = 500 }; /* some 10 us: as long as a unit takes that is still being worked on */
+    for (int i = 0; load(counter) < value; i++)
         if (i < SPINS)
             pause_cpu();
         else
             nap();
+}
+
+long long lx_team_take(lx_team *team) { return add_one(&team->next) - 1; }
+
+void lx_team_leave(lx_team *team)
+{
+#ifdef _OPENMP
+    add_one(&team->gone);
+    wait_until(&team->gone, omp_get_num_threads());
 #else
     (void)team;
 #endif
+}
+
+/* Between phases units are waited for and not threads, as a barrier of OpenMP would: on a machine that is busy otherwise a
+ * phase costs what is left of a unit, not the time slice of a thread that was taken off its CPU with nothing in hand. */
+void lx_work_through(lx_phase *phases, int count, lx_team *team)
+{
+    for (lx_phase *phase = phases; phase < phases + count; phase++) {
+        for (long long unit; (unit = add_one(&phase->taken) - 1) < phase->units;) {
+            phase->step(phase->job, (ptrdiff_t)unit);
+            add_one(&phase->done);
+        }
+        wait_until(&phase->done, phase->units);
+    }
+    lx_team_leave(team);
 }

@@ -9,8 +9,7 @@ cdef extern from "kernels.h" nogil:
 
 cdef extern from "runtime.h" nogil:
     ctypedef struct lx_team:
-        long long next
-        int gone
+        long long next, gone
     int lx_openmp_version()
     int lx_openmp_limit()
     int lx_one_thread_only()
