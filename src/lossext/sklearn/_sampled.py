@@ -211,7 +211,7 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
         else:
             warnings.warn(
                 f"{self.solver} reached max_iter={self.max_iter} passes while the loss still fell: mean sampled loss "
-                f"{loss:.6g}, in the pass before {[*self.loss_curve_, loss][-2]:.6g}. Raise max_iter or "
+                f"{loss:.6g}, in the pass before {self.loss_curve_[-2:][0]:.6g}. Raise max_iter or "
                 f"tol={self.tol:g}, or change learning_rate={self._rate():g}.",
                 ConvergenceWarning,
                 stacklevel=3,
