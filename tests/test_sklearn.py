@@ -384,6 +384,30 @@ def test_partial_fit_goes_on_after_fit(iris):
     assert model.objective_ < before
 
 
+def test_partial_fit_after_another_solver(iris):
+    X, y = iris
+    model = LossClassifier(random_state=0).fit(X, y).set_params(solver="adam", learning_rate=1e-3)
+    best = model.objective_
+    assert model.partial_fit(X, y).objective_ < 1.1 * best
+    assert model.set_params(solver="sgd").partial_fit(X, y).objective_ < 1.1 * best
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_coefficients_that_run_away_are_an_error(cancer, solver):
+    X, y = cancer
+    model = LossClassifier(lx.MultiMarginLoss(p=2), solver=solver, learning_rate=1e300, random_state=0)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"not finite: .* lower learning_rate=1e\+300"):
+        model.fit(X * 1e10, y)
+
+
+def test_features_beyond_all_scales(cancer):
+    X, y = cancer
+    for scale in (1e-150, 1e200, 10.0 ** np.arange(-15, 15)):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            assert np.isfinite(LossClassifier("bce_with_logits").fit(X * scale, y).coef_).all()
+
+
 @pytest.mark.parametrize("split", [True, False])
 def test_early_stopping(cancer, split):
     X, y = cancer
@@ -666,7 +690,8 @@ def test_scorer_on_other_estimators_and_bad_input(iris, multilabel):
     model = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
     dense = loss_scorer("multilabel_soft_margin")(model, X, Y)
     assert dense == pytest.approx(-lx.multilabel_soft_margin_loss(model.decision_function(X), Y))
-    assert loss_scorer("multilabel_soft_margin")(model, X, sparse.csr_matrix(Y)) == pytest.approx(dense)
+    for y in (sparse.csr_matrix(Y), Y.tolist()):
+        assert loss_scorer("multilabel_soft_margin")(model, X, y) == pytest.approx(dense)
     with pytest.raises(ValueError, match="takes one class a row; y is multilabel"):
         loss_scorer("multi_margin")(model, X, Y)
     with pytest.raises(ValueError, match="'loss' parameter of loss_scorer must be a str among"):

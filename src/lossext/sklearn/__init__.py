@@ -9,6 +9,7 @@ except ImportError as error:
     ) from error
 
 from lossext.sklearn._linear import LossClassifier
+from lossext.sklearn._sampled import SampledSoftmaxClassifier
 from lossext.sklearn._scorer import loss_scorer
 
-__all__ = ["LossClassifier", "loss_scorer"]
+__all__ = ["LossClassifier", "SampledSoftmaxClassifier", "loss_scorer"]

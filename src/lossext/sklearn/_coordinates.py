@@ -29,7 +29,10 @@ class Coordinates:
         # an eigendecomposition costs some 20 D^3, a hundred iterations 400 N C D
         self.mapped = n_features <= 256 or (n_features <= 4096 and n_features**2 <= 20 * n_rows * len(curvature))
         if self.mapped:
-            values, self.basis = eigh(moments(rows, model.fit_intercept), overwrite_a=True, check_finite=False)
+            second_moments = moments(rows, model.fit_intercept)
+            self.mapped = bool(np.isfinite(second_moments).all())
+        if self.mapped:
+            values, self.basis = eigh(second_moments, overwrite_a=True, check_finite=False)
             floor = np.finfo(rows.X.dtype).eps * values[-1]  # what is less is rounding
             self.scale = (curvature[:, None] * np.maximum(values, floor) + alpha + np.finfo(float).tiny) ** -0.5
 

@@ -125,7 +125,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
     loss_curve_ : list of float
         The objective after each iteration.
     validation_curve_ : list of float
-        Loss of the validation rows, a mean over rows and a sum over columns, where there are any.
+        Loss of the validation rows after each pass, a mean over rows and a sum over columns; empty without such rows.
     pos_weight_ : ndarray of shape (C,) or (1,), or None
     class_weight_ : ndarray of shape (n_classes,), or None
     n_features_in_ : int
@@ -259,6 +259,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         model = LinearModel(loss.n_columns, X.shape[1], self.fit_intercept)
         parameters = self._first_parameters(model, past, X.dtype)
         self.loss_curve_: list[float] = []
+        self.validation_curve_: list[float] = []
         progress = Progress(self, X, y, sample_weight, self.max_iter)
         if self.solver == "lbfgs":
             parameters = self._fit_lbfgs(model, loss, rows, parameters, progress)
@@ -318,7 +319,6 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         if validation is not None:
             validation_scale = 1 / validation.total_weight()
             validation = self._with_class_weights(validation)
-            self.validation_curve_: list[float] = []
         self._random = check_random_state(self.random_state)
         self._state = _solvers.new_state(self.solver, parameters)
         best, best_parameters, stale = np.inf, parameters.copy(), 0
@@ -370,6 +370,11 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
             grad *= scale / size
             objective += (scale * value + size * self._penalise(model, parameters, grad)) / n_rows
             _solvers.step(self.solver, parameters, grad, self._state, self._rate())
+        if not np.isfinite(parameters).all():
+            raise ValueError(
+                f"{self.solver} produced coefficients that are not finite: scale the features (StandardScaler, "
+                f"MaxAbsScaler) or lower learning_rate={self._rate():g}"
+            )
         return objective, float(np.abs(grad).max())
 
     def _rate(self) -> float:
@@ -397,7 +402,6 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         if first:
             self._find_classes(y, classes, partly=True)
             self._positives, self._seen, self.n_iter_ = np.zeros(1), np.zeros(1), 0
-            self._random = check_random_state(self.random_state)
         elif classes is not None:
             _check_partial_fit_first_call(self, classes)
         rows = make_rows(X, encode(y, self.classes_, self._multilabel, takes_ids(self)), sample_weight)
@@ -406,8 +410,9 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         if first:
             self._set(model, np.zeros(model.size, X.dtype))
         parameters = self._first_parameters(model, (self.classes_, self.coef_, self.intercept_), self.coef_.dtype)
-        if first or self._state.keys() != _solvers.new_state(self.solver, parameters[:0]).keys():
-            self._state = _solvers.new_state(self.solver, parameters)
+        if getattr(self, "_state", {}).keys() != _solvers.new_state(self.solver, parameters[:0]).keys():
+            self._state = _solvers.new_state(self.solver, parameters)  # at first, and after another solver
+            self._random = check_random_state(self.random_state)
         if rows.X.shape[0]:
             self.objective_, _ = self._pass(model, loss, self._with_class_weights(rows), 1.0, parameters)
             self._set(model, parameters)

@@ -94,6 +94,7 @@ class ScoreLoss:
         self.takes_ids = isinstance(loss, MultiMarginLoss)
         self.weight = weight
         self.pos_weight = pos_weight
+        self.hinges: dict[float, list[tuple[MultiMarginLoss, float]]] = {}
         self.logistic = BCEWithLogitsLoss(weight=weight, pos_weight=pos_weight, reduction="sum")
 
     @property
@@ -147,6 +148,11 @@ class ScoreLoss:
 
     def _hinges(self, width: float) -> list[tuple[MultiMarginLoss, float]]:
         """What adds up to the multi margin loss, summed over the classes."""
+        if width not in self.hinges:
+            self.hinges[width] = self._make_hinges(width)
+        return self.hinges[width]
+
+    def _make_hinges(self, width: float) -> list[tuple[MultiMarginLoss, float]]:
         p, margin = self.loss._parameters["p"], self.loss._parameters["margin"]
         n_classes = max(self.n_columns, 2)
         if not width:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 
@@ -64,7 +65,7 @@ class LossScorer(_BaseScorer):  # type: ignore[misc]
 
 def mean_loss(y: Any, y_score: Array, *, loss: Any, classes: Array, sample_weight: Any = None) -> float:
     """Mean of a loss over rows and columns, weighted by row."""
-    loss = as_loss(loss)
+    loss, y = as_loss(loss), y if sparse.issparse(y) else np.asarray(y)
     takes_ids = isinstance(loss, MultiMarginLoss)
     _, several = find_classes(y)
     if several and takes_ids:

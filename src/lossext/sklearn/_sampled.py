@@ -1,0 +1,440 @@
+"""A softmax classifier of very many classes, trained on a sample of them at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lossext.losses import SampledSoftmaxLoss, topk
+from lossext.row_sparse import RowSparse
+from lossext.samplers import (
+    AllSampler,
+    FixedUnigramSampler,
+    LearnedUnigramSampler,
+    LogUniformSampler,
+    SampledValues,
+    UniformSampler,
+)
+from lossext.sklearn._objective import BLOCK, Rows
+from lossext.sklearn._progress import CallbackSupportMixin, Progress
+from lossext.sklearn._targets import encode, find_classes, make_rows
+
+Array = npt.NDArray[Any]
+
+LEARNING_RATE = {"adagrad": 0.1, "adam": 0.01, "sgd": 1.0}
+STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
+
+
+class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Multinomial logistic regression of very many classes by sampled softmax.
+
+    A step on a mini-batch touches the rows of the coefficients that belong to its labels and to `num_sampled` classes
+    drawn for the whole batch; the loss corrects for how likely they were drawn. So time does not depend on the number
+    of classes V, and memory is that of the coefficients (V, D), of the state of the solver (as much again for adagrad,
+    twice for adam) and of some rows. Predictions are exact, in tiles.
+
+    Parameters
+    ----------
+    num_sampled : int
+        Classes to draw for a mini-batch. With as many as there are classes, or more, the softmax is exact.
+    sampler : {"log_uniform", "uniform", "fixed_unigram", "learned_unigram"} or a sampler
+        Distribution of the sampled classes: over classes sorted by their frequency; of all alike; in proportion to
+        their frequency to the power of 0.75; to their frequency among the rows so far. Frequencies are those of the y
+        of `fit`, or of the first `partial_fit`. An object with ``sample(labels, num_sampled)``, as those of
+        `lossext.samplers`, has the ids of the sorted classes.
+    solver : {"adagrad", "adam", "sgd"}
+        Row-sparse updates; Adam is the lazy one, which leaves rows without a gradient alone.
+    learning_rate : float, optional
+        Default: 0.1 for adagrad, 0.01 for adam, 1 for sgd.
+    batch_size : int
+        Rows of a mini-batch.
+    fit_intercept : bool
+        Whether there are intercepts.
+    max_iter : int
+        Greatest number of passes over the rows.
+    tol, n_iter_no_change : float, int
+        Stop where so many passes in a row do not lower the mean sampled loss by `tol`.
+    warm_start : bool
+        Whether `fit` starts from the coefficients of the last one.
+    random_state : int, RandomState or None
+        Of the order of the rows and the sampled classes.
+    verbose : int
+        1: a line every 10 passes; 2: every pass.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (V,)
+    coef_ : ndarray of shape (V, n_features)
+        In the type of X: float32 stays float32.
+    intercept_ : ndarray of shape (V,)
+    n_iter_ : int
+        Passes done.
+    loss_curve_ : list of float
+        Mean sampled loss of each pass, measured while it went on.
+    n_features_in_ : int
+    feature_names_in_ : ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lossext.sklearn import SampledSoftmaxClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> directions = rng.standard_normal((5000, 32)).astype(np.float32)
+    >>> y = rng.integers(0, 5000, 20_000)
+    >>> X = directions[y]
+    >>> model = SampledSoftmaxClassifier(num_sampled=500, random_state=0).fit(X, y)
+    >>> print(model.score(X, y) > 0.9, model.predict_top_k(X[:2], k=3).shape)
+    True (2, 3)
+    """
+
+    classes_: Array
+    coef_: Array
+    intercept_: Array
+    _counts: Array  # weight of the rows of each class
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "num_sampled": [Interval(Integral, 1, None, closed="left")],
+        "sampler": [
+            StrOptions({"log_uniform", "uniform", "fixed_unigram", "learned_unigram"}),
+            HasMethods("sample"),
+        ],
+        "solver": [StrOptions(set(STATES))],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        num_sampled: int = 1024,
+        sampler: Any = "log_uniform",
+        *,
+        solver: str = "adagrad",
+        learning_rate: float | None = None,
+        batch_size: int = 512,
+        fit_intercept: bool = True,
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        n_iter_no_change: int = 3,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.num_sampled = num_sampled
+        self.sampler = sampler
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SampledSoftmaxClassifier:
+        """Fit to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (N, n_features)
+            float32 and float64 are used as they are; of a sparse matrix, a mini-batch at a time is made dense.
+        y : array-like of shape (N,)
+            A class a row.
+        sample_weight : array-like of shape (N,), optional
+            Not negative. Rows of weight 0 are as good as absent.
+
+        Returns
+        -------
+        SampledSoftmaxClassifier
+            Itself.
+        """
+        past = (self.classes_, self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        X, y = self._validated(X, y, reset=True)
+        self.classes_ = self._find_classes(y)
+        rows = make_rows(X, encode(y, self.classes_, False, True), sample_weight)
+        if not rows.X.shape[0]:
+            raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
+        self._start(rows)
+        if np.count_nonzero(self._counts) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs rows of at least 2 classes; those with a nonzero weight have only 1 class"
+            )
+        if past is not None:
+            classes, coef, intercept = past
+            if not np.array_equal(classes, self.classes_) or coef.shape != self.coef_.shape:
+                raise ValueError(
+                    f"warm_start=True goes on from {coef.shape[1]} features and {len(classes)} classes; X and y have "
+                    f"{X.shape[1]} and {len(self.classes_)}, or other ones"
+                )
+            self.coef_[...], self.intercept_[...] = coef, intercept
+
+        self.loss_curve_: list[float] = []
+        progress = Progress(self, X, y, sample_weight, self.max_iter)
+        scale, best, stale = rows.X.shape[0] / rows.total_weight(), np.inf, 0
+        for n_iter in range(1, self.max_iter + 1):
+            progress.begin(self._attributes)
+            loss = self._pass(rows, scale)
+            self.n_iter_ = n_iter
+            self.loss_curve_.append(loss)
+            stale = 0 if loss < best - self.tol else stale + 1
+            best = min(best, loss)
+            if progress.end(n_iter, self._attributes, loss=loss) or stale >= self.n_iter_no_change:
+                break
+        else:
+            warnings.warn(
+                f"{self.solver} reached max_iter={self.max_iter} passes while the loss still fell: mean sampled loss "
+                f"{loss:.6g}, in the pass before {self.loss_curve_[-2:][0]:.6g}. Raise max_iter or "
+                f"tol={self.tol:g}, or change learning_rate={self._rate():g}.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        progress.close()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> SampledSoftmaxClassifier:
+        """One pass over some rows, from the coefficients so far.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`; but weights scale the steps, and rows of weight 0 change nothing.
+        classes : array-like of shape (V,)
+            All the classes there will be, in the first call.
+
+        Returns
+        -------
+        SampledSoftmaxClassifier
+            Itself.
+        """
+        first = not hasattr(self, "coef_")
+        X, y = self._validated(X, y, reset=first)
+        if first:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = self._find_classes(np.asarray(classes))
+            self.n_iter_ = 0
+        elif classes is not None:
+            _check_partial_fit_first_call(self, classes)
+        rows = make_rows(X, encode(y, self.classes_, False, True), sample_weight)
+        if first:
+            self._start(rows)
+        if rows.X.shape[0]:
+            self._pass(rows, 1.0)
+        self.n_iter_ += 1
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits (N, V); for two classes (N,), of the second against the first.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (N, n_features)
+
+        Returns
+        -------
+        ndarray
+        """
+        X = self._checked(X)
+        scores: Array = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest class of each row, without the matrix of all logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (N, n_features)
+
+        Returns
+        -------
+        ndarray of shape (N,)
+        """
+        return self.predict_top_k(X, 1)[:, 0]
+
+    def predict_top_k(self, X: Any, k: int = 5) -> Array:
+        """The k likeliest classes of each row, the likeliest first, without the matrix of all logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (N, n_features)
+        k : int
+            At least 1, at most the number of classes.
+
+        Returns
+        -------
+        ndarray of shape (N, k)
+        """
+        X = self._checked(X)
+        ids = [topk(self.coef_, self.intercept_, dense(block.X), k)[1] for block in Rows(X, X, None).blocks(X.shape[1])]
+        return np.asarray(self.classes_[np.concatenate(ids)])
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of all classes; beside the result, only a tile of rows is computed at a time.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (N, n_features)
+
+        Returns
+        -------
+        ndarray of shape (N, V)
+        """
+        log_proba = self.predict_log_proba(X)
+        return np.exp(log_proba, out=log_proba)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of what `predict_proba` gives.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (N, n_features)
+
+        Returns
+        -------
+        ndarray of shape (N, V)
+        """
+        X = self._checked(X)
+        out = np.empty((X.shape[0], len(self.classes_)), np.result_type(X.dtype, self.coef_.dtype))
+        for rows in gen_batches(X.shape[0], max(1, BLOCK // len(self.classes_))):
+            scores = safe_sparse_dot(X[rows], self.coef_.T, dense_output=True) + self.intercept_
+            out[rows] = log_softmax(scores, axis=1)
+        return out
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset)
+        return X, y
+
+    def _checked(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+
+    def _find_classes(self, y: Any) -> Array:
+        classes, _ = find_classes(y)
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs rows of at least 2 classes; y holds only 1 class: {classes[0]!r}"
+            )
+        return classes
+
+    def _start(self, rows: Rows) -> None:
+        """Coefficients of 0, and a sampler for classes sorted by their frequency in `rows`."""
+        n_classes = len(self.classes_)
+        self.coef_ = np.zeros((n_classes, rows.X.shape[1]), rows.X.dtype)
+        self.intercept_ = np.zeros(n_classes, rows.X.dtype)
+        self._state = {
+            f"{name}_of_{of}": np.zeros_like(array)
+            for name in STATES[self.solver]
+            for of, array in (("coef", self.coef_), ("intercept", self.intercept_))
+        }
+        self._n_steps = 0
+        self._random = check_random_state(self.random_state)
+        self._counts, _ = rows.counts(n_classes)
+        self._by_frequency = np.argsort(-self._counts, kind="stable")
+        self._rank = np.empty_like(self._by_frequency)
+        self._rank[self._by_frequency] = np.arange(n_classes)
+        self._sampler = self._make_sampler(n_classes, int(self._random.randint(2**31)))
+
+    def _make_sampler(self, n_classes: int, seed: int) -> Any:
+        if self.num_sampled >= n_classes:
+            return AllSampler(n_classes)
+        if not isinstance(self.sampler, str):
+            if getattr(self.sampler, "num_classes", n_classes) != n_classes:
+                raise ValueError(f"sampler has {self.sampler.num_classes} classes; y has {n_classes}")
+            return self.sampler
+        if self.sampler == "fixed_unigram":  # classes that come later are to be drawn too
+            counts = np.maximum(self._counts[self._by_frequency], 1)
+            return FixedUnigramSampler(counts, distortion=0.75, seed=seed)
+        kinds = {
+            "log_uniform": LogUniformSampler,
+            "uniform": UniformSampler,
+            "learned_unigram": LearnedUnigramSampler,
+        }
+        sampler = kinds[self.sampler](n_classes, seed=seed)
+        if isinstance(sampler, LogUniformSampler):
+            sampler._warned = True  # of classes that are not sorted: these are, however flat their frequencies
+        return sampler
+
+    def _draw(self, labels: Array) -> SampledValues:
+        """Sampled classes, which the sampler knows by their rank."""
+        values = self._sampler.sample(self._rank[labels], min(self.num_sampled, len(self.classes_)))
+        return SampledValues(self._by_frequency[np.asarray(values[0])], values[1], values[2])
+
+    def _rate(self) -> float:
+        return self.learning_rate or LEARNING_RATE[self.solver]
+
+    def _pass(self, rows: Rows, scale: float) -> float:
+        """One pass by mini-batches; the mean sampled loss on the way."""
+        n_rows, n_classes = rows.X.shape[0], len(self.classes_)
+        loss = SampledSoftmaxLoss(min(self.num_sampled, n_classes), n_classes, reduction="sum")
+        total = 0.0
+        for batch in self._batches(rows):
+            size = batch.X.shape[0]
+            value, grad = loss.value_and_grad(
+                self.coef_,
+                self.intercept_,
+                batch.target,
+                dense(batch.X).astype(self.coef_.dtype, copy=False),
+                sampled_values=self._draw(batch.target),
+                sample_weight=batch.weight,
+                grad_output=scale / size,
+            )
+            total += float(value)
+            self._n_steps += 1
+            self._step(grad.weights, self.coef_, "coef")
+            if self.fit_intercept:
+                self._step(grad.biases, self.intercept_, "intercept")
+        return float(scale * total / n_rows)
+
+    def _batches(self, rows: Rows) -> Iterator[Rows]:
+        n_rows = rows.X.shape[0]
+        if n_rows <= self.batch_size:
+            yield rows
+            return
+        order = self._random.permutation(n_rows)
+        for batch in gen_batches(n_rows, self.batch_size):
+            yield rows.take(order[batch])
+
+    def _step(self, grad: RowSparse, parameters: Array, of: str) -> None:
+        """One update of the rows that have a gradient."""
+        state: dict[str, Any] = {name: self._state[f"{name}_of_{of}"] for name in STATES[self.solver]}
+        if self.solver == "adam":
+            state["step"] = self._n_steps
+        update: Callable[..., None] = getattr(grad, self.solver)
+        update(parameters, **state, learning_rate=self._rate())
+
+    def _attributes(self) -> dict[str, Any]:
+        return {"coef_": self.coef_.copy(), "intercept_": self.intercept_.copy()}
+
+
+def dense(X: Any) -> Array:
+    """A few rows, dense."""
+    return np.asarray(X.toarray() if sparse.issparse(X) else X)
