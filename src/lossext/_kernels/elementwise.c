@@ -99,8 +99,8 @@ static NOINLINE double total_pass(const chunk *c, int *is_bad)
 }
 
 #if HAS_LOG1P
-/* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which all terms
- * are positive, so that no digit is lost.  `FACTORS` of them keep the product far from overflow. */
+/* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
+ * all terms are positive, so that no digit is lost.  `FACTORS` of them keep the product far from overflow. */
 static NOINLINE double log1p_total_pass(const chunk *c, int *is_bad)
 {
     enum { CHAINS = 4, FACTORS = 32 };
@@ -128,8 +128,8 @@ static NOINLINE double log1p_total_pass(const chunk *c, int *is_bad)
 }
 #endif
 
-/* An element for its derivatives: these are to be multiplied by `weight`, which holds the loss's weight, the upstream gradient
- * and the divisor of a mean. */
+/* An element for its derivatives: these are to be multiplied by `weight`, which holds the loss's weight, the upstream
+ * gradient and the divisor of a mean. */
 INLINE element derivative_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const int weighted, const int q)
 {
     element p = element_at(c, i, count, c->grad_weight, weighted, q);
@@ -207,7 +207,8 @@ static const real *spread_rows(const real *per_row, place p, ptrdiff_t n, ptrdif
     return buffer;
 }
 
-/* n elements of an operand, or NULL if it is absent.  Those by column come repeated so often that a chunk finds its own. */
+/* n elements of an operand, or NULL if it is absent.  Those by column come repeated so often that a chunk finds its
+ * own. */
 static const real *operand_at(const lx_operand *o, place p, ptrdiff_t n, ptrdiff_t cols, real *buffer)
 {
     const real *data = o->data;
@@ -285,8 +286,9 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
     unfinished_row row = {0, 0};
     int bad = 0;
 
-    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines, without which
-     * a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend on it. */
+    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines,
+     * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
+     * on it. */
     ptrdiff_t n = last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
     for (; p.at < last; n = LX_CHUNK) {
         n = n < last - p.at ? n : last - p.at;

@@ -9,11 +9,13 @@
 enum { LX_FLOAT32, LX_FLOAT64, LX_TYPES };
 enum { LX_BASELINE, LX_AVX2, LX_AVX512, LX_LEVELS };
 
-/* Elements that an elementwise loss works through at a time: they and what is made of them stay in the first-level cache. */
+/* Elements that an elementwise loss works through at a time: they and what is made of them stay in the first-level
+ * cache. */
 enum { LX_CHUNK = 512 };
 
-/* How an operand meets element (row, column) of the (rows, cols) input.  To an elementwise loss those by column and the scalars
- * come repeated, cols + LX_CHUNK (1 + LX_CHUNK) values long, so that a chunk that begins anywhere reads on without a turn. */
+/* How an operand meets element (row, column) of the (rows, cols) input.  To an elementwise loss those by column and the
+ * scalars come repeated, cols + LX_CHUNK (1 + LX_CHUNK) values long, so that a chunk that begins anywhere reads on
+ * without a turn. */
 enum { LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_BY_ROW, LX_SCALAR };
 typedef struct {
     const void *data;

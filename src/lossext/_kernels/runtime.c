@@ -36,11 +36,11 @@ int lx_one_thread_only(void) { return 1; }
 int lx_openmp_limit(void) { return 1; }
 #endif
 
-/* libgomp does not survive fork: the child inherits a list of pool threads that do not exist in it, and its first parallel
- * region waits for them for ever (GCC bug 58378).  So the pool is torn down before the fork (OpenMP 5.0's
- * omp_pause_resource_all) and parent and child build new ones on demand.  Where that call is missing (libgomp before 9) or
- * refuses, the child stays on one thread, and its children.  LLVM's libomp has fork handlers of its own, under whose locks
- * ours would run: with clang, none, for any call into libomp could wait for ever. */
+/* libgomp does not survive fork: the child inherits a list of pool threads that do not exist in it, and its first
+ * parallel region waits for them for ever (GCC bug 58378).  So the pool is torn down before the fork (OpenMP 5.0's
+ * omp_pause_resource_all) and parent and child build new ones on demand.  Where that call is missing (libgomp before 9)
+ * or refuses, the child stays on one thread, and its children.  LLVM's libomp has fork handlers of its own, under whose
+ * locks ours would run: with clang, none, for any call into libomp could wait for ever. */
 #if defined(_OPENMP) && !defined(_WIN32) && !defined(__clang__)
 #include <pthread.h>
 #pragma weak omp_pause_resource_all
@@ -60,10 +60,10 @@ int lx_arm_fork_handlers(void)
 int lx_arm_fork_handlers(void) { return 0; }
 #endif
 
-/* After some 20 ms without work, pool threads sleep.  A woken one can be put on the CPU where another thread of the team works
- * and then spins, waiting for it, at the end of the region: on a small virtual machine it does not get to run for 5 to 8 ms.
- * So units of work are not allotted beforehand, and a thread that finds none left naps until all have come to the end: a
- * CPU where somebody naps is free, and who wakes up is put on an idle one. */
+/* After some 20 ms without work, pool threads sleep.  A woken one can be put on the CPU where another thread of the
+ * team works and then spins, waiting for it, at the end of the region: on a small virtual machine it does not get to
+ * run for 5 to 8 ms.  So units of work are not allotted beforehand, and a thread that finds none left naps until all
+ * have come to the end: a CPU where somebody naps is free, and who wakes up is put on an idle one. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
@@ -112,8 +112,9 @@ void lx_team_leave(lx_team *team)
 #endif
 }
 
-/* Between phases units are waited for and not threads, as a barrier of OpenMP would: on a machine that is busy otherwise a
- * phase costs what is left of a unit, not the time slice of a thread that was taken off its CPU with nothing in hand. */
+/* Between phases units are waited for and not threads, as a barrier of OpenMP would: on a machine that is busy
+ * otherwise a phase costs what is left of a unit, not the time slice of a thread that was taken off its CPU with
+ * nothing in hand. */
 void lx_work_through(lx_phase *phases, int count, lx_team *team)
 {
     for (lx_phase *phase = phases; phase < phases + count; phase++) {

@@ -17,8 +17,8 @@ typedef struct {
 long long lx_team_take(lx_team *team); /* 0, 1, 2, ...: each number once */
 void lx_team_leave(lx_team *team);     /* returns when all threads of the region have come to this */
 
-/* Work in phases: the units of one are independent of each other, and need all of the phase before.  Every thread of a team
- * calls lx_work_through once, and takes units as they come. */
+/* Work in phases: the units of one are independent of each other, and need all of the phase before.  Every thread of a
+ * team calls lx_work_through once, and takes units as they come. */
 typedef void (*lx_step)(const void *job, ptrdiff_t unit);
 typedef struct {
     lx_step step;

@@ -1,8 +1,8 @@
 /* The steps of sampled.h for one type and instruction set.
  *
- * The three matrix products run on one micro-kernel: HEIGHT rows by PANEL columns that stay in registers while the depth is
- * walked.  Logits are kept transposed, class by class, so that the classes' rows are broadcast as they are, the softmax works
- * down the columns, and the same tile serves both gradients. */
+ * The three matrix products run on one micro-kernel: HEIGHT rows by PANEL columns that stay in registers while the
+ * depth is walked.  Logits are kept transposed, class by class, so that the classes' rows are broadcast as they are,
+ * the softmax works down the columns, and the same tile serves both gradients. */
 #include "sampled.h"
 #include "simd/simd.h"
 #include "simd/vmath.h"
@@ -245,8 +245,8 @@ static void logits(const void *call, ptrdiff_t unit)
 }
 
 /* Loss and gradient of the true logits of row i, once all classes are in.  `others` is relative to exp(peak).
- * Where the true logit is the largest, the loss is log1p of the others' share, and its gradient minus their probability:
- * neither loses digits where the loss is near zero. */
+ * Where the true logit is the largest, the loss is log1p of the others' share, and its gradient minus their
+ * probability: neither loses digits where the loss is near zero. */
 INLINE void finish_softmax(const lx_sampled *job, ptrdiff_t i)
 {
     const ptrdiff_t num_true = job->num_true;

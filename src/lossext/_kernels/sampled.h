@@ -1,13 +1,13 @@
-/* Steps of the losses over a linear layer's logits at some of its classes (sampled softmax, NCE, softmax of the whole layer,
- * in-batch softmax):
+/* Steps of the losses over a linear layer's logits at some of its classes (sampled softmax, NCE, softmax of the whole
+ * layer, in-batch softmax):
  *
  *     z[i][s] = scale inputs[i] . weights[ids[s]] + bias[s],      s < classes,
  *     t[i][k] = scale inputs[i] . weights[labels[i][k]] + true_bias[i][k],      k < num_true.
  *
- * Nothing of size rows x all classes exists.  Rows are taken in blocks, classes in tiles, and the logits of a wave of blocks
- * and tiles live in `logits`.  Every step below does one unit (a block, a tile, one of each, ...) and units of one step are
- * independent, so threads share them out.  Each sum runs over fixed blocks or tiles in their order: its bits depend neither
- * on the wave nor on the threads. */
+ * Nothing of size rows x all classes exists.  Rows are taken in blocks, classes in tiles, and the logits of a wave of
+ * blocks and tiles live in `logits`.  Every step below does one unit (a block, a tile, one of each, ...) and units of
+ * one step are independent, so threads share them out.  Each sum runs over fixed blocks or tiles in their order: its
+ * bits depend neither on the wave nor on the threads. */
 #ifndef LX_SAMPLED_H
 #define LX_SAMPLED_H
 
@@ -20,7 +20,8 @@ enum {
     LX_MERGE_UNIT = 32   /* merged rows of a unit */
 };
 
-/* What becomes of a tile's logits z: exp(z - peak of the tile), exp(z - row_peak) row_factor, sigmoid(z) row_factor, z. */
+/* What becomes of a tile's logits z: exp(z - peak of the tile), exp(z - row_peak) row_factor, sigmoid(z) row_factor, z.
+ * */
 enum { LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW };
 
 typedef struct {
@@ -31,7 +32,8 @@ typedef struct {
     const int64_t *labels;          /* (rows, num_true): rows of weights */
     const void *bias, *true_bias;   /* (classes,), (rows, num_true) */
     /* Classes that label j = i num_true + k forbids to row i: occurrences (see Merging) hits[hit_first[j]] ...
-     * hits[hit_last[j] - 1]; without `hits` the classes hit_first[j] ... hit_last[j] - 1.  Without `hit_first`, none. */
+     * hits[hit_last[j] - 1]; without `hits` the classes hit_first[j] ... hit_last[j] - 1.  Without `hit_first`, none.
+     * */
     const int64_t *hits, *hit_first, *hit_last;
     const void *upstream;           /* (rows,): what a row's gradient is multiplied by; NULL: gradients are not wanted */
 

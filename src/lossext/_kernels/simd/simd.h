@@ -1,9 +1,9 @@
-/* The vector layer: one `real`, one `vec` of LANES reals (REGISTERS of them) and one `mask`, for the instruction set and the type that this
- * translation unit is compiled for.
+/* The vector layer: one `real`, one `vec` of LANES reals (REGISTERS of them) and one `mask`, for the instruction set
+ * and the type that this translation unit is compiled for.
  *
- * LX_ISA_AVX512, LX_ISA_AVX2, LX_ISA_BASELINE say which; LX_DOUBLE makes `real` a double.  vec takes + - * / and unary -
- * (GNU vectors; plain numbers in scalar.h), everything else is a v_ function.  Each header below defines the same set, so
- * code above this layer never mentions an instruction set. */
+ * LX_ISA_AVX512, LX_ISA_AVX2, LX_ISA_BASELINE say which; LX_DOUBLE makes `real` a double.  vec takes + - * / and unary
+ * - (GNU vectors; plain numbers in scalar.h), everything else is a v_ function.  Each header below defines the same
+ * set, so code above this layer never mentions an instruction set. */
 #ifndef LX_SIMD_H
 #define LX_SIMD_H
 
@@ -117,7 +117,8 @@ INLINE wide wide_add(wide sum, vec v) { return wide_join(sum, wide_of(v)); }
 
 INLINE double wide_total(wide sum) { return d_sum(WIDE == 1 ? sum.part[0] : sum.part[0] + sum.part[WIDE - 1]); }
 
-/* A sum with what its roundings took away (Knuth's TwoSum), for doubles; a sum of floats in double lanes needs no such care. */
+/* A sum with what its roundings took away (Knuth's TwoSum), for doubles; a sum of floats in double lanes needs no such
+ * care. */
 typedef struct {
     wide sum, rest;
 } exact_sum;

@@ -39,8 +39,8 @@ INLINE vec v_polynomial2(const real *even, int n_even, const real *odd, int n_od
 }
 
 /* exp(x) for x <= 0; 0 under EXP_FLOOR, NaN stays NaN.
- * x = n ln 2 + r, exp(x) = 2^n (1 + r + r^2 p(r)).  2^n comes from the bits that the rounding constant leaves; it multiplies,
- * since adding to the exponent's bits would turn a NaN into a number. */
+ * x = n ln 2 + r, exp(x) = 2^n (1 + r + r^2 p(r)).  2^n comes from the bits that the rounding constant leaves; it
+ * multiplies, since adding to the exponent's bits would turn a NaN into a number. */
 INLINE vec v_exp_negative(vec x)
 {
 #ifdef LX_DOUBLE

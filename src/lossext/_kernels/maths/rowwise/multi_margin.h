@@ -5,9 +5,9 @@
  *   slope_i = p z_i^(p-1) [z_i > 0],                 slope_y = -sum of the others
  *   curvature_i = 2 [z_i > 0] for p = 2, else 0,     curvature_y = sum of the others
  *
- * (the caller divides by n).  margin - x_y is rounded before x_i is added, as in torch, so that the same columns are active;
- * what that rounding took away is given back to the active ones, without which a small z has few correct digits.  A NaN score
- * makes its own column NaN, and the class's. */
+ * (the caller divides by n).  margin - x_y is rounded before x_i is added, as in torch, so that the same columns are
+ * active; what that rounding took away is given back to the active ones, without which a small z has few correct
+ * digits.  A NaN score makes its own column NaN, and the class's. */
 
 typedef struct {
     real rounded, lost; /* margin - x_y = rounded + lost */
@@ -105,8 +105,8 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double
 
 INLINE wide sum_of_four(wide a, wide b, wide c, wide d) { return wide_join(wide_join(a, b), wide_join(c, d)); }
 
-/* Columns [from, to), without the class's.  Eight vectors are added plainly, and the sums of eight exactly, or the error of a
- * long row's sum would grow with its length. */
+/* Columns [from, to), without the class's.  Eight vectors are added plainly, and the sums of eight exactly, or the
+ * error of a long row's sum would grow with its length. */
 INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, const int power)
 {
     const vec one = v_set(1), zero = v_zero(), quarter = v_set((real)0.25);
