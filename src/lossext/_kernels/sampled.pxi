@@ -125,12 +125,12 @@ cdef void run_phases(lx_phase *phases, int count, int n_threads) noexcept nogil:
     cdef Py_ssize_t most = 1
     team.next, team.gone = 0, 0
     for i in range(count):
-        most = max(most, phases[i].units)
+        most = max(most, <Py_ssize_t> phases[i].units)
     n_threads = <int> min(<Py_ssize_t> n_threads, most)
     if n_threads == 1:
         run_alone(phases, count)
         return
-    for i in prange(n_threads, num_threads=n_threads, schedule="static"):
+    for i in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
         lx_work_through(phases, count, &team)
 
 
