@@ -67,11 +67,15 @@ int lx_arm_fork_handlers(void) { return 0; }
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 long long lx_team_take(lx_team *team) { return _InterlockedIncrement64(&team->next) - 1; }
+static long long add(long long *counter) { return _InterlockedIncrement64(counter); }
+static long long look(long long *counter) { return _InterlockedOr64(counter, 0); }
 static int add_gone(lx_team *team) { return _InterlockedIncrement((long *)&team->gone); }
 static int gone(lx_team *team) { return _InterlockedOr((long *)&team->gone, 0); }
 static void pause_cpu(void) { YieldProcessor(); }
 #else
 long long lx_team_take(lx_team *team) { return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED); }
+static long long add(long long *counter) { return __atomic_add_fetch(counter, 1, __ATOMIC_ACQ_REL); }
+static long long look(long long *counter) { return __atomic_load_n(counter, __ATOMIC_ACQUIRE); }
 static int add_gone(lx_team *team) { return __atomic_add_fetch(&team->gone, 1, __ATOMIC_ACQ_REL); }
 static int gone(lx_team *team) { return __atomic_load_n(&team->gone, __ATOMIC_ACQUIRE); }
 static void pause_cpu(void)
@@ -106,4 +110,23 @@ void lx_team_leave(lx_team *team)
 #else
     (void)team;
 #endif
+}
+
+/* A barrier of OpenMP waits for threads, even for one that the system has taken off its CPU with nothing in hand.  Here only
+ * units are waited for, so on a machine that is busy otherwise a phase costs what is left of a unit, not a time slice. */
+void lx_work_through(lx_phase *phases, int count, lx_team *team)
+{
+    enum { SPINS = 5000 }; /* some 100 us: longer than a unit */
+    for (lx_phase *phase = phases; phase < phases + count; phase++) {
+        for (long long unit; (unit = add(&phase->taken) - 1) < phase->units;) {
+            phase->step(phase->job, (ptrdiff_t)unit);
+            add(&phase->done);
+        }
+        for (int i = 0; look(&phase->done) < phase->units; i++)
+            if (i < SPINS)
+                pause_cpu();
+            else
+                nap();
+    }
+    lx_team_leave(team);
 }

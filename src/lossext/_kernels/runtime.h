@@ -2,6 +2,8 @@
 #ifndef LX_RUNTIME_H
 #define LX_RUNTIME_H
 
+#include <stddef.h>
+
 int lx_openmp_version(void); /* _OPENMP, 0 in a serial build */
 int lx_openmp_limit(void);   /* threads the linked runtime would use now, in this thread; 1 inside a parallel region */
 int lx_one_thread_only(void); /* a team must not be started: in a forked child that lost its pool, or in a parallel region */
@@ -15,5 +17,15 @@ typedef struct {
 } lx_team;
 long long lx_team_take(lx_team *team); /* 0, 1, 2, ...: each number once */
 void lx_team_leave(lx_team *team);     /* returns when all threads of the region have come to this */
+
+/* Work in phases: the units of one are independent of each other, and need all of the phase before.  Every thread of a team
+ * calls lx_work_through once, and takes units as they come. */
+typedef void (*lx_step)(const void *job, ptrdiff_t unit);
+typedef struct {
+    lx_step step;
+    const void *job;
+    long long units, taken, done;
+} lx_phase;
+void lx_work_through(lx_phase *phases, int count, lx_team *team);
 
 #endif

@@ -12,6 +12,7 @@
 #define LX_SAMPLED_H
 
 #include "kernels.h"
+#include "runtime.h"
 
 enum {
     LX_ROW_BLOCK = 96,   /* a multiple of the micro-kernel's height and width on every instruction set */
@@ -85,8 +86,6 @@ typedef struct {
     void *param, *first, *second;
     double rate, decay1, decay2, epsilon;
 } lx_row_update;
-
-typedef void (*lx_step)(const void *job, ptrdiff_t unit);
 
 typedef struct {
     ptrdiff_t panel;                /* columns of the micro-kernel */

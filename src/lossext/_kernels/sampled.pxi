@@ -9,6 +9,14 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+cdef extern from "runtime.h" nogil:
+    ctypedef void (*lx_step)(const void *, Py_ssize_t) noexcept nogil
+    ctypedef struct lx_phase:
+        lx_step step
+        const void *job
+        long long units, taken, done
+    void lx_work_through(lx_phase *phases, int count, lx_team *team)
+
 cdef extern from "sampled.h" nogil:
     enum: LX_FLOAT64
     enum: LX_ROW_BLOCK, LX_CLASS_TILE, LX_MERGE_UNIT
@@ -62,7 +70,6 @@ cdef extern from "sampled.h" nogil:
         void *first
         void *second
         double rate, decay1, decay2, epsilon
-    ctypedef void (*lx_step)(const void *, Py_ssize_t) noexcept nogil
     ctypedef struct lx_sampled_steps:
         Py_ssize_t panel
         lx_step true_logits, gather, pack, logits, rows, products, finish_inputs, merge, keep_largest, update_rows
@@ -75,6 +82,7 @@ cdef enum:
     KEEP_BYTES = 7 << 20       # logits of a block of rows by all classes: beyond, computing anew beats keeping
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
+    PHASES = 64                # at most, between two looks at pending signals
     DIGIT = 11                 # bits of a radix sort's digit
 
 
@@ -82,57 +90,55 @@ cdef Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
-cdef struct step_plan:    # steps that do not need each other's results, to be run by one team
-    lx_step[3] steps
-    Py_ssize_t[3] units
-    int count
+cdef struct schedule:
+    lx_phase[PHASES] phases
+    lx_sampled[PHASES] jobs    # each phase's own: the wave changes from one to the next
+    int count, n_threads
 
 
-cdef void plan(step_plan *planned, lx_step step, Py_ssize_t units) noexcept nogil:
-    planned.steps[planned.count], planned.units[planned.count] = step, units
+cdef int add_phase(schedule *planned, lx_step step, const lx_sampled *job, Py_ssize_t units) except -1:
+    """Plan a step of a call; runs what is planned when it is much."""
+    cdef int i = planned.count
+    planned.jobs[i] = job[0]
+    set_phase(&planned.phases[i], step, &planned.jobs[i], units)
     planned.count += 1
+    if planned.count == PHASES:
+        run_schedule(planned)
+    return 0
 
 
-cdef inline void run_unit(const step_plan *planned, const void *job, Py_ssize_t unit) noexcept nogil:
-    cdef int i = 0
-    while unit >= planned.units[i]:
-        unit -= planned.units[i]
-        i += 1
-    planned.steps[i](job, unit)
+cdef int run_schedule(schedule *planned) except -1:
+    with nogil:
+        run_phases(planned.phases, planned.count, planned.n_threads)
+    planned.count = 0
+    PyErr_CheckSignals()
+    return 0
 
 
-cdef void run_plan(step_plan *planned, const void *job, int n_threads) noexcept nogil:
-    """All units of the planned steps, in any order; then nothing is planned."""
-    cdef Py_ssize_t unit, units = 0
-    cdef int worker
+cdef void set_phase(lx_phase *phase, lx_step step, const void *job, Py_ssize_t units) noexcept nogil:
+    phase.step, phase.job, phase.units, phase.taken, phase.done = step, job, units, 0, 0
+
+
+cdef void run_phases(lx_phase *phases, int count, int n_threads) noexcept nogil:
     cdef lx_team team
-    for i in range(planned.count):
-        units += planned.units[i]
-    n_threads = <int> min(<Py_ssize_t> n_threads, units)
-    if n_threads <= 1:
-        for unit in range(units):
-            run_unit(planned, job, unit)
-    else:
-        team.next, team.gone = 0, 0
-        for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
-            share_units(planned, job, units, &team)
-    planned.count = 0
+    cdef int i
+    cdef Py_ssize_t most = 1
+    team.next, team.gone = 0, 0
+    for i in range(count):
+        most = max(most, <Py_ssize_t> phases[i].units)
+    n_threads = <int> min(<Py_ssize_t> n_threads, most)
+    if n_threads == 1:
+        run_alone(phases, count)
+        return
+    for i in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
+        lx_work_through(phases, count, &team)
 
 
-cdef void share_units(const step_plan *planned, const void *job, Py_ssize_t units, lx_team *team) noexcept nogil:
-    """One thread's part: unit after unit until all are taken."""
-    cdef Py_ssize_t unit = lx_team_take(team)
-    while unit < units:
-        run_unit(planned, job, unit)
-        unit = lx_team_take(team)
-    lx_team_leave(team)
-
-
-cdef void run_units(lx_step step, const void *job, Py_ssize_t units, int n_threads) noexcept nogil:
-    cdef step_plan planned
-    planned.count = 0
-    plan(&planned, step, units)
-    run_plan(&planned, job, n_threads)
+cdef void run_alone(lx_phase *phases, int count) noexcept nogil:
+    cdef Py_ssize_t unit
+    for i in range(count):
+        for unit in range(phases[i].units):
+            phases[i].step(phases[i].job, unit)
 
 
 cdef struct workspace:
@@ -156,7 +162,7 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
     cdef lx_sampled job
     cdef const lx_sampled_steps *steps = lx_sampled_kernels(real_type)
     cdef workspace space
-    cdef step_plan planned
+    cdef schedule planned
     cdef char *memory = NULL
     cdef int item = 8 if real_type == LX_FLOAT64 else 4
     cdef Py_ssize_t panel = steps.panel
@@ -221,9 +227,9 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                     raise MemoryError(f"no {needed} bytes for the work of a call")
                 space.memory, space.used = memory + (-<uint64_t> memory & 63), 0
 
-        planned.count = 0
+        planned.count, planned.n_threads = 0, n_threads
         if mode != LX_RAW:
-            plan(&planned, steps.true_logits, all_blocks)
+            add_phase(&planned, steps.true_logits, &job, all_blocks)
         for job.mode in [mode] if resident or mode == LX_SIGMOID or not with_grad else [mode, LX_NORMALIZED_SOFTMAX]:
             with_products = with_grad and (resident or job.mode != LX_SOFTMAX)
             job.keep = with_products
@@ -233,29 +239,25 @@ def run_sampled(int real_type, int mode, Py_ssize_t rows, Py_ssize_t dim, Py_ssi
                 job.tiles = min(wave_tiles, all_tiles - first_tile)
                 job.first_wave = first_tile == 0
                 job.last_wave = first_tile + job.tiles == all_tiles
-                plan(&planned, steps.gather, job.tiles)
+                add_phase(&planned, steps.gather, &job, job.tiles)
                 for first_block in range(0, all_blocks, wave_blocks):
                     job.first_row = first_block * LX_ROW_BLOCK
                     job.blocks = min(wave_blocks, all_blocks - first_block)
                     job.first_rows = first_block == 0
-                    with nogil:
-                        if packed_row != job.first_row:
-                            plan(&planned, steps.pack, job.blocks)
-                            packed_row = job.first_row
-                        run_plan(&planned, &job, n_threads)
-                        run_units(steps.logits, &job, job.tiles * job.blocks, n_threads)
-                        if job.mode == LX_RAW:
-                            run_units(steps.keep_largest, &job, job.blocks, n_threads)
-                        elif job.mode != LX_NORMALIZED_SOFTMAX:
-                            run_units(steps.rows, &job, job.blocks, n_threads)
-                        if with_products:
-                            run_units(steps.products, &job, (job.tiles + job.blocks) * job.panels, n_threads)
-                    PyErr_CheckSignals()
+                    if packed_row != job.first_row:
+                        add_phase(&planned, steps.pack, &job, job.blocks)
+                        packed_row = job.first_row
+                    add_phase(&planned, steps.logits, &job, job.tiles * job.blocks)
+                    if job.mode == LX_RAW:
+                        add_phase(&planned, steps.keep_largest, &job, job.blocks)
+                    elif job.mode != LX_NORMALIZED_SOFTMAX:
+                        add_phase(&planned, steps.rows, &job, job.blocks)
+                    if with_products:
+                        add_phase(&planned, steps.products, &job, (job.tiles + job.blocks) * job.panels)
         if with_grad:
-            plan(&planned, steps.finish_inputs, all_blocks)
-            plan(&planned, steps.merge, ceil_div(job.groups, LX_MERGE_UNIT))
-            with nogil:
-                run_plan(&planned, &job, n_threads)
+            add_phase(&planned, steps.finish_inputs, &job, all_blocks)
+            add_phase(&planned, steps.merge, &job, ceil_div(job.groups, LX_MERGE_UNIT))
+        run_schedule(&planned)
     finally:
         free(memory)
         release(&held)
@@ -266,6 +268,7 @@ def update_rows(int real_type, int rule, indices, values, param, first, second, 
     """Update rows of `length` numbers of param, and of its state, in place: see sampled.h for the rules."""
     cdef held_buffers held
     cdef lx_row_update job
+    cdef lx_phase phase
     held.count = 0
     try:
         job.rule, job.rows, job.length = rule, rows, length
@@ -274,8 +277,9 @@ def update_rows(int real_type, int rule, indices, values, param, first, second, 
         job.values = hold(&held, values)
         job.param = hold(&held, param, True)
         job.first, job.second = hold(&held, first, True), hold(&held, second, True)
+        set_phase(&phase, lx_sampled_kernels(real_type).update_rows, &job, ceil_div(rows, LX_MERGE_UNIT))
         with nogil:
-            run_units(lx_sampled_kernels(real_type).update_rows, &job, ceil_div(rows, LX_MERGE_UNIT), n_threads)
+            run_phases(&phase, 1, n_threads)
     finally:
         release(&held)
 
