@@ -83,6 +83,7 @@ def test_bad_environment(monkeypatch, wish):
         _threads.choose(None, MUCH)
 
 
+@pytest.mark.skipif(not drivers.openmp_version(), reason="a serial build")
 def test_least_limit_counts(monkeypatch):
     for openmp, affinity, quota, least in [(4, 8, None, 4), (8, 4, None, 4), (8, 8, 3, 3), (1, 8, 3, 1)]:
         monkeypatch.setattr(drivers, "openmp_limit", lambda n=openmp: n)
