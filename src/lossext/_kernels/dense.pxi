@@ -7,7 +7,7 @@ threads, nor on which of them took which block.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cython.parallel cimport prange
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cdef extern from "kernels.h" nogil:
     enum: LX_CHUNK
@@ -72,7 +72,7 @@ cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
         for b in range(todo.count):
             bad |= run_block(todo, b)
         return bad
-    team.next, team.gone = 0, 0
+    memset(&team, 0, sizeof(team))
     for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
         bad |= share_blocks(todo, &team)
     return bad
@@ -81,7 +81,9 @@ cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
 cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
     """One thread's part: block after block until all are taken."""
     cdef int bad = 0
-    cdef Py_ssize_t b = lx_team_take(team)
+    cdef Py_ssize_t b
+    lx_team_arrive(team)
+    b = lx_team_take(team)
     while b < todo.count:
         bad |= run_block(todo, b)
         b = lx_team_take(team)

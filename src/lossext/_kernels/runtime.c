@@ -1,3 +1,6 @@
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getcpu, CPU_SET */
+#endif
 #include "runtime.h"
 
 #ifdef _OPENMP
@@ -7,7 +10,7 @@
 #ifdef _WIN32
 #include <windows.h>
 #else
-#include <time.h>
+#include <sched.h>
 #endif
 
 #define TEXT_(a) #a
@@ -60,10 +63,11 @@ int lx_arm_fork_handlers(void)
 int lx_arm_fork_handlers(void) { return 0; }
 #endif
 
-/* After some 20 ms without work, pool threads sleep.  A woken one can be put on the CPU where another thread of the
- * team works and then spins, waiting for it, at the end of the region: on a small virtual machine it does not get to
- * run for 5 to 8 ms.  So units of work are not allotted beforehand, and a thread that finds none left naps until all
- * have come to the end: a CPU where somebody naps is free, and who wakes up is put on an idle one. */
+/* After some 20 ms without work, pool threads sleep, and a woken one can be put behind the thread that woke it, on the
+ * same CPU, where it does not get to run before that is done; then both wait for each other, spinning: on a virtual
+ * machine of two CPUs such a call takes 5 to 8 ms.  So units of work are not allotted beforehand; a thread that sees
+ * that not all have arrived yields its CPU between units, twice at most; one that arrives on a CPU that is taken moves
+ * away from it; and who finds no unit left yields until all have come to the end. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
@@ -80,13 +84,12 @@ static void pause_cpu(void)
 }
 #endif
 
-static void nap(void)
+static void yield_cpu(void)
 {
 #ifdef _WIN32
-    Sleep(0);
+    SwitchToThread();
 #else
-    const struct timespec a_moment = {0, 20 * 1000};
-    nanosleep(&a_moment, NULL);
+    sched_yield();
 #endif
 }
 
@@ -97,10 +100,58 @@ static void wait_until(long long *counter, long long value)
         if (i < SPINS)
             pause_cpu();
         else
-            nap();
+            yield_cpu(); /* not a nap: without fine timers the shortest takes milliseconds */
 }
 
-long long lx_team_take(lx_team *team) { return add_one(&team->next) - 1; }
+#if defined(_OPENMP) && defined(__linux__)
+/* Make the system take this thread off `cpus`, by forbidding them for a moment. */
+static void move_away(const cpu_set_t *cpus)
+{
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    CPU_AND(&others, &allowed, cpus);
+    CPU_XOR(&others, &allowed, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+void lx_team_arrive(lx_team *team)
+{
+    const long long place = add_one(&team->arrived) - 1;
+    const int cpu = sched_getcpu();
+    if (place >= LX_PLACES || cpu < 0 || cpu >= CPU_SETSIZE)
+        return;
+    cpu_set_t taken;
+    CPU_ZERO(&taken);
+    for (int i = 0; i < place; i++) {
+        const int other = __atomic_load_n(&team->cpus[i], __ATOMIC_RELAXED) - 1;
+        if (other >= 0)
+            CPU_SET(other, &taken);
+    }
+    if (CPU_ISSET(cpu, &taken))
+        move_away(&taken);
+    __atomic_store_n(&team->cpus[place], sched_getcpu() + 1, __ATOMIC_RELAXED);
+}
+#else
+void lx_team_arrive(lx_team *team) { add_one(&team->arrived); }
+#endif
+
+static void let_others_arrive(lx_team *team)
+{
+#ifdef _OPENMP
+    if (load(&team->arrived) < omp_get_num_threads() && add_one(&team->yields) <= 2)
+        yield_cpu();
+#else
+    (void)team;
+#endif
+}
+
+long long lx_team_take(lx_team *team)
+{
+    let_others_arrive(team);
+    return add_one(&team->next) - 1;
+}
 
 void lx_team_leave(lx_team *team)
 {
@@ -117,7 +168,9 @@ void lx_team_leave(lx_team *team)
  * nothing in hand. */
 void lx_work_through(lx_phase *phases, int count, lx_team *team)
 {
+    lx_team_arrive(team);
     for (lx_phase *phase = phases; phase < phases + count; phase++) {
+        let_others_arrive(team);
         for (long long unit; (unit = add_one(&phase->taken) - 1) < phase->units;) {
             phase->step(phase->job, (ptrdiff_t)unit);
             add_one(&phase->done);

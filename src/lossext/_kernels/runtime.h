@@ -10,10 +10,13 @@ int lx_one_thread_only(void); /* a team must not be started: in a forked child t
 int lx_arm_fork_handlers(void);
 const char *lx_compiler(void);
 
-/* Work shared out among the threads of a parallel region: each takes units until none is left, then leaves. */
+/* Work shared out among the threads of a parallel region: each arrives, takes units until none is left, then leaves. */
+enum { LX_PLACES = 64 };
 typedef struct {
-    long long next, gone;
+    long long next, gone, arrived, yields;
+    int cpus[LX_PLACES]; /* 1 + where the threads run that arrived first, 0 where nothing is known */
 } lx_team;
+void lx_team_arrive(lx_team *team);
 long long lx_team_take(lx_team *team); /* 0, 1, 2, ...: each number once */
 void lx_team_leave(lx_team *team);     /* returns when all threads of the region have come to this */
 

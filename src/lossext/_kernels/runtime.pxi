@@ -9,12 +9,13 @@ cdef extern from "kernels.h" nogil:
 
 cdef extern from "runtime.h" nogil:
     ctypedef struct lx_team:
-        long long next, gone
+        pass
     int lx_openmp_version()
     int lx_openmp_limit()
     int lx_one_thread_only()
     int lx_arm_fork_handlers()
     const char *lx_compiler()
+    void lx_team_arrive(lx_team *team)
     long long lx_team_take(lx_team *team)
     void lx_team_leave(lx_team *team)
 
