@@ -43,7 +43,8 @@ NO_VALUE, TOTAL, ROWS, ELEMENTS = LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
 
 cdef enum:
     BLOCK = 16384              # elements: some 5 us of work, small enough to share out, large beside its overhead
-    WAVE = 1024                # blocks between two looks at pending signals
+    TURNS = 4                  # of a thread, so that one that is held up does not hold up all
+    WAVE = 2048                # blocks between two looks at pending signals
     STREAM_BYTES = 16 << 20    # a result that outgrows the caches is written around them
 
 
@@ -60,6 +61,7 @@ ctypedef struct blocks:
     const lx_job *job
     Py_ssize_t first, length, end    # from `first` on, each of `length`, none beyond `end`
     Py_ssize_t count
+    Py_ssize_t turn                  # blocks that a thread takes at a time, one behind the other as memory likes it
     double *sums                     # of each
 
 
@@ -79,14 +81,15 @@ cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
 
 
 cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
-    """One thread's part: block after block until all are taken."""
+    """One thread's part: turn after turn until all blocks are taken."""
     cdef int bad = 0
-    cdef Py_ssize_t b
+    cdef Py_ssize_t first, b
     lx_team_arrive(team)
-    b = lx_team_take(team)
-    while b < todo.count:
-        bad |= run_block(todo, b)
-        b = lx_team_take(team)
+    first = lx_team_take(team) * todo.turn
+    while first < todo.count:
+        for b in range(first, min(first + todo.turn, todo.count)):
+            bad |= run_block(todo, b)
+        first = lx_team_take(team) * todo.turn
     lx_team_leave(team)
     return bad
 
@@ -146,6 +149,7 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
             todo.length, todo.end = todo.length * unit, rows * cols
         while todo.first < todo.end:
             todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
+            todo.turn = max(<Py_ssize_t> 1, todo.count // (TURNS * n_threads))
             with nogil:
                 bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
             if bad:
