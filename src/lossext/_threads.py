@@ -18,8 +18,8 @@ from lossext._kernels import drivers
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake costs
-# 2 us, one that has to be woken 70 us (benchmarks/README.md).
+# Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake
+# costs 2 us, one that has to be woken 70 us (benchmarks/README.md).
 PARALLEL_WORTH = 50_000.0
 
 
