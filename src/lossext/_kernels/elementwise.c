@@ -64,6 +64,9 @@ INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const re
             loop(0, HAS_POS_WEIGHT); \
     } while (0)
 
+/* What a pass hands to it: its STEP over the chunk c. */
+#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, STEP(weighted, q))
+
 #if HAS_SHARED
 static NOINLINE void prepare_pass(const real *x, ptrdiff_t n, real *shared)
 {
@@ -78,7 +81,6 @@ static NOINLINE int value_pass(const chunk *c, real *values)
     const element p = element_at(c, i, count, c->value_weight, weighted, q); \
     bad = m_or(bad, outside_domain(p.y)); \
     v_store_count(values + i, value(&p), count)
-#define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, STEP(weighted, q))
     WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
 #undef STEP
     return m_any(bad);

@@ -50,7 +50,7 @@ typedef struct {
  * True if a target lies outside the loss's domain: the results are then undefined. */
 typedef int (*lx_block_kernel)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total);
 
-/* The loss's kernel at the current level, or NULL if there is no such loss. */
+/* A loss's number, -1 if there is none of that name; and its kernel for a type, at the current level. */
 int lx_find_loss(const char *name);
 lx_block_kernel lx_kernel(int loss, int type);
 

@@ -83,7 +83,6 @@ INLINE vec v_split(vec a, vec *exponent)
 }
 
 INLINE real v_sum(vec a) { return OP(reduce_add)(a); }
-INLINE real v_largest(vec a) { return OP(reduce_max)(a); }
 
 #ifndef LX_DOUBLE
 INLINE doubles v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }

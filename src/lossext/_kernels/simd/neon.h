@@ -94,7 +94,6 @@ INLINE vec v_split(vec a, vec *exponent)
 INLINE float64x2_t d_set(double a) { return vdupq_n_f64(a); }
 INLINE double d_sum(float64x2_t a) { return vaddvq_f64(a); }
 INLINE real v_sum(vec a) { return OP(vaddvq)(a); }
-INLINE real v_largest(vec a) { return OP(vmaxvq)(a); }
 #ifndef LX_DOUBLE
 INLINE float64x2_t v_low_double(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
 INLINE float64x2_t v_high_double(vec a) { return vcvt_high_f64_f32(a); }

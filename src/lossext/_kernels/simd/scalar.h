@@ -73,4 +73,3 @@ INLINE double v_high_double(vec a) { (void)a; return 0; }
 INLINE double d_set(double a) { return a; }
 INLINE double d_sum(double a) { return a; }
 INLINE real v_sum(vec a) { return a; }
-INLINE real v_largest(vec a) { return a; }

@@ -101,7 +101,6 @@ INLINE doubles d_set(double a) { return _mm_set1_pd(a); }
 INLINE double d_sum(doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
 #ifdef LX_DOUBLE
 INLINE real v_sum(vec a) { return d_sum(a); }
-INLINE real v_largest(vec a) { return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a))); }
 #else
 INLINE doubles v_low_double(vec a) { return _mm_cvtps_pd(a); }
 INLINE doubles v_high_double(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
@@ -109,11 +108,6 @@ INLINE real v_sum(vec a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
-}
-INLINE real v_largest(vec a)
-{
-    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
-    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
 #endif
 
