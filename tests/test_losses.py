@@ -29,6 +29,7 @@ from cases import (
 from references import assert_close, reference
 
 import lossext
+from lossext._kernels import drivers
 
 pytestmark = pytest.mark.filterwarnings("error")
 every_loss = pytest.mark.parametrize("cls", dense, ids=name)
@@ -418,6 +419,65 @@ def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak < 100_000, f"{peak} bytes for target {target_dtype}, weight {np.shape(weight)}"
+
+
+@every_loss
+@every_dtype
+@every_reduction
+def test_small_calls_give_the_same_bits(cls, dtype, reduction):
+    """The short way of small plain calls against the long one, which n_threads asks for."""
+    rng = np.random.default_rng(27)
+    for shape in ((1, 1), (5, 7), (40, 33)):
+        x = input_of(shape, dtype, rng)
+        weight, pos_weight = rng.random((2, shape[1])).astype(dtype)
+        for loss in losses_for(cls, shape, rng, reduction=reduction, weight=weight, pos_weight=pos_weight):
+            for target_dtype in ("i4", "i8") if cls.declaration.family == "rowwise" else ("i4", "i8", dtype):
+                y = target_of(cls, shape, rng, target_dtype)
+                out = np.empty_like(x)
+                assert loss._small_calls.run(drivers.VALUE | drivers.GRAD, x, y, out) is not None
+                assert same_bits(loss(x, y), loss(x, y, n_threads=1))
+                for short, long in zip(
+                    loss.value_and_grad(x, y, out=out) + loss.grad_and_hess(x, y),
+                    loss.value_and_grad(x, y, n_threads=1) + loss.grad_and_hess(x, y, n_threads=1),
+                    strict=True,
+                ):
+                    assert same_bits(short, long)
+
+
+@every_loss
+def test_small_calls_leave_the_rest(cls):
+    """Whatever has to be converted, or is wrong, is not theirs."""
+    rng = np.random.default_rng(28)
+    x, y = input_of((6, 4), "float32", rng), target_of(cls, (6, 4), rng, "i4")
+    wide = np.empty((6, 8), np.float32)
+    read_only = np.empty_like(x)
+    read_only.flags.writeable = False
+    run = plain(cls)._small_calls.run
+    assert run(drivers.GRAD, x, y, None) is not None
+    for arguments in (
+        (x.tolist(), y, None),
+        (x, y.tolist(), None),
+        (x.astype("f2"), y, None),
+        (x.astype(">f4"), y, None),
+        (x[:, ::2], y, None),
+        (np.asfortranarray(x), y, None),
+        (x[:0], y[:0], None),
+        (x, y[:-1], None),
+        (x, y.astype("i2"), None),
+        (x, y.astype(">i4"), None),
+        (x, y - 7, None),
+        (np.ma.array(x), y, None),
+        (x, y, np.empty((6, 4))),
+        (x, y, wide[:, ::2]),
+        (x, y, wide),
+        (x, y, read_only),
+        (x[1:], y[1:], x[:-1]),
+    ):
+        assert run(drivers.GRAD, *arguments) is None, arguments
+    assert run(drivers.GRAD, x, y, x) is not None
+    for weight in (np.ones(4), np.ones(3, np.float32), np.ones((6, 1), np.float32)):
+        if "weight" in cls.declaration.weights and (weight.ndim == 1 or cls.declaration.family == "elementwise"):
+            assert plain(cls, weight=weight)._small_calls.run(drivers.GRAD, x, y, None) is None
 
 
 @every_loss

@@ -7,7 +7,7 @@ threads, nor on which of them took which block.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cython.parallel cimport prange
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from "kernels.h" nogil:
     enum: LX_CHUNK
@@ -100,6 +100,35 @@ cdef int run_block(const blocks *todo, Py_ssize_t b) noexcept nogil:
     return todo.kernel(todo.job, first, min(first + todo.length, todo.end), &todo.sums[b])
 
 
+cdef int run_job(const lx_job *job, int loss, bint rowwise, int real_type, int n_threads, double *total) except -1:
+    """All of a job, and the sum of its values; true if it met a bad target."""
+    cdef blocks todo
+    cdef double sums[WAVE]
+    cdef Py_ssize_t unit, wave
+    cdef int bad = 0, i
+    # a block is whole rows where something is summed by row; the kernel counts rows or elements
+    unit = job.cols if rowwise or job.reduce == LX_ROWS else 1
+    todo.kernel, todo.job, todo.sums, todo.first = lx_kernel(loss, real_type), job, sums, 0
+    todo.length, todo.end = max(<Py_ssize_t> 1, BLOCK // unit), job.rows
+    wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (todo.length * unit)))
+    if not rowwise:
+        todo.length, todo.end = todo.length * unit, job.rows * job.cols
+    total[0] = 0
+    while todo.first < todo.end:
+        todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
+        todo.turn = max(<Py_ssize_t> 1, todo.count // (TURNS * n_threads))
+        with nogil:
+            bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
+        if bad:
+            return 1
+        for i in range(todo.count):
+            total[0] += sums[i]
+        todo.first += todo.count * todo.length
+        if todo.first < todo.end:
+            PyErr_CheckSignals()
+    return 0
+
+
 def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t cols, input, target, int target_type,
               int target_layout, weight, int weight_layout, pos_weight, int pos_weight_layout, sample_weight,
               grad_output, int grad_output_layout, double param, int power, double value_divisor, double grad_scale,
@@ -111,12 +140,9 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
     """
     cdef held_buffers held
     cdef lx_job job
-    cdef blocks todo
-    cdef Py_ssize_t unit, wave
-    cdef double sums[WAVE]
-    cdef double total = 0
+    cdef double total
     cdef void *copies[3]
-    cdef int bad = 0, n_results, n_copies = 0, i, item_size = 8 if real_type else 4
+    cdef int n_results, n_copies = 0, i, item_size = 8 if real_type else 4
     held.count = 0
     try:
         job.rows, job.cols = rows, cols
@@ -139,26 +165,8 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
         job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
         if job.grad != NULL or job.hess != NULL:
             check_apart(&held, &job, n_results, (input, target, weight, pos_weight, sample_weight, grad_output))
-
-        # a block is whole rows where something is summed by row; the kernel counts rows or elements
-        unit = cols if rowwise or reduce == LX_ROWS else 1
-        todo.kernel, todo.job, todo.sums, todo.first = lx_kernel(loss, real_type), &job, sums, 0
-        todo.length, todo.end = max(<Py_ssize_t> 1, BLOCK // unit), rows
-        wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (todo.length * unit)))
-        if not rowwise:
-            todo.length, todo.end = todo.length * unit, rows * cols
-        while todo.first < todo.end:
-            todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
-            todo.turn = max(<Py_ssize_t> 1, todo.count // (TURNS * n_threads))
-            with nogil:
-                bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
-            if bad:
-                return None
-            for i in range(todo.count):
-                total += sums[i]
-            todo.first += todo.count * todo.length
-            if todo.first < todo.end:
-                PyErr_CheckSignals()
+        if run_job(&job, loss, rowwise, real_type, n_threads, &total):
+            return None
         return total / value_divisor
     finally:
         for i in range(n_copies):

@@ -15,6 +15,9 @@ NO_VALUE: Final[int]
 TOTAL: Final[int]
 ROWS: Final[int]
 ELEMENTS: Final[int]
+VALUE: Final[int]
+GRAD: Final[int]
+HESS: Final[int]
 SOFTMAX: Final[int]
 SIGMOID: Final[int]
 RAW: Final[int]
@@ -57,6 +60,19 @@ def run_dense(
     hess: Any,
     n_threads: int,
 ) -> float | None: ...
+
+class SmallCalls:
+    def __init__(
+        self,
+        loss: int,
+        rowwise: bool,
+        by_row: bool,
+        takes_bool: bool,
+        parameters: dict[str, Any],
+        most_elements: float,
+    ) -> None: ...
+    def run(self, want: int, input: Any, target: Any, out: Any) -> tuple[Any, Any, Any] | None: ...
+
 def run_sampled(
     real_type: int,
     mode: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,10 +12,9 @@ import numpy.typing as npt
 
 from lossext import _threads, _validate
 from lossext._kernels import drivers
+from lossext._kernels.drivers import GRAD, HESS, VALUE
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array, Shape
-
-VALUE, GRAD, HESS = 1, 2, 4  # what is asked of `evaluate`
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,19 @@ class DenseLoss(Parameterized):
         """
         raise TypeError(f"{type(self).__name__} has no link, so no constant to start from; start from 0")
 
+    @functools.cached_property
+    def _small_calls(self) -> drivers.SmallCalls:
+        declaration = self.declaration
+        rowwise = declaration.family == "rowwise"
+        return drivers.SmallCalls(
+            self._kernel,
+            rowwise,
+            rowwise or declaration.value_by_row,
+            declaration.target is not SIGN,
+            self._parameters,
+            _threads.PARALLEL_WORTH / declaration.cost,
+        )
+
     def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
         """Product of the Hessian with a direction, both of input's shape, from the Hessian's diagonal `hess`."""
         return hess * direction
@@ -182,6 +195,10 @@ def evaluate(
     n_threads: int | None,
 ) -> tuple[Any, Any, Any]:
     """Value, gradient and diagonal of the Hessian; None for what is not wanted."""
+    if sample_weight is None and grad_output is None and n_threads is None:
+        results = loss._small_calls.run(want, input, target, out)
+        if results is not None:
+            return results
     declaration, parameters = loss.declaration, loss._parameters
     rowwise = declaration.family == "rowwise"
     per_row = rowwise or declaration.value_by_row
