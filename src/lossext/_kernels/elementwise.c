@@ -74,56 +74,86 @@ static NOINLINE void prepare_pass(const real *x, ptrdiff_t n, real *shared)
 }
 #endif
 
-static NOINLINE int value_pass(const chunk *c, real *values)
+/* `infinite`: whether there may be infinite logits, of which a loss takes the limit.  What it gives for the others does
+ * not depend on that. */
+INLINE vec value_at(const element *p, const int infinite)
 {
-    mask bad = m_none();
-#define STEP(weighted, q) \
-    const element p = element_at(c, i, count, c->value_weight, weighted, q); \
-    bad = m_or(bad, outside_domain(p.y)); \
-    v_store_count(values + i, value(&p), count)
-    WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
-#undef STEP
-    return m_any(bad);
+    const vec v = finite_value(p);
+    return infinite ? v_select(v_is_nan(v), value(p), v) : v;
 }
 
-static NOINLINE double total_pass(const chunk *c, int *is_bad)
+INLINE int values_are_nan(const chunk *given, real *values, int *is_bad, const int infinite)
 {
+    const chunk copy = *given, *const c = &copy; /* else it is read again for every vector, lest a store has changed it */
+    mask bad = m_none(), nan = m_none();
+#define STEP(weighted, q) \
+    const element p = element_at(c, i, count, c->value_weight, weighted, q); \
+    const vec v = value_at(&p, infinite); \
+    bad = m_or(bad, outside_domain(p.y)); \
+    nan = m_or(nan, v_is_nan(v)); \
+    v_store_count(values + i, v, count)
+    WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
+#undef STEP
+    *is_bad |= m_any(bad);
+    return m_any(nan);
+}
+
+static NOINLINE void value_pass(const chunk *c, real *values, int *is_bad)
+{
+    if (values_are_nan(c, values, is_bad, 0))
+        values_are_nan(c, values, is_bad, 1);
+}
+
+INLINE double sum_of_values(const chunk *given, int *is_bad, const int infinite)
+{
+    const chunk copy = *given, *const c = &copy;
     mask bad = m_none();
     wide sum = wide_zero();
 #define STEP(weighted, q) \
     const element p = element_at(c, i, count, c->value_weight, weighted, q); \
+    const vec v = value_at(&p, infinite); \
     bad = m_or(bad, outside_domain(p.y)); \
-    sum = wide_add(sum, count == LANES ? value(&p) : v_where(m_first(count), value(&p)))
+    sum = wide_add(sum, count == LANES ? v : v_where(m_first(count), v))
     WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
 #undef STEP
     *is_bad |= m_any(bad);
     return wide_total(sum);
 }
 
+static NOINLINE double total_pass(const chunk *c, int *is_bad, int infinite)
+{
+    return infinite ? sum_of_values(c, is_bad, 1) : sum_of_values(c, is_bad, 0);
+}
+
 #if HAS_LOG1P
 /* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
  * all terms are positive, so that no digit is lost.  `FACTORS` of them keep the product far from overflow. */
-static NOINLINE double log1p_total_pass(const chunk *c, int *is_bad)
+static NOINLINE double log1p_total_pass(const chunk *given, int *is_bad)
 {
     enum { CHAINS = 4, FACTORS = 32 };
+    const chunk copy = *given, *const c = &copy;
     mask bad = m_none();
     wide sum = wide_zero();
     for (ptrdiff_t i = 0; i < c->n;) {
         vec product[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
-        for (int k = 0; k < FACTORS && i < c->n; k++) {
+#define FACTOR(chain, count) \
+    do { \
+        const element p = element_at(c, i, count, NULL, 0, 0); \
+        bad = m_or(bad, outside_domain(p.y)); \
+        sum = wide_add(sum, finite_linear(&p)); /* 0 in lanes beyond the end, and so is `shared` */ \
+        product[chain] = v_fma(product[chain], p.shared, product[chain] + p.shared); \
+    } while (0)
+        for (int k = 0; k < FACTORS && i + CHAINS * LANES <= c->n; k++) {
             UNROLL(4)
-            for (int j = 0; j < CHAINS; j++, i += LANES) {
-                if (i >= c->n)
-                    break;
-                const ptrdiff_t count = c->n - i < LANES ? c->n - i : LANES;
-                const element p = element_at(c, i, count, NULL, 0, 0);
-                bad = m_or(bad, outside_domain(p.y));
-                sum = wide_add(sum, linear(&p)); /* 0 in lanes beyond the end, and so is `shared` */
-                product[j] = v_fma(product[j], p.shared, product[j] + p.shared);
-            }
+            for (int chain = 0; chain < CHAINS; chain++, i += LANES)
+                FACTOR(chain, LANES);
         }
-        for (int j = 0; j < CHAINS; j++)
-            sum = wide_add(sum, v_log1p(product[j]));
+        if (i + CHAINS * LANES > c->n)
+            for (; i < c->n; i += LANES)
+                FACTOR(0, c->n - i < LANES ? c->n - i : LANES);
+#undef FACTOR
+        for (int chain = 0; chain < CHAINS; chain++)
+            sum = wide_add(sum, v_log1p(product[chain]));
     }
     *is_bad |= m_any(bad);
     return wide_total(sum);
@@ -132,25 +162,29 @@ static NOINLINE double log1p_total_pass(const chunk *c, int *is_bad)
 
 /* An element for its derivatives: these are to be multiplied by `weight`, which holds the loss's weight, the upstream
  * gradient and the divisor of a mean. */
-INLINE element derivative_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const int weighted, const int q)
+INLINE element for_derivatives(element p, const chunk *c)
 {
-    element p = element_at(c, i, count, c->grad_weight, weighted, q);
-    p.weight = weighted ? p.weight * v_set(c->grad_scale) : v_set(c->grad_scale);
+    p.weight = p.has_weight ? p.weight * v_set(c->grad_scale) : v_set(c->grad_scale);
     return p;
 }
 
-INLINE mask slopes(const chunk *c, real *grad, const int stream, const int check)
+INLINE void store_slope(real *grad, vec slope, ptrdiff_t count, const int stream)
 {
+    if (stream && count == LANES)
+        v_stream(grad, slope);
+    else
+        v_store_count(grad, slope, count);
+}
+
+INLINE mask slopes(const chunk *given, real *grad, const int stream, const int check)
+{
+    const chunk copy = *given, *const c = &copy;
     mask bad = m_none();
 #define STEP(weighted, q) \
-    const element p = derivative_at(c, i, count, weighted, q); \
-    const vec d = slope(&p); \
+    const element p = for_derivatives(element_at(c, i, count, c->grad_weight, weighted, q), c); \
     if (check) \
         bad = m_or(bad, outside_domain(p.y)); \
-    if (stream && count == LANES) \
-        v_stream(grad + i, d); \
-    else \
-        v_store_count(grad + i, d, count)
+    store_slope(grad + i, slope(&p), count, stream)
     WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
 #undef STEP
     return bad;
@@ -166,10 +200,36 @@ static NOINLINE int slope_pass(const chunk *c, real *grad, int stream, int check
     return m_any(slopes(c, grad, 0, 0));
 }
 
-static NOINLINE void curvature_pass(const chunk *c, real *hess)
+#if !HAS_SHARED
+/* Where both are cheap, one pass for the total and the slopes reads the operands once. */
+INLINE double sum_and_slopes(const chunk *given, real *grad, int *is_bad, const int stream)
 {
+    const chunk copy = *given, *const c = &copy;
+    mask bad = m_none();
+    wide sum = wide_zero();
 #define STEP(weighted, q) \
-    const element p = derivative_at(c, i, count, weighted, q); \
+    const element p = element_at(c, i, count, c->value_weight, weighted, q), d = for_derivatives(p, c); \
+    const vec v = value(&p); \
+    bad = m_or(bad, outside_domain(p.y)); \
+    sum = wide_add(sum, count == LANES ? v : v_where(m_first(count), v)); \
+    store_slope(grad + i, slope(&d), count, stream)
+    WITH_WEIGHTS(c->value_weight, c->pos_weight, LOOP);
+#undef STEP
+    *is_bad |= m_any(bad);
+    return wide_total(sum);
+}
+
+static NOINLINE double total_and_slope_pass(const chunk *c, real *grad, int *is_bad, int stream)
+{
+    return stream ? sum_and_slopes(c, grad, is_bad, 1) : sum_and_slopes(c, grad, is_bad, 0);
+}
+#endif
+
+static NOINLINE void curvature_pass(const chunk *given, real *hess)
+{
+    const chunk copy = *given, *const c = &copy;
+#define STEP(weighted, q) \
+    const element p = for_derivatives(element_at(c, i, count, c->grad_weight, weighted, q), c); \
     v_store_count(hess + i, curvature(&p), count)
     WITH_WEIGHTS(c->grad_weight, c->pos_weight, LOOP);
 #undef STEP
@@ -181,6 +241,12 @@ static NOINLINE void curvature_pass(const chunk *c, real *hess)
 typedef struct {
     ptrdiff_t at, row, column;
 } place;
+
+static place place_of(ptrdiff_t at, ptrdiff_t cols)
+{
+    const place p = {at, at / cols, at % cols};
+    return p;
+}
 
 static const real *targets_at(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *buffer)
 {
@@ -269,10 +335,11 @@ static void add_to_rows(const lx_job *job, place p, const real *values, ptrdiff_
 static double total(const chunk *c, int *bad)
 {
 #if HAS_LOG1P
-    if (!c->value_weight && !c->pos_weight)
-        return log1p_total_pass(c, bad);
+    const double sum = c->value_weight || c->pos_weight ? total_pass(c, bad, 0) : log1p_total_pass(c, bad);
+#else
+    const double sum = total_pass(c, bad, 0);
 #endif
-    return total_pass(c, bad);
+    return sum == sum ? sum : total_pass(c, bad, 1);
 }
 
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
@@ -284,7 +351,6 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
     const ptrdiff_t cols = job->cols;
     const real *input = job->input;
     real *grad = job->grad, *hess = job->hess;
-    place p = {first, first / cols, first % cols};
     unfinished_row row = {0, 0};
     int bad = 0;
 
@@ -292,36 +358,38 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
      * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
      * on it. */
     ptrdiff_t n = last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
-    for (; p.at < last; n = LX_CHUNK) {
-        n = n < last - p.at ? n : last - p.at;
+    for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
+        n = n < last - at ? n : last - at;
+        const place p = place_of(at, cols);
         chunk c = {.n = n, .x = input + p.at, .shared = shared, .param = (real)job->param, .grad_scale = (real)job->grad_scale};
         c.y = job->target_type == LX_REAL ? operand_at(&job->target, p, n, cols, targets) : targets_at(job, p.at, n, targets);
         c.value_weight = product(operand_at(&job->weight, p, n, cols, weights),
                                  operand_at(&sample_weight, p, n, cols, row_weights), n, weights);
         c.pos_weight = operand_at(&job->pos_weight, p, n, cols, positives);
 
+        const int stream = job->stream && n == LX_CHUNK && reals_to_line(grad + at) == 0;
 #if HAS_SHARED
         prepare_pass(c.x, n, shared);
+#else
+        if (job->reduce == LX_TOTAL && grad && !hess) { /* no upstream array, so both have the same weights */
+            *sum += total_and_slope_pass(&c, grad + at, &bad, stream);
+            continue;
+        }
 #endif
         if (job->reduce == LX_TOTAL)
             *sum += total(&c, &bad);
         else if (job->reduce == LX_ELEMENTS)
-            bad |= value_pass(&c, (real *)job->value + p.at);
+            value_pass(&c, (real *)job->value + at, &bad);
         else if (job->reduce == LX_ROWS) {
-            bad |= value_pass(&c, values);
+            value_pass(&c, values, &bad);
             add_to_rows(job, p, values, n, &row);
         }
         if (grad || hess)
             c.grad_weight = product(c.value_weight, operand_at(&job->grad_output, p, n, cols, upstream), n, upstream);
         if (hess) /* before the slopes: they may take the place of the input */
-            curvature_pass(&c, hess + p.at);
+            curvature_pass(&c, hess + at);
         if (grad)
-            bad |= slope_pass(&c, grad + p.at, job->stream && n == LX_CHUNK && reals_to_line(grad + p.at) == 0,
-                              job->reduce == LX_NO_VALUE);
-        p.at += n;
-        p.column += n;
-        p.row += p.column / cols;
-        p.column %= cols;
+            bad |= slope_pass(&c, grad + at, stream, job->reduce == LX_NO_VALUE);
     }
     if (job->stream)
         stream_fence();

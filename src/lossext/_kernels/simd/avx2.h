@@ -24,10 +24,12 @@ INLINE void v_store(real *p, vec a) { OP(storeu)(p, a); }
 INLINE void v_stream(real *p, vec a) { OP(stream)(p, a); }
 INLINE void stream_fence(void) { _mm_sfence(); }
 
+enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); }
 INLINE vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
+INLINE vec v_minus_abs(vec a) { return OP(or)(a, v_set((real)-0.0)); }
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(cmp)(a, b, _CMP_LT_OQ); }

@@ -27,10 +27,12 @@ INLINE void v_store(real *p, vec a) { OP(vst1q)(p, a); }
 INLINE void v_stream(real *p, vec a) { v_store(p, a); }
 INLINE void stream_fence(void) { }
 
+enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(vfmaq)(c, a, b); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(vfmsq)(c, a, b); }
 INLINE vec v_max(vec a, vec b) { return OP(vbslq)(OP(vcgtq)(a, b), a, b); }
 INLINE vec v_abs(vec a) { return OP(vabsq)(a); }
+INLINE vec v_minus_abs(vec a) { return -v_abs(a); }
 INLINE vec v_sqrt(vec a) { return OP(vsqrtq)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(vcltq)(a, b); }

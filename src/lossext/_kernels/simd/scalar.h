@@ -10,10 +10,12 @@ INLINE void v_store(real *p, vec a) { *p = a; }
 INLINE void v_stream(real *p, vec a) { *p = a; }
 INLINE void stream_fence(void) { }
 
+enum { FUSED = 0 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 INLINE vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
 INLINE vec v_max(vec a, vec b) { return a > b ? a : b; }
 INLINE vec v_abs(vec a) { return (real)fabs(a); }
+INLINE vec v_minus_abs(vec a) { return -(real)fabs(a); }
 INLINE vec v_sqrt(vec a) { return (real)sqrt((double)a); }
 
 INLINE mask v_lt(vec a, vec b) { return a < b; }

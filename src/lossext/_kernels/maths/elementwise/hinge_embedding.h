@@ -16,6 +16,8 @@ INLINE vec value(const element *p)
     return p->has_weight ? p->weight * v : v;
 }
 
+INLINE vec finite_value(const element *p) { return value(p); }
+
 INLINE vec slope(const element *p)
 {
     const vec gap = p->param - p->x;

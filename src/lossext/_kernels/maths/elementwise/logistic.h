@@ -10,9 +10,9 @@
 #define HAS_SHARED 1    /* e^-|x| */
 #define HAS_LOG1P 1     /* value = linear + both log1p(shared), and both is 1 without weights */
 
-INLINE mask outside_domain(vec y) { return v_not_ge(y * (v_set(1) - y), v_zero()); } /* catches NaN as well */
+INLINE mask outside_domain(vec y) { return v_not_ge(v_fnma(y, y, y), v_zero()); } /* y - y^2; catches NaN as well */
 
-INLINE vec prepare(vec x) { return v_exp_negative(-v_abs(x)); }
+INLINE vec prepare(vec x) { return v_exp_negative(v_minus_abs(x)); }
 
 typedef struct {
     vec negative, positive, both; /* 1 - y, q y, their sum */
@@ -25,6 +25,21 @@ INLINE parts parts_of(const element *p)
     a.positive = p->has_pos_weight ? p->pos_weight * p->y : p->y;
     a.both = p->has_pos_weight ? a.negative + a.positive : v_set(1);
     return a;
+}
+
+/* The part without a logarithm; NaN at an infinite logit. */
+INLINE vec finite_linear(const element *p)
+{
+    if (FUSED && !p->has_pos_weight)
+        return v_fnma(p->x, p->y, v_max(p->x, v_zero()));
+    const parts a = parts_of(p);
+    return v_select(v_gt(p->x, v_zero()), a.negative, a.positive) * v_abs(p->x);
+}
+
+INLINE vec finite_value(const element *p)
+{
+    const vec v = v_fma(parts_of(p).both, v_log1p_unit(p->shared), finite_linear(p));
+    return p->has_weight ? p->weight * v : v;
 }
 
 INLINE vec linear(const element *p)
