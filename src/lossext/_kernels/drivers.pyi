@@ -69,7 +69,9 @@ class SmallCalls:
         by_row: bool,
         takes_bool: bool,
         parameters: dict[str, Any],
-        most_elements: float,
+        cost: float,
+        cost_of_row: float,
+        most_work: float,
     ) -> None: ...
     def run(self, want: int, input: Any, target: Any, out: Any) -> tuple[Any, Any, Any] | None: ...
 

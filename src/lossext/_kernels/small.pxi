@@ -24,14 +24,14 @@ VALUE, GRAD, HESS = WANT_VALUE, WANT_GRAD, WANT_HESS
 cdef class SmallCalls:
     """Those of a dense loss with its parameters."""
     cdef int loss, power
-    cdef double margin
+    cdef double margin, cost, cost_of_row, most_work
     cdef bint rowwise, by_row, takes_bool, is_mean, is_none
     cdef object weight, pos_weight
-    cdef Py_ssize_t most_elements
 
-    def __init__(self, int loss, bint rowwise, bint by_row, bint takes_bool, dict parameters, double most_elements):
+    def __init__(self, int loss, bint rowwise, bint by_row, bint takes_bool, dict parameters, double cost,
+                 double cost_of_row, double most_work):
         self.loss, self.rowwise, self.by_row, self.takes_bool = loss, rowwise, by_row, takes_bool
-        self.most_elements = <Py_ssize_t> most_elements
+        self.cost, self.cost_of_row, self.most_work = cost, cost_of_row, most_work
         self.is_mean, self.is_none = parameters["reduction"] == "mean", parameters["reduction"] == "none"
         self.margin, self.power = parameters.get("margin", 0.0), parameters.get("p", 1)
         self.weight, self.pos_weight = parameters.get("weight"), parameters.get("pos_weight")
@@ -119,10 +119,12 @@ cdef class SmallCalls:
     cdef bint fits(self, const Py_buffer *input, const Py_buffer *target, lx_job *job) noexcept:
         """Whether input and target go together, are small, and not empty; sets the job's rows and columns."""
         cdef Py_ssize_t size = input.len // input.itemsize
-        if input.ndim < 1 or size == 0 or size > self.most_elements or self.by_row and input.ndim != 2:
+        if input.ndim < 1 or size == 0 or self.by_row and input.ndim != 2:
             return False
         job.rows = input.shape[0]
         job.cols = size // job.rows
+        if size * self.cost + job.rows * self.cost_of_row >= self.most_work:
+            return False
         if self.rowwise:
             return target.ndim == 1 and target.shape[0] == job.rows
         return same_shape(input, target)

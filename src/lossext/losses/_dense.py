@@ -52,7 +52,9 @@ class Declaration:
     broadcasts: bool = False  # input and target, with each other
     value_ulp: float = 2.0
     grad_ulp: float = 3.0
-    cost: float = 0.3  # ns an element, one thread of an AVX-512 machine, for the choice of threads
+    # ns on one thread of an AVX-512 machine, for the choice of threads
+    cost: float = 0.3  # an element
+    cost_of_row: float = 0.0  # besides
 
 
 class DenseLoss(Parameterized):
@@ -176,7 +178,9 @@ class DenseLoss(Parameterized):
             rowwise or declaration.value_by_row,
             declaration.target is not SIGN,
             self._parameters,
-            _threads.PARALLEL_WORTH / declaration.cost,
+            declaration.cost,
+            declaration.cost_of_row,
+            _threads.PARALLEL_WORTH,
         )
 
     def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
@@ -230,7 +234,7 @@ def evaluate(
         y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
     if row_weight is not None and len(row_weight) != rows:
         row_weight = np.repeat(row_weight, rows // max(1, len(row_weight)))
-    threads = _threads.choose(n_threads, size * declaration.cost)
+    threads = _threads.choose(n_threads, size * declaration.cost + rows * declaration.cost_of_row)
     if size == 0:
         for derivative in (grad, hess):
             if derivative is not None:

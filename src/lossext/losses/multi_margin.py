@@ -71,6 +71,7 @@ class MultiMarginLoss(DenseLoss):
         value_ulp=4.0,
         grad_ulp=4.0,
         cost=0.1,
+        cost_of_row=2.5,
     )
     p = Parameter[int]()
     margin = Parameter[float]()

@@ -90,6 +90,7 @@ INLINE vec v_split(vec a, vec *exponent)
 }
 
 INLINE doubles d_set(double a) { return _mm256_set1_pd(a); }
+INLINE doubles d_fma(doubles a, doubles b, doubles c) { return _mm256_fmadd_pd(a, b, c); }
 INLINE double d_sum(doubles a)
 {
     __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));

@@ -91,6 +91,7 @@ INLINE doubles v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps2
 INLINE doubles v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
 #endif
 INLINE doubles d_set(double a) { return _mm512_set1_pd(a); }
+INLINE doubles d_fma(doubles a, doubles b, doubles c) { return _mm512_fmadd_pd(a, b, c); }
 INLINE double d_sum(doubles a) { return _mm512_reduce_add_pd(a); }
 
 #undef OP

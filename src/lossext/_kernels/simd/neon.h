@@ -94,6 +94,7 @@ INLINE vec v_split(vec a, vec *exponent)
 }
 
 INLINE float64x2_t d_set(double a) { return vdupq_n_f64(a); }
+INLINE float64x2_t d_fma(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
 INLINE double d_sum(float64x2_t a) { return vaddvq_f64(a); }
 INLINE real v_sum(vec a) { return OP(vaddvq)(a); }
 #ifndef LX_DOUBLE

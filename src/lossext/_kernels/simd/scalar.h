@@ -73,5 +73,6 @@ INLINE double v_low_double(vec a) { return a; }
 INLINE double v_high_double(vec a) { (void)a; return 0; }
 #endif
 INLINE double d_set(double a) { return a; }
+INLINE double d_fma(double a, double b, double c) { return a * b + c; }
 INLINE double d_sum(double a) { return a; }
 INLINE real v_sum(vec a) { return a; }

@@ -106,11 +106,11 @@ INLINE wide wide_scale(wide a, double scale)
     return a;
 }
 
-INLINE wide wide_square(wide a)
+INLINE wide wide_add_square(wide sum, wide a)
 {
     for (int i = 0; i < WIDE; i++)
-        a.part[i] *= a.part[i];
-    return a;
+        sum.part[i] = d_fma(a.part[i], a.part[i], sum.part[i]);
+    return sum;
 }
 
 INLINE wide wide_add(wide sum, vec v) { return wide_join(sum, wide_of(v)); }
@@ -143,8 +143,13 @@ INLINE exact_sum exact_add(exact_sum s, wide more)
 /* What the lanes' sum lacks; 0 where that is infinite or NaN and says it all. */
 INLINE double exact_rest(exact_sum s)
 {
+#ifdef LX_DOUBLE
     const double rest = wide_total(s.rest);
     return fabs(rest) <= DBL_MAX ? rest : 0;
+#else
+    (void)s;
+    return 0;
+#endif
 }
 
 #endif

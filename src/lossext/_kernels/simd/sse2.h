@@ -100,6 +100,7 @@ INLINE vec v_split(vec a, vec *exponent) /* as in avx2.h */
 }
 
 INLINE doubles d_set(double a) { return _mm_set1_pd(a); }
+INLINE doubles d_fma(doubles a, doubles b, doubles c) { return a * b + c; }
 INLINE double d_sum(doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
 #ifdef LX_DOUBLE
 INLINE real v_sum(vec a) { return d_sum(a); }

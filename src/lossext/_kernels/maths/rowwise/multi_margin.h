@@ -13,12 +13,20 @@ typedef struct {
     real rounded, lost; /* margin - x_y = rounded + lost */
 } gap;
 
-INLINE gap gap_between(real margin, real x_y)
+/* Gaps of a group's rows. */
+typedef struct {
+    real rounded[GROUP] ALIGNED, lost[GROUP] ALIGNED;
+} gaps;
+
+INLINE void find_gaps(const lx_job *job, const group *g, gaps *by_row)
 {
-    const real rounded = margin - x_y, back = rounded - margin;
-    const real lost = (margin - (rounded - back)) - (x_y + back);
-    const gap g = {rounded, lost == lost ? lost : 0}; /* nothing to give back at infinity */
-    return g;
+    const vec margin = v_set((real)job->param);
+    for (ptrdiff_t i = 0; i < g->count; i += LANES) {
+        const vec own = v_load(g->own + i), rounded = margin - own, back = rounded - margin;
+        const vec lost = (margin - (rounded - back)) - (own + back);
+        v_store(by_row->rounded + i, rounded);
+        v_store(by_row->lost + i, v_select(v_is_nan(lost), v_zero(), lost)); /* nothing to give back at infinity */
+    }
 }
 
 INLINE vec hinge_of(vec x, gap g) { return v_max(v_zero(), x + v_set(g.rounded)); } /* in this order NaN comes through */
@@ -40,34 +48,31 @@ typedef struct {
     double active;
 } row_sums;
 
-INLINE wide power_of(vec z, const int power) { return power == 1 ? wide_of(z) : wide_square(wide_of(z)); }
+INLINE wide add_power(wide sum, vec z, const int power)
+{
+    return power == 1 ? wide_add(sum, z) : wide_add_square(sum, wide_of(z));
+}
 
 /* What the sums of the rounded z say of the true ones: sum (z + lost)^p, and the sum of their slopes. */
-INLINE row_value finish(const row_sums *sums, gap g, const int power, double *slopes)
+INLINE double given_back(double hinge, double active, gap g, const int power, double *slopes)
 {
-    const double lost = g.lost, active = sums->active;
-    const double rounding = exact_rest(sums->value);
-    row_value v = {sums->value.sum, active * lost};
+    const double lost = g.lost;
+    double extra = active * lost;
     *slopes = active;
     if (power == 2) {
-        const double hinge = wide_total(sums->hinge.sum) + exact_rest(sums->hinge);
-        v.extra = lost * (2 * hinge + active * lost);
-        *slopes = 2 * (hinge + active * lost);
+        *slopes = 2 * (hinge + extra);
+        extra = lost * (2 * hinge + extra);
     }
-    if (!(fabs(v.extra) <= DBL_MAX)) /* beside an infinite hinge nothing was lost */
-        v.extra = 0;
-    v.extra += rounding;
-    return v;
+    return fabs(extra) <= DBL_MAX ? extra : 0; /* beside an infinite hinge nothing was lost */
 }
 
 enum { SHORT = 8 };
 
 /* A row of at most SHORT vectors, `vectors` a constant: it is read once, and nothing is added across lanes. */
-INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
+INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, gap g, double scale, real *grad, real *hess,
                            const int vectors, const int power)
 {
     const ptrdiff_t rest = job->cols - (vectors - 1) * LANES; /* columns in the last vector */
-    const gap g = gap_between((real)job->param, x[y]);
     vec z[SHORT];
     wide powers = wide_zero(), hinges = wide_zero();
     int active = 0;
@@ -76,16 +81,16 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double
     for (int i = 0; i < vectors; i++) {
         const mask class = m_lane(y - i * LANES);
         const mask others = m_without(i < vectors - 1 ? m_first(LANES) : m_first(rest), class);
-        z[i] = v_where(others, hinge_of(i < vectors - 1 ? v_load(x + i * LANES) : v_load_first(x + i * LANES, rest, 0), g));
-        powers = wide_join(powers, power_of(z[i], power));
+        const vec scores = i < vectors - 1 ? v_load(x + i * LANES) : v_load_first(x + i * LANES, rest, 0);
+        z[i] = v_where(others, hinge_of(scores, g));
+        powers = add_power(powers, z[i], power);
         if (power == 2)
             hinges = wide_add(hinges, z[i]);
         active += m_count(v_gt(z[i], v_zero()));
         nan = m_or(nan, v_is_nan(z[i]));
     }
-    const row_sums sums = {exact_of(powers), exact_of(hinges), active};
     double slopes;
-    const row_value value = finish(&sums, g, power, &slopes);
+    const row_value value = {powers, given_back(power == 2 ? wide_total(hinges) : 0, active, g, power, &slopes)};
     if (hess) {
         UNROLL(8)
         for (int i = 0; i < vectors; i++)
@@ -97,13 +102,16 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, double
         UNROLL(8)
         for (int i = 0; i < vectors - 1; i++)
             v_store(grad + i * LANES, slope_of(z[i], g, each, power));
-        v_store_first(grad + (vectors - 1) * LANES, slope_of(z[vectors - 1], g, each, power), rest);
-        grad[y] = m_any(nan) ? (real)NAN : (real)(0 - slopes * scale);
+        const vec last = slope_of(z[vectors - 1], g, each, power);
+        v_store_first(grad + (vectors - 1) * LANES, last, rest);
+        if (vectors == 1) { /* as flat_rows has it, to the bit */
+            const double others = wide_total(wide_of(last));
+            grad[y] = (real)(0 - (others != 0 ? others : 0 * scale));
+        } else
+            grad[y] = m_any(nan) ? (real)NAN : (real)(0 - slopes * scale);
     }
     return value;
 }
-
-INLINE wide sum_of_four(wide a, wide b, wide c, wide d) { return wide_join(wide_join(a, b), wide_join(c, d)); }
 
 /* Columns [from, to), without the class's.  Eight vectors are added plainly, and the sums of eight exactly, or the
  * error of a long row's sum would grow with its length. */
@@ -112,7 +120,7 @@ INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t
     const vec one = v_set(1), zero = v_zero(), quarter = v_set((real)0.25);
     vec active = v_zero();
     for (; from + 8 * LANES <= to; from += 8 * LANES) {
-        wide value = wide_zero(), hinge = wide_zero();
+        wide value = wide_zero(), others = wide_zero(), hinge = wide_zero();
         for (const real *four = x + from; four < x + from + 8 * LANES; four += 4 * LANES) {
             const vec a = hinge_of(v_load(four), g), b = hinge_of(v_load(four + LANES), g);
             const vec c = hinge_of(v_load(four + 2 * LANES), g), d = hinge_of(v_load(four + 3 * LANES), g);
@@ -120,20 +128,21 @@ INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t
                 value = wide_add(value, v_fma(a, quarter, b * quarter) + v_fma(c, quarter, d * quarter));
             else {
                 const wide wa = wide_of(a), wb = wide_of(b), wc = wide_of(c), wd = wide_of(d);
-                hinge = wide_join(hinge, sum_of_four(wa, wb, wc, wd));
-                value = wide_join(value, sum_of_four(wide_square(wa), wide_square(wb), wide_square(wc), wide_square(wd)));
+                hinge = wide_join(hinge, wide_join(wide_join(wa, wb), wide_join(wc, wd)));
+                value = wide_add_square(wide_add_square(value, wa), wb);
+                others = wide_add_square(wide_add_square(others, wc), wd);
             }
             active += (v_where(v_gt(a, zero), one) + v_where(v_gt(b, zero), one))
                       + (v_where(v_gt(c, zero), one) + v_where(v_gt(d, zero), one));
         }
-        sums->value = exact_add(sums->value, power == 1 ? wide_scale(value, 4) : value);
+        sums->value = exact_add(sums->value, power == 1 ? wide_scale(value, 4) : wide_join(value, others));
         sums->hinge = power == 1 ? sums->hinge : exact_add(sums->hinge, hinge);
     }
     for (; from < to; from += LANES) {
         const ptrdiff_t count = to - from < LANES ? to - from : LANES;
         vec z = hinge_of(v_load_count(x + from, count), g);
         z = count == LANES ? z : v_where(m_first(count), z);
-        sums->value = exact_add(sums->value, power_of(z, power));
+        sums->value = exact_add(sums->value, add_power(wide_zero(), z, power));
         if (power == 2)
             sums->hinge = exact_add(sums->hinge, wide_of(z));
         active += v_where(v_gt(z, zero), one);
@@ -180,22 +189,23 @@ INLINE void curvature_row(real *hess, const real *x, ptrdiff_t n, ptrdiff_t y, g
     hess[y] = (real)(power == 2 ? 2 * scale * active : 0);
 }
 
-INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
+INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, gap g, double scale, real *grad, real *hess,
                           const int power)
 {
     const ptrdiff_t n = job->cols, own = y / LANES * LANES, width = n - own < LANES ? n - own : LANES;
-    const gap g = gap_between((real)job->param, x[y]);
     row_sums sums = {exact_of(wide_zero()), exact_of(wide_zero()), 0};
     tally_range(&sums, x, 0, own, g, power);
     tally_range(&sums, x, own + width, n, g, power);
     const mask others = m_without(m_first(width), m_lane(y - own));
     const vec z = v_where(others, hinge_of(v_load_count(x + own, width), g));
-    sums.value = exact_add(sums.value, power_of(z, power));
+    sums.value = exact_add(sums.value, add_power(wide_zero(), z, power));
     sums.hinge = exact_add(sums.hinge, wide_of(z));
     sums.active += m_count(v_gt(z, v_zero()));
 
     double slopes;
-    const row_value value = finish(&sums, g, power, &slopes);
+    const double hinge = wide_total(sums.hinge.sum) + exact_rest(sums.hinge);
+    const double extra = given_back(hinge, sums.active, g, power, &slopes);
+    const row_value value = {sums.value.sum, extra + exact_rest(sums.value)};
     if (hess)
         curvature_row(hess, x, n, y, g, scale, sums.active, power);
     if (grad) {
@@ -210,25 +220,108 @@ INLINE row_value long_row(const lx_job *job, const real *x, ptrdiff_t y, double 
     return value;
 }
 
-INLINE row_value row_with_power(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess,
-                                const int power)
+/* ---- rows no longer than a vector, as one flat array ---- */
+
+/* Gaps, one for every score. */
+typedef struct {
+    real rounded[(GROUP + 1) * LANES] ALIGNED, lost[(GROUP + 1) * LANES] ALIGNED;
+} flat_gaps;
+
+/* Sum of the values, NaN where infinite or NaN scores ask for more care; and the slopes but for those of the classes. */
+INLINE wide flat_sum(const lx_job *job, const group *g, const flat_gaps *flat, real *grad, const int power)
 {
-    switch ((job->cols + LANES - 1) / LANES) {
-    case 1: return short_row(job, x, y, scale, grad, hess, 1, power);
-    case 2: return short_row(job, x, y, scale, grad, hess, 2, power);
-    case 3: return short_row(job, x, y, scale, grad, hess, 3, power);
-    case 4: return short_row(job, x, y, scale, grad, hess, 4, power);
-    case 5: return short_row(job, x, y, scale, grad, hess, 5, power);
-    case 6: return short_row(job, x, y, scale, grad, hess, 6, power);
-    case 7: return short_row(job, x, y, scale, grad, hess, 7, power);
-    case 8: return short_row(job, x, y, scale, grad, hess, 8, power);
-    }
-    return long_row(job, x, y, scale, grad, hess, power);
+    const ptrdiff_t n = g->count * job->cols;
+    const vec each = v_set((real)(power * job->grad_scale));
+    wide sum = wide_zero();
+    vec given_back = v_zero();
+#define STEP(count) \
+    do { \
+        vec z = v_max(v_zero(), v_load_count(g->x + i, count) + v_load(flat->rounded + i)); \
+        z = count == LANES ? z : v_where(m_first(count), z); \
+        const vec lost = v_load(flat->lost + i); \
+        const mask active = v_gt(z, v_zero()); \
+        sum = add_power(sum, z, power); \
+        given_back += v_where(active, power == 1 ? lost : lost * (z + z + lost)); \
+        if (grad) \
+            v_store_count(grad + i, v_where(active, power == 1 ? each : each * (z + lost)), count); \
+    } while (0)
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        STEP(LANES);
+    if (i < n)
+        STEP(n - i);
+#undef STEP
+    return wide_add(sum, given_back);
 }
 
-INLINE row_value row(const lx_job *job, const real *x, ptrdiff_t y, double scale, real *grad, real *hess)
+INLINE int is_nan(wide sum)
+{
+    const double total = wide_total(sum);
+    return total != total;
+}
+
+/* False where the rows are to be done one by one. */
+INLINE int flat_rows(const lx_job *job, const group *g, const gaps *by_row, row_value *total, const int power)
+{
+    const ptrdiff_t cols = job->cols;
+    flat_gaps flat;
+    for (ptrdiff_t i = 0; i < g->count; i++) {
+        v_store(flat.rounded + i * cols, v_set(by_row->rounded[i])); /* and beyond, where the next row follows */
+        v_store(flat.lost + i * cols, v_set(by_row->lost[i]));
+        flat.rounded[i * cols + g->y[i]] = (real)-INFINITY; /* no hinge of the class */
+    }
+    if (g->grad == g->x && is_nan(flat_sum(job, g, &flat, NULL, power))) /* before the scores are overwritten */
+        return 0;
+    const wide sum = g->grad ? flat_sum(job, g, &flat, g->grad, power) : flat_sum(job, g, &flat, NULL, power);
+    if (is_nan(sum))
+        return 0;
+    total->lanes = wide_join(total->lanes, sum);
+    for (ptrdiff_t i = 0; g->grad && i < g->count; i++) {
+        real *grad = g->grad + i * cols;
+        grad[g->y[i]] = (real)(0 - wide_total(wide_of(v_load_count(grad, cols))));
+    }
+    return 1;
+}
+
+/* ---- a group of rows ---- */
+
+INLINE void rows_of(const lx_job *job, const group *g, row_value *total, const int weighted, const int vectors,
+                    const int power)
+{
+    gaps by_row;
+    find_gaps(job, g, &by_row);
+    if (vectors == 1 && !weighted && job->reduce != LX_ROWS && !g->hess && flat_rows(job, g, &by_row, total, power))
+        return;
+    for (ptrdiff_t i = 0; i < g->count; i++) {
+        const ptrdiff_t at = i * job->cols;
+        const gap own = {by_row.rounded[i], by_row.lost[i]};
+        const double scale = weighted ? g->grad_scale[i] : job->grad_scale;
+        real *grad = g->grad ? g->grad + at : NULL, *hess = g->hess ? g->hess + at : NULL;
+        const row_value value = vectors ? short_row(job, g->x + at, g->y[i], own, scale, grad, hess, vectors, power)
+                                        : long_row(job, g->x + at, g->y[i], own, scale, grad, hess, power);
+        take_value(job, g, i, value, total, weighted);
+    }
+}
+
+INLINE void rows_with_power(const lx_job *job, const group *g, row_value *total, const int weighted, const int power)
+{
+    switch ((job->cols + LANES - 1) / LANES) {
+    case 1: rows_of(job, g, total, weighted, 1, power); break;
+    case 2: rows_of(job, g, total, weighted, 2, power); break;
+    case 3: rows_of(job, g, total, weighted, 3, power); break;
+    case 4: rows_of(job, g, total, weighted, 4, power); break;
+    case 5: rows_of(job, g, total, weighted, 5, power); break;
+    case 6: rows_of(job, g, total, weighted, 6, power); break;
+    case 7: rows_of(job, g, total, weighted, 7, power); break;
+    case 8: rows_of(job, g, total, weighted, 8, power); break;
+    default: rows_of(job, g, total, weighted, 0, power);
+    }
+}
+
+INLINE void rows(const lx_job *job, const group *g, row_value *total, const int weighted)
 {
     if (job->power == 1)
-        return row_with_power(job, x, y, scale, grad, hess, 1);
-    return row_with_power(job, x, y, scale, grad, hess, 2);
+        rows_with_power(job, g, total, weighted, 1);
+    else
+        rows_with_power(job, g, total, weighted, 2);
 }
