@@ -1,6 +1,7 @@
-"""Second derivatives and links of the dense losses."""
+"""Second derivatives of the dense losses, and links."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from lossext.losses import DENSE
 
 N, C = 7, 5
 LOGISTIC = [lx.BCEWithLogitsLoss, lx.MultiLabelSoftMarginLoss]
+SOFTMAX = [lx.LinearSoftmaxLoss(), lx.SampledSoftmaxLoss(num_sampled=2, num_classes=C)]
 HINGES = [lx.MultiMarginLoss, lx.HingeEmbeddingLoss]
 RNG_SEED = 3
 
@@ -154,3 +156,103 @@ def test_hinges_have_no_link(cls):
         cls().inverse_link([0.0])
     with pytest.raises(TypeError, match=f"{cls.__name__} has no link"):
         cls().init_raw([1, 0])
+
+
+@pytest.mark.parametrize("loss", SOFTMAX, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_softmax_inverse_link(loss, dtype):
+    raw = np.random.default_rng(RNG_SEED).normal(0, 5, (3, 4, C)).astype(dtype)
+    probability = loss.inverse_link(raw)
+    assert probability.dtype == dtype
+    e = np.exp(raw.astype(np.longdouble))
+    exact = (e / e.sum(axis=-1, keepdims=True)).astype(np.float64)
+    ulp = 1 if dtype != np.float64 else 2 - np.log(exact)
+    tiny = np.finfo(dtype).smallest_subnormal
+    assert (np.abs(probability - exact) <= ulp * np.finfo(dtype).eps * exact + tiny).all()
+    np.testing.assert_allclose(probability.sum(axis=-1, dtype=np.float64), 1, rtol=C * np.finfo(dtype).eps)
+    assert np.array_equal(loss.inverse_link(raw[0, 0]), probability[0, 0])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("loss", SOFTMAX, ids=lambda loss: type(loss).__name__)
+def test_softmax_inverse_link_at_the_edge(loss):
+    largest = np.finfo(np.float64).max
+    assert loss.inverse_link([largest, largest, -largest]).tolist() == [0.5, 0.5, 0]
+    assert loss.inverse_link([3, 3, -np.inf]).tolist() == [0.5, 0.5, 0]
+    assert loss.inverse_link([0, 0]).dtype == np.float64
+    assert loss.inverse_link(np.empty((0, 2), np.float32)).shape == (0, 2)
+    for row in ([np.nan, 0], [np.inf, 0], [-np.inf, -np.inf]):
+        assert np.isnan(loss.inverse_link([row, [0, 0]])[0]).any()
+        assert loss.inverse_link([row, [0, 0]])[1].tolist() == [0.5, 0.5]
+    for shape in ((), (0,), (2, 0)):
+        with pytest.raises(ValueError, match=f"raw has shape {re.escape(str(shape))}; allowed"):
+            loss.inverse_link(np.empty(shape))
+    with pytest.raises(TypeError, match="raw has dtype complex"):
+        loss.inverse_link([1j, 0])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", SOFTMAX, ids=lambda loss: type(loss).__name__)
+def test_softmax_init_raw_minimises(loss, weighted):
+    rng = np.random.default_rng(RNG_SEED)
+    y = rng.integers(0, C, 40)
+    sample_weight = rng.uniform(0.1, 2, 40) if weighted else None
+    raw = loss.init_raw(y, sample_weight)
+    assert raw.shape == (C,)
+    assert np.array_equal(raw, loss.init_raw(y[:, np.newaxis].astype(np.uint8), sample_weight))
+    full = lx.LinearSoftmaxLoss("sum")
+    grad = full.grad(np.zeros((C, 1)), raw, y, np.zeros((40, 1)), sample_weight=sample_weight)
+    np.testing.assert_allclose(grad.biases, 0, atol=1e-12)
+    counts = np.bincount(y, sample_weight)
+    np.testing.assert_allclose(loss.inverse_link(raw), counts / counts.sum())
+
+
+def test_softmax_init_raw_of_several_labels():
+    rng = np.random.default_rng(RNG_SEED)
+    y, sample_weight = np.array([[0, 1], [1, 2], [1, 4], [3, 4]]), rng.uniform(0.1, 2, 4)
+    everything = range(C), np.ones((4, 2)), np.ones(C)
+    loss = lx.SampledSoftmaxLoss(1, C, num_true=2, sampled_values=everything, reduction="sum")
+    raw = loss.init_raw(y, sample_weight)
+    grad = loss.grad(np.zeros((C, 1)), raw, y, np.zeros((4, 1)), sample_weight=sample_weight)
+    np.testing.assert_allclose(grad.biases.to_dense(), 0, atol=1e-12)
+
+
+def test_softmax_init_raw_is_finite():
+    linear, sampled = SOFTMAX
+    never = np.log(1e-15)
+    assert sampled.init_raw([1, 1]).tolist() == [never, 0, never, never, never]
+    assert linear.init_raw([1, 1]).tolist() == [never, 0]
+    assert linear.init_raw([1, 1], num_classes=3).tolist() == [never, 0, never]
+    assert linear.init_raw([1, 0], [1.0, 0.0]).tolist() == [never, 0]
+    assert linear.init_raw([1, 0], [0.0, 0.0]).tolist() == [0, 0]
+    assert sampled.init_raw([]).tolist() == [0] * C
+    assert linear.init_raw([]).shape == (0,)
+
+
+@pytest.mark.parametrize("loss", SOFTMAX, ids=lambda loss: type(loss).__name__)
+def test_softmax_init_raw_refuses(loss):
+    with pytest.raises(ValueError, match=r"target\[1\] = -1 is not in \[0, "):
+        loss.init_raw([0, -1])
+    with pytest.raises(TypeError, match="target has dtype float64"):
+        loss.init_raw([0.0])
+    for shape in ((), (2, 2), (2, 1, 1)):
+        with pytest.raises(
+            ValueError, match=rf"target has shape {re.escape(str(shape))}; allowed is \(N,\) or \(N, 1\)"
+        ):
+            loss.init_raw(np.zeros(shape, int))
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(3,\)"):
+        loss.init_raw([0, 1], [1, 1, 1])
+    with pytest.raises(ValueError, match="sum to less than 0"):
+        loss.init_raw([0, 1], [1, -1])
+
+
+def test_softmax_init_raw_names_the_classes():
+    linear, sampled = SOFTMAX
+    with pytest.raises(ValueError, match=rf"target\[0\] = {C} is not in \[0, {C}\)"):
+        sampled.init_raw([C])
+    with pytest.raises(ValueError, match=r"target\[0\] = 3 is not in \[0, 3\)"):
+        linear.init_raw([3], num_classes=3)
+    with pytest.raises(ValueError, match="num_classes = 0"):
+        linear.init_raw([0], num_classes=0)
+    with pytest.raises(ValueError, match=r"target has shape \(2,\); allowed is \(N, 2\)"):
+        lx.SampledSoftmaxLoss(2, C, num_true=2).init_raw([0, 1])

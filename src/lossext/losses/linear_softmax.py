@@ -12,6 +12,7 @@ from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, INT64, Array
 from lossext.losses._sampled import FLOPS_PER_NS, Layer, Weighting, checked_labels, checked_layer, group
+from lossext.losses._softmax import SoftmaxLink, log_shares
 
 
 class LinearSoftmaxGrad(NamedTuple):
@@ -22,7 +23,7 @@ class LinearSoftmaxGrad(NamedTuple):
     inputs: Array
 
 
-class LinearSoftmaxLoss(Parameterized):
+class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
     r"""Softmax cross entropy of a linear layer, over all of its classes.
 
     For a row of inputs :math:`x` and its label :math:`l`,
@@ -147,6 +148,47 @@ class LinearSoftmaxLoss(Parameterized):
         arrays = weights, biases, labels, inputs
         options: dict[str, Any] = {"sample_weight": sample_weight, "grad_output": grad_output, "n_threads": n_threads}
         return self.value_and_grad(*arrays, **options)[1]
+
+    def init_raw(
+        self,
+        target: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        num_classes: int | None = None,
+    ) -> Array:
+        """The biases that minimise the loss of a layer without weights: logarithms of the classes' weighted shares.
+
+        Parameters
+        ----------
+        target : array_like of integers, (N,) or (N, 1)
+            Labels.
+        sample_weight : array_like of shape (N,), optional
+            As for the loss.
+        num_classes : int, optional
+            V. Default: up to the greatest label.
+
+        Returns
+        -------
+        ndarray of shape (V,)
+            Of float64, at least log(1e-15) (about -34.5), so finite for a class that does not occur; 0 where there is
+            no weight at all.
+
+        Raises
+        ------
+        TypeError
+            target is not of integers, num_classes is not an int.
+        ValueError
+            A label lies outside [0, V); num_classes is less than 1; the weights of a class sum to less than 0, so that
+            there is no minimum; shapes do not fit.
+
+        Examples
+        --------
+        >>> import lossext as lx
+        >>> print(lx.LinearSoftmaxLoss().init_raw([0, 2, 2, 2], num_classes=4).round(2))
+        [ -1.39 -34.54  -0.29 -34.54]
+        """
+        classes = None if num_classes is None else _validate.positive("num_classes", num_classes)
+        return log_shares(target, sample_weight, classes, 1)
 
 
 def evaluate(

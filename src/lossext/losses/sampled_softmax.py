@@ -10,9 +10,10 @@ import numpy.typing as npt
 from lossext._kernels import drivers
 from lossext._validate import Array
 from lossext.losses._sampled import SampledLoss
+from lossext.losses._softmax import SoftmaxLink, log_shares
 
 
-class SampledSoftmaxLoss(SampledLoss):
+class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
     r"""Softmax cross entropy of a linear layer of very many classes, at a sample of them.
 
     For a row of inputs :math:`x`, its labels :math:`l_1 ... l_T` and sampled classes :math:`c_1 ... c_S`,
@@ -105,6 +106,40 @@ class SampledSoftmaxLoss(SampledLoss):
             reduction=reduction,
             sampler=sampler,
         )
+
+    def init_raw(self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Array:
+        """The biases that minimise the full softmax loss of a layer without weights, which the sampled one estimates.
+
+        They are the logarithms of the classes' weighted shares of the labels.
+
+        Parameters
+        ----------
+        target : array_like of integers, (N, num_true), or (N,) if num_true is 1
+            Labels.
+        sample_weight : array_like of shape (N,), optional
+            As for the loss.
+
+        Returns
+        -------
+        ndarray of shape (num_classes,)
+            Of float64, at least log(1e-15) (about -34.5), so finite for a class that does not occur; 0 where there is
+            no weight at all.
+
+        Raises
+        ------
+        TypeError
+            target is not of integers.
+        ValueError
+            A label lies outside [0, num_classes); the weights of a class sum to less than 0, so that there is no
+            minimum; shapes do not fit.
+
+        Examples
+        --------
+        >>> import lossext as lx
+        >>> print(lx.SampledSoftmaxLoss(num_sampled=2, num_classes=3).init_raw([0, 2, 2, 2]).round(2))
+        [ -1.39 -34.54  -0.29]
+        """
+        return log_shares(target, sample_weight, self.num_classes, self.num_true)
 
     def _draw(self, labels: Array) -> Array | tuple[Array, Array, Array]:
         if self.sampler is not None:
