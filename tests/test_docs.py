@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import lossext
+import lossext.samplers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -64,7 +65,8 @@ def test_doctests(name):
 
 def test_there_are_doctests():
     finder = doctest.DocTestFinder()
-    for public in lossext.__all__:
-        thing = getattr(lossext, public)
-        if callable(thing) and public.endswith(("Loss", "_loss", "_logits")):
-            assert any(test.examples for test in finder.find(thing, public)), f"{public} shows no example"
+    for module in (lossext, lossext.samplers):
+        for public in module.__all__:
+            thing = getattr(module, public)
+            if callable(thing):
+                assert any(test.examples for test in finder.find(thing, public)), f"{public} shows no example"

@@ -32,7 +32,16 @@ SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
 
 
 class SampledValues(NamedTuple):
-    """Sampled classes and expected counts, in the order of TensorFlow and MindSpore."""
+    """Sampled classes and expected counts, in the order of TensorFlow and MindSpore.
+
+    Examples
+    --------
+    >>> from lossext.samplers import UniformSampler
+    >>> values = UniformSampler(10, unique=False, seed=0).sample([3, 7], num_sampled=4)
+    >>> print(values.sampled_candidates, values.true_expected_count, values.sampled_expected_count)
+    [8 6 5 2] [0.4 0.4] [0.4 0.4 0.4 0.4]
+    >>> sampled, of_labels, of_sampled = values
+    """
 
     sampled_candidates: Array  # (S,) int64
     true_expected_count: Array  # the labels' shape, float64

@@ -122,6 +122,18 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
 
     Parameters, errors and notes as for `CatBoostObjective`; CatBoost itself tells the two apart by their class.
     Besides, ValueError for multi margin, which takes one class id a row.
+
+    Examples
+    --------
+    >>> import catboost, lossext as lx, numpy as np
+    >>> from lossext.boosting import CatBoostMultiTargetObjective
+    >>> X, Y = np.arange(8.0).reshape(8, 1), np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 2, axis=0)
+    >>> objective = CatBoostMultiTargetObjective(lx.MultiLabelSoftMarginLoss())
+    >>> model = catboost.CatBoost(dict(loss_function=objective, eval_metric=objective.metric, iterations=10, depth=1,
+    ...                                learning_rate=0.3, verbose=False, allow_writing_files=False))
+    >>> raw = model.fit(X, Y).predict(X, prediction_type="RawFormulaVal")
+    >>> print(objective.predict(raw).shape)
+    (8, 2)
     """
 
     def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0) -> None:

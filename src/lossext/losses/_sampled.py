@@ -19,7 +19,20 @@ FLOPS_PER_NS = 100.0  # of one thread of an AVX-512 machine, for the choice of t
 
 
 class SampledSoftmaxGrad(NamedTuple):
-    """Gradients of a loss over a linear layer: those of weights and biases hold the rows that were touched."""
+    """Gradients of a loss over a linear layer: those of weights and biases hold the rows that were touched.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> weights, biases, inputs = np.zeros((1000, 3)), np.zeros(1000), np.ones((2, 3))
+    >>> loss = lx.SampledSoftmaxLoss(num_sampled=5, num_classes=1000)
+    >>> grad = loss.grad(weights, biases, [7, 8], inputs)
+    >>> print(grad.weights, grad.biases, grad.inputs.shape)
+    RowSparse(7 rows of shape (1000, 3), float64) RowSparse(7 rows of shape (1000,), float64) (2, 3)
+    >>> grad.weights.sgd(weights, learning_rate=0.1)
+    >>> print(weights.any(axis=1).sum())
+    7
+    """
 
     weights: RowSparse
     biases: RowSparse

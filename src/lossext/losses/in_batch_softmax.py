@@ -15,7 +15,16 @@ from lossext.losses._sampled import FLOPS_PER_NS, Weighting, group
 
 
 class InBatchSoftmaxGrad(NamedTuple):
-    """Gradients at the outputs of the two towers."""
+    """Gradients at the outputs of the two towers.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> towers = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> grad = lx.InBatchSoftmaxLoss(reduction="sum").grad(towers, towers)
+    >>> print(grad.users.round(2).tolist(), grad.items.round(2).tolist())
+    [[-0.27, 0.27], [0.27, -0.27]] [[-0.27, 0.27], [0.27, -0.27]]
+    """
 
     users: Array
     items: Array

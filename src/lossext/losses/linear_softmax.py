@@ -16,7 +16,17 @@ from lossext.losses._softmax import SoftmaxLink, log_shares
 
 
 class LinearSoftmaxGrad(NamedTuple):
-    """Gradients of the loss of a linear layer, as wide as the layer."""
+    """Gradients of the loss of a linear layer, as wide as the layer.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> weights, biases, inputs = np.zeros((3, 2)), np.zeros(3), np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> grad = lx.LinearSoftmaxLoss("sum").grad(weights, biases, [0, 1], inputs)
+    >>> weights -= 0.3 * grad.weights  # a step of gradient descent
+    >>> print(weights.round(2).tolist(), grad.biases.round(2), grad.inputs.shape)
+    [[0.2, -0.1], [-0.1, 0.2], [-0.1, -0.1]] [-0.33 -0.33  0.67] (2, 2)
+    """
 
     weights: Array
     biases: Array
