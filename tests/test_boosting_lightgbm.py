@@ -114,7 +114,7 @@ def test_multiclass(p):
     raw = objective.predict(model.predict(X[test], raw_score=True))
     assert raw.shape == (test.sum(), 10)
     accuracy = (raw.argmax(axis=1) == y[test]).mean()
-    assert accuracy > softmax.score(X[test], y[test]) - (0.08 if p == 1 else 0.04)
+    assert accuracy > softmax.score(X[test], y[test]) - 0.02
     log = model.evals_result_["valid_0"]["multi_margin_loss"]
     np.testing.assert_allclose(log[-1], lx.multi_margin_loss(raw, y[test], p=p), rtol=1e-6)
     native = lgb.train(
@@ -125,11 +125,24 @@ def test_multiclass(p):
     np.testing.assert_allclose(native.predict(X[test]), raw, atol=1e-6)
 
 
-def test_binary_multi_margin():
+@pytest.mark.parametrize("p", [1, 2])
+def test_binary_multi_margin(p):
     X, y, _ = data()
-    objective = LightGBMObjective(lx.MultiMarginLoss(p=2))
+    objective = LightGBMObjective(lx.MultiMarginLoss(p=p))
     model = lgb.train({**PARAMS, "objective": objective}, lgb.Dataset(X, y), ROUNDS)
-    assert ((objective.predict(model.predict(X)) > 0) == y).mean() > 0.95
+    assert ((objective.predict(model.predict(X)) > 0) == y).mean() > (0.88 if p == 1 else 0.95)
+
+
+@pytest.mark.parametrize("loss", [lx.MultiMarginLoss, lx.HingeEmbeddingLoss])
+def test_margin_sets_the_scale_alone(loss):
+    """Without the library's own constants, scores grow with the margin and nothing else changes."""
+    X, y, weight = data()
+    params = {**PARAMS, "min_sum_hessian_in_leaf": 0}
+    one, many = (
+        lgb.train({**params, "objective": LightGBMObjective(loss(margin=m))}, lgb.Dataset(X, y, weight=weight), 20)
+        for m in (1.0, 64.0)
+    )
+    np.testing.assert_allclose(many.predict(X), 64 * one.predict(X), rtol=1e-9)
 
 
 @pytest.mark.parametrize("interface", ["train", "classifier"])

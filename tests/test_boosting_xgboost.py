@@ -101,15 +101,74 @@ def test_multi_output_trees():
     np.testing.assert_allclose(model.predict(matrix), reference.predict(matrix), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_binary_multi_margin_is_binary_hinge(weighted):
-    X, y, weight = data()
-    matrix = xgb.DMatrix(X, y, weight=weight if weighted else None)
+def test_binary_multi_margin():
+    """It learns, and generalises better than XGBoost's own hinge, whose Hessian is 1 at a violated margin."""
+    X, y, _ = data(n_rows=1200)
+    train, test = xgb.DMatrix(X[:400], y[:400]), xgb.DMatrix(X[400:], y[400:])
     objective = XGBoostObjective(lx.MultiMarginLoss())
-    reference = xgb.train({**PARAMS, "objective": "binary:hinge", "base_score": 0.5}, matrix, 20)
-    model = xgb.train({**PARAMS, "base_score": 0.5}, matrix, 20, obj=objective)
-    raw = objective.predict(model.predict(matrix))
-    np.testing.assert_allclose(raw, reference.predict(matrix, output_margin=True), atol=1e-5)
+    reference = xgb.train({**PARAMS, "objective": "binary:hinge", "base_score": 0.5}, train, ROUNDS)
+    model = xgb.train({**PARAMS, "base_score": 0.5}, train, ROUNDS, obj=objective)
+    accuracy = ((objective.predict(model.predict(test)) > 0) == y[400:]).mean()
+    assert accuracy > (reference.predict(test) == y[400:]).mean()
+
+
+def hinges(loss, raw, y, weight):
+    """Stand-ins of the Hessian as documented, one hinge after the other."""
+    hess = np.zeros(raw.shape)
+    if isinstance(loss, lx.HingeEmbeddingLoss):
+        for i, at in np.ndenumerate(raw):
+            z = at if y[i] == 1 else loss.margin - at
+            if z > 0 or y[i] == 1:
+                hess[i] = weight[i[0]] / max(z, loss.margin / 2)
+        return np.maximum(hess, 1e-16)
+    for row, own in enumerate(y):
+        for c in range(raw.shape[1]):
+            z = loss.margin - raw[row, own] + raw[row, c]
+            if c != own and z > 0:
+                h = weight[row] * loss.weight[own] / max(z, loss.margin / 2)
+                hess[row, [c, own]] += h
+    return np.maximum(hess, 1e-16)
+
+
+@pytest.mark.parametrize(
+    "loss", [lx.MultiMarginLoss(margin=2, weight=[1.0, 2.0, 0.5]), lx.HingeEmbeddingLoss(margin=2)]
+)
+def test_hessian_of_hinges(loss):
+    rng = np.random.default_rng(0)
+    raw, weight = rng.normal(0, 2, (200, 3)), rng.uniform(0.2, 3, 200)
+    y = rng.integers(0, 3, 200) if isinstance(loss, lx.MultiMarginLoss) else rng.choice([-1, 1], raw.shape)
+    expected = hinges(loss, raw, y, weight)
+    assert (expected == 1e-16).any()
+    grad, hess = XGBoostObjective(loss)(y, raw, weight)
+    np.testing.assert_allclose(hess, expected, rtol=1e-6)
+    np.testing.assert_array_equal(grad == 0, expected == 1e-16)
+
+
+def test_steps_of_hinges_go_to_the_margin():
+    """A Newton step of one score, for one violated hinge, ends at the kink, whatever the weights."""
+    raw = np.array([[0.0, 1.0, -9.0], [0.0, -0.5, -9.0]])
+    objective = XGBoostObjective(lx.MultiMarginLoss(margin=3.0, weight=[5.0, 1.0, 1.0]))
+    grad, hess = objective(np.array([0, 0]), raw, np.array([2.0, 0.1]))
+    np.testing.assert_allclose(-grad / hess, [[4, -4, 0], [2.5, -2.5, 0]], rtol=1e-6)
+    grad, hess = XGBoostObjective(lx.HingeEmbeddingLoss(margin=3.0))(np.array([1, 0]), np.array([2.0, 1.0]))
+    np.testing.assert_allclose(-grad / hess, [-2, 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("margin", [0.0, -4.0])
+def test_hinges_of_any_margin_have_a_hessian(margin):
+    raw, y = np.linspace(-1, 1, 9), np.repeat([0, 1], [4, 5])
+    hess = XGBoostObjective(lx.HingeEmbeddingLoss(margin=margin))(y, raw)[1]
+    assert hess.max() == (2 if margin == 0 else 0.5)
+
+
+def test_only_hinges_have_a_stand_in():
+    far = np.array([-200.0, 200.0], np.float32)  # the Hessian is 0 in float32
+    for loss in (lx.BCEWithLogitsLoss(), lx.MultiLabelSoftMarginLoss()):
+        grad, hess = XGBoostObjective(loss)(np.array([1, 0]), far)
+        assert grad.tolist() == [-1, 1]
+        assert hess.tolist() == [np.float32(1e-16)] * 2  # as XGBoost's own
+    grad, hess = XGBoostObjective(lx.MultiMarginLoss(p=2))(np.array([1, 1]), far)
+    np.testing.assert_allclose(hess, [2, 1e-16])
 
 
 def test_row_means_train_like_sums():
@@ -135,7 +194,7 @@ def test_multiclass(p):
     raw = objective.predict(model.predict(X[test], output_margin=True))
     assert raw.shape == (test.sum(), 10)
     assert np.array_equal(raw.argmax(axis=1), model.predict(X[test]))
-    assert model.score(X[test], y[test]) > softmax.score(X[test], y[test]) - (0.06 if p == 1 else 0.03)
+    assert model.score(X[test], y[test]) > softmax.score(X[test], y[test]) - (0.04 if p == 1 else 0.03)
 
 
 @pytest.mark.parametrize("interface", ["train", "classifier"])

@@ -14,8 +14,11 @@ from lossext._parameters import Parameter, Parameterized, borrowing
 from lossext._validate import Array
 from lossext.losses._dense import CLASS, SIGN, DenseLoss
 from lossext.losses._logistic import LogisticLink
+from lossext.losses.hinge_embedding import HingeEmbeddingLoss
+from lossext.losses.multi_margin import MultiMarginLoss
 
 SMALLEST_HESS = 1e-16
+NEAR_KINK = 0.5  # in margins: less slows leaves that hold rows of both sides, more is no better than the bare slope
 
 
 def require(library: str) -> Any:
@@ -40,6 +43,26 @@ def raw_target_weight(first: Any, second: Any, weight: Any) -> tuple[Any, Any, A
 def is_dataset(argument: Any) -> bool:
     """Whether this is XGBoost's DMatrix or LightGBM's Dataset."""
     return hasattr(argument, "get_label")
+
+
+def curvature(loss: DenseLoss, scores: Array, target: Array, grad: Array, hess: Array) -> Array:
+    """The Hessian, or what stands in for it where the loss is a sum of hinges.
+
+    That is the curvature of the parabolas which touch the hinges at the scores and have their minimum at the kinks: of
+    the squared hinges, each weighted so that it majorises its hinge.
+    """
+    if isinstance(loss, MultiMarginLoss) and loss.p == 1:
+        own = target[:, np.newaxis]
+        to_kink = loss.margin - np.take_along_axis(scores, own, axis=1) + scores
+    elif isinstance(loss, HingeEmbeddingLoss):
+        to_kink = np.where(target > 0, scores, loss.margin - scores)
+    else:
+        return hess
+    secant: Array = np.abs(grad) / np.maximum(to_kink, NEAR_KINK * (abs(loss.margin) or 1.0))
+    if loss.declaration.target is CLASS:  # the class's score is in every hinge of the row
+        np.put_along_axis(secant, own, 0, axis=1)
+        np.put_along_axis(secant, own, secant.sum(axis=1, keepdims=True), axis=1)
+    return secant
 
 
 class Adapter(Parameterized):
@@ -87,9 +110,10 @@ class Adapter(Parameterized):
         scores, target = self._arranged(raw, target)
         undo_mean = float(scores.shape[1]) if self.loss.declaration.value_by_row else 1.0
         grad, hess = self._summed.grad_and_hess(scores, target, sample_weight=weight, grad_output=undo_mean)
+        hess = curvature(self.loss, scores, target, grad, hess)
         if grad.size != raw.size:  # two classes, one score
             grad, hess = grad[:, 1], hess[:, 1]
-        hess = np.maximum(np.where(hess > 0, hess, np.abs(grad)), SMALLEST_HESS)
+        hess = np.maximum(hess, SMALLEST_HESS)
         return grad.reshape(raw.shape), hess.reshape(raw.shape)
 
     def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
