@@ -152,7 +152,7 @@ def test_memory(grad):
 def test_topk(rows, classes, dim, k, dtype, n_threads):
     w, b, _, x = problem(rows, classes, dim, dtype)
     values, ids = lx.topk(w, b, x, k, n_threads=n_threads)
-    z = np.float64(x) @ np.float64(w).T + np.float64(b)
+    z = x.astype(np.float64) @ w.T.astype(np.float64) + b
     right = -np.sort(-z, axis=1)[:, :k]
     assert values.dtype == dtype
     np.testing.assert_allclose(values, right, atol={"float32": 1e-5, "float64": 1e-13}[dtype])
