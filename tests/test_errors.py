@@ -381,7 +381,7 @@ def test_bad_thread_variable(value):
     """LOSSEXT_NUM_THREADS is checked like n_threads, and named."""
     code = (
         "import numpy as np, lossext\n"
-        "try: print(lossext.hinge_embedding_loss(np.zeros(10**6, 'f4'), np.ones(10**6, 'f4')))\n"
+        "try: print(lossext.hinge_embedding_loss(np.zeros(10**7, 'f4'), np.ones(10**7, 'f4')))\n"
         "except ValueError as error: print(error)"
     )
     environment = {**os.environ, "LOSSEXT_NUM_THREADS": value}

@@ -52,6 +52,35 @@ def test_much_work_takes_the_default():
     assert _threads.choose(None, MUCH) == (_threads.default()[0] if drivers.openmp_version() else 1)
 
 
+@pytest.mark.skipif(not drivers.openmp_version(), reason="serial build")
+def test_a_run_of_calls_is_much_work():
+    """Calls of 40 us, one right after another, until they make up for waking the team; a pause ends the run."""
+
+    def threads_of_run():
+        return next((count for _ in range(100_000) if (count := drivers.threads_for(4e4)) != 1), 1)
+
+    drivers.threads_for(1e5)
+    time.sleep(0.1)
+    assert drivers.threads_for(4e4) == 1
+    assert threads_of_run() == 0  # as many as there may be: that is asked for once
+    drivers.remember_threads(3)
+    assert drivers.threads_for(4e4) == 3
+    assert drivers.threads_for(1e3) == 1
+    time.sleep(0.1)
+    assert drivers.threads_for(4e4) == 1
+    assert threads_of_run() == 0
+
+
+def test_a_run_of_calls_gives_the_same_bits():
+    x, y = RNG.standard_normal((256, 100)).astype("f4"), RNG.integers(0, 2, (256, 100))
+    loss = lx.BCEWithLogitsLoss()
+    value, grad = loss.value_and_grad(x, y, n_threads=1)
+    for _ in range(3000):
+        got = loss.value_and_grad(x, y)
+        assert got[0] == value
+        assert got[1].tobytes() == grad.tobytes()
+
+
 @pytest.mark.parametrize("work", [0.0, MUCH])
 @pytest.mark.parametrize("n_threads", [1, 3, np.int64(5)])
 def test_explicit_number_counts(monkeypatch, n_threads, work):

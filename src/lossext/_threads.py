@@ -2,7 +2,7 @@
 
 `n_threads` given to the call, else LOSSEXT_NUM_THREADS, else the least of what the OpenMP runtime that this package is
 linked with allows in the calling thread (so OMP_NUM_THREADS and threadpoolctl hold), the CPUs the process may run on,
-and the CPU quota of its container.  Calls with little work stay on one thread.
+and the CPU quota of its container.  Whether a call has enough work for them is decided in _kernels/runtime.c.
 """
 
 from __future__ import annotations
@@ -18,19 +18,15 @@ from lossext._kernels import drivers
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Serial time, in nanoseconds of an AVX-512 machine, under which a second thread does not pay: a team that is awake
-# costs 2 us, one that has to be woken 70 us (benchmarks/README.md).
-PARALLEL_WORTH = 50_000.0
-
-
 def choose(n_threads: int | None, work: float) -> int:
     """Threads for a call that would take `work` nanoseconds on one."""
     if n_threads is not None:
         count = checked("n_threads", n_threads)
-    elif work < PARALLEL_WORTH:
-        return 1
     else:
-        count = default()[0]
+        count = drivers.threads_for(work)
+        if not count:
+            count = default()[0]
+            drivers.remember_threads(count)
     return 1 if count > 1 and drivers.one_thread_only() else count
 
 

@@ -7,7 +7,7 @@ threads, nor on which of them took which block.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cython.parallel cimport prange
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 cdef extern from "kernels.h" nogil:
     enum: LX_CHUNK
@@ -43,6 +43,7 @@ NO_VALUE, TOTAL, ROWS, ELEMENTS = LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
 
 cdef enum:
     BLOCK = 16384              # elements: some 5 us of work, small enough to share out, large beside its overhead
+    SMALL_BLOCK = 4096         # of arrays that would make too few blocks
     TURNS = 4                  # of a thread, so that one that is held up does not hold up all
     WAVE = 2048                # blocks between two looks at pending signals
     STREAM_BYTES = 16 << 20    # a result that outgrows the caches is written around them
@@ -74,7 +75,7 @@ cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
         for b in range(todo.count):
             bad |= run_block(todo, b)
         return bad
-    memset(&team, 0, sizeof(team))
+    lx_team_gather(&team)
     for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
         bad |= share_blocks(todo, &team)
     return bad
@@ -85,10 +86,13 @@ cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
     cdef int bad = 0
     cdef Py_ssize_t first, b
     lx_team_arrive(team)
+    if todo.turn > 1:
+        lx_let_others_arrive(team)
     first = lx_team_take(team) * todo.turn
     while first < todo.count:
         for b in range(first, min(first + todo.turn, todo.count)):
             bad |= run_block(todo, b)
+        lx_let_others_arrive(team)
         first = lx_team_take(team) * todo.turn
     lx_team_leave(team)
     return bad
@@ -104,12 +108,12 @@ cdef int run_job(const lx_job *job, int loss, bint rowwise, int real_type, int n
     """All of a job, and the sum of its values; true if it met a bad target."""
     cdef blocks todo
     cdef double sums[WAVE]
-    cdef Py_ssize_t unit, wave
+    cdef Py_ssize_t unit, wave, block = BLOCK if job.rows * job.cols >= 8 * BLOCK else SMALL_BLOCK
     cdef int bad = 0, i
     # a block is whole rows where something is summed by row; the kernel counts rows or elements
     unit = job.cols if rowwise or job.reduce == LX_ROWS else 1
     todo.kernel, todo.job, todo.sums, todo.first = lx_kernel(loss, real_type), job, sums, 0
-    todo.length, todo.end = max(<Py_ssize_t> 1, BLOCK // unit), job.rows
+    todo.length, todo.end = max(<Py_ssize_t> 1, block // unit), job.rows
     wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (todo.length * unit)))
     if not rowwise:
         todo.length, todo.end = todo.length * unit, job.rows * job.cols

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* sched_getcpu, CPU_SET */
 #endif
 #include "runtime.h"
+#include <string.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -39,6 +40,26 @@ int lx_one_thread_only(void) { return 1; }
 int lx_openmp_limit(void) { return 1; }
 #endif
 
+/* ---- atomic numbers ---- */
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
+static long long load(long long *p) { return _InterlockedOr64(p, 0); }
+static void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
+static void pause_cpu(void) { YieldProcessor(); }
+#else
+static long long add_one(long long *p) { return __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL); }
+static long long load(long long *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+#endif
+
 /* libgomp does not survive fork: the child inherits a list of pool threads that do not exist in it, and its first
  * parallel region waits for them for ever (GCC bug 58378).  So the pool is torn down before the fork (OpenMP 5.0's
  * omp_pause_resource_all) and parent and child build new ones on demand.  Where that call is missing (libgomp before 9)
@@ -63,26 +84,102 @@ int lx_arm_fork_handlers(void)
 int lx_arm_fork_handlers(void) { return 0; }
 #endif
 
-/* After some 20 ms without work, pool threads sleep, and a woken one can be put behind the thread that woke it, on the
+/* ---- whether more than one thread pays (all times in ns) ----
+ *
+ * A team that sleeps has to be woken, which takes from 50 us to 8 ms, depending on the machine: this is measured
+ * whenever it happens.  It pays for as much work as two threads make up for it: that of one call, or of a run of calls,
+ * in which pauses are no longer than the calls.  In a run the team stays awake, and sharing a call costs 1 us.  A pool
+ * thread that waits for the next one takes a CPU from whatever else the program does, so outside of runs the team is
+ * let sleep.  Where others want the CPUs, small calls can take longer on two threads than on one: what is lost so is to
+ * be earned four times over before they are shared again. */
+#define LITTLE_WORK 5e3
+#define SMALL_WORK 50e3
+#define SHORT_PAUSE 50e3
+#define LONG_PAUSE 5e6 /* in which no team falls asleep */
+#define SLEEPS_AFTER 20e6
+
+#ifdef _OPENMP
+static long long wake_time = 100000;
+
+static struct {
+    double earned;          /* work of all calls, less four times what was lost */
+    double start, expected; /* of the last one */
+    double pace;            /* time that a small call took on one thread, of what was expected */
+    double last_region;     /* when it ended */
+    int threads;            /* when asked for last, 0 if not in this run */
+    int awake;              /* whether a small call has been shared before */
+} run;
+#pragma omp threadprivate(run)
+
+static double now(void) { return omp_get_wtime() * 1e9; }
+
+static double worth_waking(void) { return 2.0 * (double)load(&wake_time); }
+
+int lx_threads_for(double work)
+{
+    if (work < LITTLE_WORK)
+        return 1;
+    const double start = now(), worth = worth_waking();
+    const double end = run.last_region > run.start ? run.last_region : run.start + run.expected, pause = start - end;
+    if (pause > SHORT_PAUSE && (pause > run.expected || pause > LONG_PAUSE))
+        run.earned = run.threads = run.awake = 0;
+    run.start = start;
+    run.expected = work;
+    run.earned = run.earned + work < 1.25 * worth ? run.earned + work : 1.25 * worth;
+    if (work >= worth)
+        return 0;
+    if (run.earned < worth)
+        return 1;
+    return work < SMALL_WORK ? run.threads : 0;
+}
+
+void lx_remember_threads(int threads) { run.threads = threads; }
+
+void lx_small_call_ends(int threads)
+{
+    if (run.expected < LITTLE_WORK || run.expected >= SMALL_WORK)
+        return;
+    const double taken = now() - run.start, lost = taken - run.pace * run.expected;
+    if (threads == 1)
+        run.pace = taken / run.expected;
+    else if (!run.awake)
+        run.awake = 1;
+    else if (lost > 0 && (run.earned -= 4 * lost) < worth_waking()) {
+        run.earned -= worth_waking();
+        run.awake = 0;
+    }
+}
+
+void lx_team_gather(lx_team *team)
+{
+    memset(team, 0, sizeof *team);
+    team->start = now();
+    team->asleep = team->start > run.last_region + SLEEPS_AFTER;
+}
+
+static void measure_waking(const lx_team *team, long long arrived)
+{
+    if (team->asleep && arrived == omp_get_num_threads())
+        store(&wake_time, (3 * load(&wake_time) + (long long)(now() - team->start)) / 4);
+}
+
+static void end_region(void) { run.last_region = now(); }
+#else
+int lx_threads_for(double work) { return work < SMALL_WORK; }
+void lx_remember_threads(int threads) { (void)threads; }
+void lx_small_call_ends(int threads) { (void)threads; }
+void lx_team_gather(lx_team *team) { memset(team, 0, sizeof *team); }
+static void measure_waking(const lx_team *team, long long arrived) { (void)team, (void)arrived; }
+static void end_region(void) {}
+#endif
+
+/* ---- a team's work ----
+ *
+ * After some 20 ms without work, pool threads sleep, and a woken one can be put behind the thread that woke it, on the
  * same CPU, where it does not get to run before that is done; then both wait for each other, spinning: on a virtual
  * machine of two CPUs such a call takes 5 to 8 ms.  So units of work are not allotted beforehand; a thread that sees
  * that not all have arrived yields its CPU between units, twice at most; one that arrives on a CPU that is taken moves
  * away from it; and who finds no unit left yields until all have come to the end. */
-#if defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
-static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
-static long long load(long long *p) { return _InterlockedOr64(p, 0); }
-static void pause_cpu(void) { YieldProcessor(); }
-#else
-static long long add_one(long long *p) { return __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL); }
-static long long load(long long *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-#endif
 
 static void yield_cpu(void)
 {
@@ -119,6 +216,7 @@ static void move_away(const cpu_set_t *cpus)
 void lx_team_arrive(lx_team *team)
 {
     const long long place = add_one(&team->arrived) - 1;
+    measure_waking(team, place + 1);
     const int cpu = sched_getcpu();
     if (place >= LX_PLACES || cpu < 0 || cpu >= CPU_SETSIZE)
         return;
@@ -134,10 +232,10 @@ void lx_team_arrive(lx_team *team)
     __atomic_store_n(&team->cpus[place], sched_getcpu() + 1, __ATOMIC_RELAXED);
 }
 #else
-void lx_team_arrive(lx_team *team) { add_one(&team->arrived); }
+void lx_team_arrive(lx_team *team) { measure_waking(team, add_one(&team->arrived)); }
 #endif
 
-static void let_others_arrive(lx_team *team)
+void lx_let_others_arrive(lx_team *team)
 {
 #ifdef _OPENMP
     if (load(&team->arrived) < omp_get_num_threads() && add_one(&team->yields) <= 2)
@@ -147,11 +245,7 @@ static void let_others_arrive(lx_team *team)
 #endif
 }
 
-long long lx_team_take(lx_team *team)
-{
-    let_others_arrive(team);
-    return add_one(&team->next) - 1;
-}
+long long lx_team_take(lx_team *team) { return add_one(&team->next) - 1; }
 
 void lx_team_leave(lx_team *team)
 {
@@ -161,6 +255,7 @@ void lx_team_leave(lx_team *team)
 #else
     (void)team;
 #endif
+    end_region();
 }
 
 /* Between phases units are waited for and not threads, as a barrier of OpenMP would: on a machine that is busy
@@ -170,7 +265,7 @@ void lx_work_through(lx_phase *phases, int count, lx_team *team)
 {
     lx_team_arrive(team);
     for (lx_phase *phase = phases; phase < phases + count; phase++) {
-        let_others_arrive(team);
+        lx_let_others_arrive(team);
         for (long long unit; (unit = add_one(&phase->taken) - 1) < phase->units;) {
             phase->step(phase->job, (ptrdiff_t)unit);
             add_one(&phase->done);

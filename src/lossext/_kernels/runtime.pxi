@@ -14,8 +14,13 @@ cdef extern from "runtime.h" nogil:
     int lx_openmp_limit()
     int lx_one_thread_only()
     int lx_arm_fork_handlers()
+    int lx_threads_for(double work)
+    void lx_remember_threads(int threads)
+    void lx_small_call_ends(int threads)
     const char *lx_compiler()
+    void lx_team_gather(lx_team *team)
     void lx_team_arrive(lx_team *team)
+    void lx_let_others_arrive(lx_team *team)
     long long lx_team_take(lx_team *team)
     void lx_team_leave(lx_team *team)
 
@@ -55,6 +60,16 @@ def openmp_limit():
 def one_thread_only():
     """Whether a team must not be started: in a forked child that lost its pool, or in a parallel region."""
     return bool(lx_one_thread_only())
+
+
+def threads_for(double work):
+    """Threads for a call that would take `work` nanoseconds on one; 0: as many as there may be."""
+    return lx_threads_for(work)
+
+
+def remember_threads(int threads):
+    """As many as there may be: for the calls that follow right after this one."""
+    lx_remember_threads(threads)
 
 
 def compiler():

@@ -123,7 +123,7 @@ cdef void run_phases(lx_phase *phases, int count, int n_threads) noexcept nogil:
     cdef lx_team team
     cdef int i
     cdef Py_ssize_t most = 1
-    memset(&team, 0, sizeof(team))
+    lx_team_gather(&team)
     for i in range(count):
         most = max(most, <Py_ssize_t> phases[i].units)
     n_threads = <int> min(<Py_ssize_t> n_threads, most)

@@ -1,4 +1,4 @@
-"""The short way of small calls that need nothing but a kernel: a few arrays as they come, on one thread.
+"""The short way of small calls that need nothing but a kernel: a few arrays as they come.
 
 Checks and conversions in Python take two microseconds, as long as some thousand elements do. Whatever is not plain,
 and everything that is wrong, gets None here, for the long way (lossext.losses._dense.evaluate) to convert or explain.
@@ -24,14 +24,14 @@ VALUE, GRAD, HESS = WANT_VALUE, WANT_GRAD, WANT_HESS
 cdef class SmallCalls:
     """Those of a dense loss with its parameters."""
     cdef int loss, power
-    cdef double margin, cost, cost_of_row, most_work
+    cdef double margin, cost, cost_of_row
     cdef bint rowwise, by_row, takes_bool, is_mean, is_none
     cdef object weight, pos_weight
 
     def __init__(self, int loss, bint rowwise, bint by_row, bint takes_bool, dict parameters, double cost,
-                 double cost_of_row, double most_work):
+                 double cost_of_row):
         self.loss, self.rowwise, self.by_row, self.takes_bool = loss, rowwise, by_row, takes_bool
-        self.cost, self.cost_of_row, self.most_work = cost, cost_of_row, most_work
+        self.cost, self.cost_of_row = cost, cost_of_row
         self.is_mean, self.is_none = parameters["reduction"] == "mean", parameters["reduction"] == "none"
         self.margin, self.power = parameters.get("margin", 0.0), parameters.get("p", 1)
         self.weight, self.pos_weight = parameters.get("weight"), parameters.get("pos_weight")
@@ -41,7 +41,7 @@ cdef class SmallCalls:
         cdef held_buffers held
         cdef lx_job job
         cdef void *copies[2]
-        cdef int n_copies = 0, item_size, i
+        cdef int n_copies = 0, n_threads, item_size, i
         cdef double total
         if type(input) is not NDARRAY or type(target) is not NDARRAY:
             return None
@@ -59,6 +59,9 @@ cdef class SmallCalls:
         try:
             job.input, job.target.data = view(&held, input, False), view(&held, target, False)
             if job.input == NULL or job.target.data == NULL or not self.fits(&held.views[0], &held.views[1], &job):
+                return None
+            n_threads = lx_threads_for(job.rows * job.cols * self.cost + job.rows * self.cost_of_row)
+            if n_threads == 0:
                 return None
             job.target.layout = LX_FULL
             job.sample_weight = job.grad_output.data = NULL
@@ -94,8 +97,11 @@ cdef class SmallCalls:
             if not self.rowwise:
                 n_copies += repeat(&job.weight, job.cols, item_size, &copies[n_copies])
                 n_copies += repeat(&job.pos_weight, job.cols, item_size, &copies[n_copies])
-            if run_job(&job, self.loss, self.rowwise, item_size == 8, 1, &total):
+            if n_threads > 1 and lx_one_thread_only():
+                n_threads = 1
+            if run_job(&job, self.loss, self.rowwise, item_size == 8, n_threads, &total):
                 return None
+            lx_small_call_ends(n_threads)
             if job.reduce == LX_TOTAL:
                 value = real.type(total / job.value_divisor)
             return value, grad, hess
@@ -117,14 +123,12 @@ cdef class SmallCalls:
         return -1
 
     cdef bint fits(self, const Py_buffer *input, const Py_buffer *target, lx_job *job) noexcept:
-        """Whether input and target go together, are small, and not empty; sets the job's rows and columns."""
+        """Whether input and target go together, and are not empty; sets the job's rows and columns."""
         cdef Py_ssize_t size = input.len // input.itemsize
         if input.ndim < 1 or size == 0 or self.by_row and input.ndim != 2:
             return False
         job.rows = input.shape[0]
         job.cols = size // job.rows
-        if size * self.cost + job.rows * self.cost_of_row >= self.most_work:
-            return False
         if self.rowwise:
             return target.ndim == 1 and target.shape[0] == job.rows
         return same_shape(input, target)

@@ -180,7 +180,6 @@ class DenseLoss(Parameterized):
             self._parameters,
             declaration.cost,
             declaration.cost_of_row,
-            _threads.PARALLEL_WORTH,
         )
 
     def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
