@@ -18,6 +18,7 @@ from lossext._kernels import drivers
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 def choose(n_threads: int | None, work: float) -> int:
     """Threads for a call that would take `work` nanoseconds on one."""
     if n_threads is not None:

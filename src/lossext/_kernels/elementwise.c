@@ -84,7 +84,7 @@ INLINE vec value_at(const element *p, const int infinite)
 
 INLINE int values_are_nan(const chunk *given, real *values, int *is_bad, const int infinite)
 {
-    const chunk copy = *given, *const c = &copy; /* else it is read again for every vector, lest a store has changed it */
+    const chunk copy = *given, *const c = &copy; /* else it is read again after every store, which might change it */
     mask bad = m_none(), nan = m_none();
 #define STEP(weighted, q) \
     const element p = element_at(c, i, count, c->value_weight, weighted, q); \
@@ -361,8 +361,11 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
     for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
         n = n < last - at ? n : last - at;
         const place p = place_of(at, cols);
-        chunk c = {.n = n, .x = input + p.at, .shared = shared, .param = (real)job->param, .grad_scale = (real)job->grad_scale};
-        c.y = job->target_type == LX_REAL ? operand_at(&job->target, p, n, cols, targets) : targets_at(job, p.at, n, targets);
+        chunk c = {.n = n, .x = input + at, .shared = shared};
+        c.param = (real)job->param;
+        c.grad_scale = (real)job->grad_scale;
+        c.y = job->target_type == LX_REAL ? operand_at(&job->target, p, n, cols, targets)
+                                          : targets_at(job, at, n, targets);
         c.value_weight = product(operand_at(&job->weight, p, n, cols, weights),
                                  operand_at(&sample_weight, p, n, cols, row_weights), n, weights);
         c.pos_weight = operand_at(&job->pos_weight, p, n, cols, positives);

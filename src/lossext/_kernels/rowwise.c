@@ -24,8 +24,10 @@ INLINE void take_value(const lx_job *job, const group *g, ptrdiff_t i, row_value
                        const int weighted)
 {
     const double scale = weighted ? g->scale[i] : 1;
-    if (job->reduce == LX_ROWS)
-        ((real *)job->value)[g->first + i] = (real)((wide_total(value.lanes) + value.extra) * scale / job->value_divisor);
+    if (job->reduce == LX_ROWS) {
+        const double sum = wide_total(value.lanes) + value.extra;
+        ((real *)job->value)[g->first + i] = (real)(sum * scale / job->value_divisor);
+    }
     total->lanes = wide_join(total->lanes, weighted ? wide_scale(value.lanes, scale) : value.lanes);
     total->extra += value.extra * scale;
 }

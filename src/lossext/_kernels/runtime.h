@@ -6,7 +6,8 @@
 
 int lx_openmp_version(void); /* _OPENMP, 0 in a serial build */
 int lx_openmp_limit(void);   /* threads the linked runtime would use now, in this thread; 1 inside a parallel region */
-int lx_one_thread_only(void); /* a team must not be started: in a forked child that lost its pool, or in a parallel region */
+/* A team must not be started: in a forked child that lost its pool, or in a parallel region. */
+int lx_one_thread_only(void);
 int lx_arm_fork_handlers(void);
 
 /* Threads for a call of the calling thread that would take `work` nanoseconds on one; 0: as many as there may be, which

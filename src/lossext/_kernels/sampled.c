@@ -62,8 +62,8 @@ INLINE void product(ptrdiff_t height, ptrdiff_t depth, const real *a, ptrdiff_t 
 }
 
 /* a by rows, and a by columns: constant steps make for short addresses */
-static void rows_product(ptrdiff_t height, ptrdiff_t depth, const real *a, ptrdiff_t a_row, const real *b, ptrdiff_t b_row,
-                         real *c, ptrdiff_t c_row, ptrdiff_t width, int add)
+static void rows_product(ptrdiff_t height, ptrdiff_t depth, const real *a, ptrdiff_t a_row, const real *b,
+                         ptrdiff_t b_row, real *c, ptrdiff_t c_row, ptrdiff_t width, int add)
 {
     product(height, depth, a, a_row, 1, b, b_row, c, c_row, width, add);
 }
@@ -126,7 +126,8 @@ static void true_logits(const void *call, ptrdiff_t block)
 {
     const lx_sampled *job = call;
     const real *inputs = job->inputs, *weights = job->weights, *bias = job->true_bias, *upstream = job->upstream;
-    const ptrdiff_t dim = job->dim, num_true = job->num_true, first = block * BLOCK, end = smaller(first + BLOCK, job->rows);
+    const ptrdiff_t dim = job->dim, num_true = job->num_true;
+    const ptrdiff_t first = block * BLOCK, end = smaller(first + BLOCK, job->rows);
     for (ptrdiff_t i = first; i < first + BLOCK; i++) {
         ((real *)job->row_peak)[i] = -REAL_MAX;
         ((real *)job->row_factor)[i] = upstream && i < end ? upstream[i] : 0;
@@ -199,8 +200,8 @@ static void logits(const void *call, ptrdiff_t unit)
     const real *bias = (const real *)job->bias + job->first_class + tile * job->tile;
     real *z = logits_of(job, tile, block);
     for (ptrdiff_t i = 0; i < columns; i += PANEL)
-        rows_product(n, dim, weights, stride, (const real *)job->columns + (block * BLOCK + i) * dim, PANEL, z + i, BLOCK,
-                     PANEL, 0);
+        rows_product(n, dim, weights, stride, (const real *)job->columns + (block * BLOCK + i) * dim, PANEL, z + i,
+                     BLOCK, PANEL, 0);
     forbid(job, tile, block, z);
 
     const int keep = job->keep;
@@ -367,8 +368,8 @@ static void input_products(const lx_sampled *job, ptrdiff_t block, ptrdiff_t pan
         memset(grad + i * dim, 0, (size_t)width * sizeof(real));
     for (ptrdiff_t tile = 0; tile < job->tiles; tile++)
         columns_product(n, classes_of(job, tile), logits_of(job, tile, block), BLOCK,
-                        (const real *)job->packed_weights + tile * job->tile * job->stride + panel * PANEL, job->stride, grad,
-                        dim, width, !job->first_wave || tile > 0);
+                        (const real *)job->packed_weights + tile * job->tile * job->stride + panel * PANEL, job->stride,
+                        grad, dim, width, !job->first_wave || tile > 0);
 }
 
 static void products(const void *call, ptrdiff_t unit)

@@ -35,7 +35,7 @@ typedef struct {
      * hits[hit_last[j] - 1]; without `hits` the classes hit_first[j] ... hit_last[j] - 1.  Without `hit_first`, none.
      * */
     const int64_t *hits, *hit_first, *hit_last;
-    const void *upstream;           /* (rows,): what a row's gradient is multiplied by; NULL: gradients are not wanted */
+    const void *upstream;           /* (rows,): what a row's gradient is multiplied by; NULL: no gradients are wanted */
 
     /* the wave */
     int mode;
@@ -98,7 +98,8 @@ typedef struct {
         pack,                       /* block: packs inputs */
         logits,                     /* tile * blocks + block: product, hits, then as `mode` says */
         rows,                       /* block: takes the tiles in; on the last wave of classes loss and gradient of t */
-        products,                   /* tile * panels + panel: gradients of the classes; then block * panels + panel: of the inputs */
+        products,                   /* tile * panels + panel: gradients of the classes; then block * panels + panel:
+                                     * of the inputs */
         finish_inputs,              /* block of all rows: adds the labels' part, multiplies by scale */
         merge,                      /* LX_MERGE_UNIT groups */
         keep_largest;               /* block: takes the tiles in */

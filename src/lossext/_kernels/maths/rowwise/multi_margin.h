@@ -29,7 +29,8 @@ INLINE void find_gaps(const lx_job *job, const group *g, gaps *by_row)
     }
 }
 
-INLINE vec hinge_of(vec x, gap g) { return v_max(v_zero(), x + v_set(g.rounded)); } /* in this order NaN comes through */
+/* In this order NaN comes through. */
+INLINE vec hinge_of(vec x, gap g) { return v_max(v_zero(), x + v_set(g.rounded)); }
 
 /* Slope of a hinge that may be 0 or NaN where it is not positive. */
 INLINE vec slope_of(vec z, gap g, vec scale, const int power)
@@ -227,7 +228,7 @@ typedef struct {
     real rounded[(GROUP + 1) * LANES] ALIGNED, lost[(GROUP + 1) * LANES] ALIGNED;
 } flat_gaps;
 
-/* Sum of the values, NaN where infinite or NaN scores ask for more care; and the slopes but for those of the classes. */
+/* Sum of the values, NaN where infinite or NaN scores ask for more care; and the slopes but for the classes' own. */
 INLINE wide flat_sum(const lx_job *job, const group *g, const flat_gaps *flat, real *grad, const int power)
 {
     const ptrdiff_t n = g->count * job->cols;
