@@ -24,7 +24,8 @@ class Coordinates:
     iterations and less; the minimum is the same.
     """
 
-    def __init__(self, model: LinearModel, rows: Rows, curvature: Array, alpha: float) -> None:
+    def __init__(self, model: LinearModel, rows: Rows) -> None:
+        curvature, alpha = model.loss.curvature(rows), model.alpha
         n_rows, n_features = rows.X.shape
         # an eigendecomposition costs some 20 D^3, a hundred iterations 400 N C D
         self.mapped = n_features <= 256 or (n_features <= 4096 and n_features**2 <= 20 * n_rows * len(curvature))

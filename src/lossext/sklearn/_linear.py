@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from numbers import Integral, Real
+from functools import partial
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, compute_class_weight, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossext.sklearn import _solvers
-from lossext.sklearn._coordinates import Coordinates
-from lossext.sklearn._objective import LOSSES, LinearModel, Rows, ScoreLoss, as_loss
-from lossext.sklearn._progress import CallbackSupportMixin, Progress
-from lossext.sklearn._targets import class_ids, encode, find_classes, make_rows, of_columns, ratio
+from lossext.sklearn._base import Classifier
+from lossext.sklearn._objective import LOSSES, LinearModel, Rows
+from lossext.sklearn._progress import Progress
+from lossext.sklearn._targets import class_ids
+from lossext.sklearn._weights import class_totals, weigh, weigh_by_class
 
 Array = npt.NDArray[Any]
 
 
-def takes_ids(estimator: LossClassifier) -> bool:
-    """Whether the loss wants one class a row, so does no multilabel problem."""
-    return estimator.loss == "multi_margin" or isinstance(estimator.loss, MultiMarginLoss)
-
-
 def has_probabilities(estimator: LossClassifier) -> bool:
     """Whether the loss is a logistic one."""
-    if takes_ids(estimator):
+    if estimator._takes_ids():
         raise AttributeError(
             "probabilities are available for the logistic losses, 'multilabel_soft_margin' and 'bce_with_logits', "
             f"not for loss={estimator.loss!r}; CalibratedClassifierCV makes them out of its scores"
@@ -54,7 +47,7 @@ def has_steps(estimator: LossClassifier) -> bool:
     return True
 
 
-class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
     r"""Linear classifier on any classification loss of the package.
 
     With weights :math:`s_i` of the rows, row losses :math:`\ell_i` (a mean over the C columns, as the package defines
@@ -141,24 +134,19 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
     [0 1 2]
     """
 
+    _learning_rates = _solvers.LEARNING_RATE
+    _multi_output = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **Classifier._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), MultiMarginLoss, MultiLabelSoftMarginLoss, BCEWithLogitsLoss],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "solver": [StrOptions({"lbfgs", "adam", "sgd"})],
-        "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "pos_weight": [Interval(Real, 0, None, closed="neither"), "array-like", StrOptions({"balanced"}), None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "undo_weights": ["boolean"],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -202,9 +190,11 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.classifier_tags.multi_label = tags.target_tags.multi_output = not takes_ids(self)
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output = not self._takes_ids()
         return tags
+
+    def _takes_ids(self) -> bool:
+        return self.loss == "multi_margin" or isinstance(self.loss, MultiMarginLoss)
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
@@ -239,7 +229,7 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
             raise ValueError("early_stopping and X_val need solver='adam' or solver='sgd'; solver='lbfgs' has neither")
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together; only one of them was given")
-        past = (self.classes_, self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        past = self._past()
         X, y = self._validated(X, y, reset=True)
         self._find_classes(y)
         rows = self._rows(X, y, sample_weight)
@@ -250,125 +240,84 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         elif self.early_stopping:
             rows, validation = self._split(rows)
         self._positives, self._seen = np.zeros(1), np.zeros(1)
-        loss = self._weigh(rows)
-        if not self._multilabel and np.count_nonzero(self._class_totals()) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs rows of at least 2 classes; those with a nonzero weight have only 1 class"
-            )
+        model = self._weigh(rows)
+        if not self._multilabel:
+            self._check_totals(class_totals(self._positives, self._seen))
 
-        model = LinearModel(loss.n_columns, X.shape[1], self.fit_intercept)
-        parameters = self._first_parameters(model, past, X.dtype)
-        self.loss_curve_: list[float] = []
+        parameters = np.zeros(model.size, X.dtype)
+        if past is not None:
+            classes, coef, intercept = past
+            if not np.array_equal(classes, self.classes_) or coef.shape != model.shape:
+                raise ValueError(
+                    f"warm_start=True goes on from {coef.shape[1]} features and classes {classes}; X and y "
+                    f"have {X.shape[1]} and {self.classes_}"
+                )
+            parameters[:] = model.join(coef, intercept)
         self.validation_curve_: list[float] = []
         progress = Progress(self, X, y, sample_weight, self.max_iter)
+        self.loss_curve_ = progress.curve
+        total, rows = rows.total_weight(), self._weighted(rows)
         if self.solver == "lbfgs":
-            parameters = self._fit_lbfgs(model, loss, rows, parameters, progress)
+            parameters = self._lbfgs(model, rows, 1 / total, parameters, progress)
         else:
-            parameters = self._fit_batches(model, loss, rows, parameters, validation, progress)
-        self._set(model, parameters)
+            parameters = self._mini_batches(model, rows, rows.X.shape[0] / total, parameters, validation, progress)
+        self.__dict__.update(model.attributes(parameters))
         progress.close()
         return self
 
-    def _fit_lbfgs(
-        self, model: LinearModel, loss: ScoreLoss, rows: Rows, parameters: Array, progress: Progress
-    ) -> Array:
-        scale = 1 / rows.total_weight()
-        rows = self._with_class_weights(rows)
-
-        def value_and_grad(parameters: Array, width: float) -> tuple[float, Array]:
-            value, grad = model.value_and_grad(loss, rows, parameters, width)
-            grad *= scale
-            return scale * value + self._penalise(model, parameters, grad), grad
-
-        def end(n_iter: int, objective: float, gradient: float, parameters: Array) -> bool:
-            self.loss_curve_.append(objective)
-            return progress.end(n_iter, self._attributes(model, parameters), objective=objective, gradient=gradient)
-
-        parameters, self.n_iter_, gradient, trouble = _solvers.lbfgs(
-            value_and_grad,
-            parameters,
-            Coordinates(model, rows, loss.curvature(rows), self.alpha),
-            loss.kink_width,
-            self.tol,
-            self.max_iter,
-            lambda parameters: progress.begin(self._attributes(model, parameters)),
-            end,
+    def _lbfgs(self, model: LinearModel, rows: Rows, scale: float, parameters: Array, progress: Progress) -> Array:
+        parameters, gradient, trouble = _solvers.lbfgs(
+            model, rows, scale, parameters, self.tol, self.max_iter, progress
         )
-        self.objective_ = scale * model.value(loss, rows, parameters) + self._penalise(model, parameters)
+        self.n_iter_ = len(self.loss_curve_)
+        self.objective_ = scale * model.value(rows, parameters) + model.penalty(parameters)
         if trouble:
-            warnings.warn(
+            self._warn(
                 f"lbfgs {trouble} after {self.n_iter_} iterations: objective {self.objective_:.6g}, largest component "
                 f"of the gradient {gradient:.3g}, wanted is tol={self.tol:g}. Scale the features (StandardScaler, "
-                f"MaxAbsScaler), or raise max_iter={self.max_iter}, alpha={self.alpha:g} or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
+                f"MaxAbsScaler), or raise max_iter={self.max_iter}, alpha={self.alpha:g} or tol."
             )
         return parameters
 
-    def _fit_batches(
-        self,
-        model: LinearModel,
-        loss: ScoreLoss,
-        rows: Rows,
-        parameters: Array,
-        validation: Rows | None,
-        progress: Progress,
+    def _mini_batches(
+        self, model: LinearModel, rows: Rows, scale: float, parameters: Array, watched: Rows | None, progress: Progress
     ) -> Array:
-        scale = rows.X.shape[0] / rows.total_weight()
-        rows = self._with_class_weights(rows)
-        if validation is not None:
-            validation_scale = 1 / validation.total_weight()
-            validation = self._with_class_weights(validation)
+        if watched is not None:
+            watched_scale, watched = 1 / watched.total_weight(), self._weighted(watched)
         self._random = check_random_state(self.random_state)
         self._state = _solvers.new_state(self.solver, parameters)
-        best, best_parameters, stale = np.inf, parameters.copy(), 0
-        trouble: str | None = "reached max_iter"
+        best, gradient = parameters.copy(), np.inf
 
-        for n_iter in range(1, self.max_iter + 1):
-            progress.begin(self._attributes(model, parameters))
-            objective, gradient = self._pass(model, loss, rows, scale, parameters)
-            self.loss_curve_.append(objective)
-            watched, numbers = objective, {"objective": objective}
-            if validation is not None:
-                watched = validation_scale * model.value(loss, validation, parameters)
-                self.validation_curve_.append(watched)
-                numbers["validation_loss"] = watched
-            stale = 0 if watched < best - self.tol else stale + 1
-            if watched < best:
-                best = watched
-                if validation is not None:
-                    best_parameters[...] = parameters
-            self.n_iter_ = n_iter
-            if progress.end(n_iter, self._attributes(model, parameters), **numbers):
-                trouble = None
-                break
-            if stale >= self.n_iter_no_change:
-                trouble = "diverged" if objective > self.loss_curve_[0] + self.tol else None
-                break
-        if trouble:
-            warnings.warn(
-                f"{self.solver} {trouble} after {n_iter} passes: objective {objective:.6g}, in the first one "
+        def one_pass() -> dict[str, float]:
+            nonlocal gradient
+            objective, gradient = self._pass(model, rows, scale, parameters)
+            if watched is None:
+                return {"objective": objective}
+            self.validation_curve_.append(watched_scale * model.value(watched, parameters))
+            return {"objective": objective, "validation_loss": self.validation_curve_[-1]}
+
+        end = self._passes(
+            one_pass, progress, partial(model.attributes, parameters), lambda: np.copyto(best, parameters)
+        )
+        self.objective_ = self.loss_curve_[-1]
+        if end == "settled" and self.objective_ > self.loss_curve_[0] + self.tol:
+            end = "diverged"
+        if end in ("reached max_iter", "diverged"):
+            self._warn(
+                f"{self.solver} {end} after {self.n_iter_} passes: objective {self.objective_:.6g}, in the first one "
                 f"{self.loss_curve_[0]:.6g}, largest component of the last gradient {gradient:.3g}. Scale the features "
                 f"(StandardScaler, MaxAbsScaler), change learning_rate={self._rate():g}, or raise "
-                f"max_iter={self.max_iter} or tol={self.tol:g}.",
-                ConvergenceWarning,
-                stacklevel=3,
+                f"max_iter={self.max_iter} or tol={self.tol:g}."
             )
-        self.objective_ = objective
-        return parameters if validation is None else best_parameters
+        return parameters if watched is None else best
 
-    def _pass(
-        self, model: LinearModel, loss: ScoreLoss, rows: Rows, scale: float, parameters: Array
-    ) -> tuple[float, float]:
+    def _pass(self, model: LinearModel, rows: Rows, scale: float, parameters: Array) -> tuple[float, float]:
         """One pass by mini-batches: the objective on the way, and the last gradient's largest component."""
-        n_rows = rows.X.shape[0]
-        order = self._random.permutation(n_rows) if n_rows > self.batch_size else None
         objective = 0.0
-        for batch in gen_batches(n_rows, self.batch_size):
-            size = batch.stop - batch.start
-            value, grad = model.value_and_grad(loss, rows if order is None else rows.take(order[batch]), parameters)
-            grad *= scale / size
-            objective += (scale * value + size * self._penalise(model, parameters, grad)) / n_rows
+        for batch in rows.batches(self.batch_size, self._random):
+            size = batch.X.shape[0]
+            value, grad = model.value_and_grad(batch, parameters, scale / size)
+            objective += value * size / rows.X.shape[0]
             _solvers.step(self.solver, parameters, grad, self._state, self._rate())
         if not np.isfinite(parameters).all():
             raise ValueError(
@@ -376,9 +325,6 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
                 f"MaxAbsScaler) or lower learning_rate={self._rate():g}"
             )
         return objective, float(np.abs(grad).max())
-
-    def _rate(self) -> float:
-        return self.learning_rate or _solvers.LEARNING_RATE[self.solver]
 
     @available_if(has_steps)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -397,25 +343,20 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
         LossClassifier
             Itself.
         """
-        first = not hasattr(self, "coef_")
-        X, y = self._validated(X, y, reset=first)
+        X, y, first = self._begin_partial_fit(X, y, classes)
         if first:
-            self._find_classes(y, classes, partly=True)
-            self._positives, self._seen, self.n_iter_ = np.zeros(1), np.zeros(1), 0
-        elif classes is not None:
-            _check_partial_fit_first_call(self, classes)
-        rows = make_rows(X, encode(y, self.classes_, self._multilabel, takes_ids(self)), sample_weight)
-        loss = self._weigh(rows)
-        model = LinearModel(loss.n_columns, X.shape[1], self.fit_intercept)
+            self._positives, self._seen = np.zeros(1), np.zeros(1)
+        rows = self._rows(X, y, sample_weight, may_be_empty=True)
+        model = self._weigh(rows)
         if first:
-            self._set(model, np.zeros(model.size, X.dtype))
-        parameters = self._first_parameters(model, (self.classes_, self.coef_, self.intercept_), self.coef_.dtype)
+            self.__dict__.update(model.attributes(np.zeros(model.size, X.dtype)))
+        parameters = model.join(self.coef_, self.intercept_)
         if getattr(self, "_state", {}).keys() != _solvers.new_state(self.solver, parameters[:0]).keys():
             self._state = _solvers.new_state(self.solver, parameters)  # at first, and after another solver
             self._random = check_random_state(self.random_state)
         if rows.X.shape[0]:
-            self.objective_, _ = self._pass(model, loss, self._with_class_weights(rows), 1.0, parameters)
-            self._set(model, parameters)
+            self.objective_, _ = self._pass(model, self._weighted(rows), 1.0, parameters)
+            self.__dict__.update(model.attributes(parameters))
         self.n_iter_ += 1
         return self
 
@@ -438,10 +379,9 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
             if self._multilabel:
                 labels = (scores > 0).astype(int)
                 parts.append(sparse.csr_array(labels) if self._sparse_output else labels)
-            elif scores.shape[1] == 1:
-                parts.append(self.classes_[(scores[:, 0] > 0).astype(int)])
             else:
-                parts.append(self.classes_[scores.argmax(axis=1)])
+                ids = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)
+                parts.append(self.classes_[ids])
         return sparse.vstack(parts, format="csr") if self._multilabel and self._sparse_output else np.concatenate(parts)
 
     @available_if(has_probabilities)  # type: ignore[untyped-decorator]
@@ -477,153 +417,41 @@ class LossClassifier(CallbackSupportMixin, LinearClassifierMixin, BaseEstimator)
             scores -= np.log(self.pos_weight_).astype(scores.dtype)
         if self._multilabel:  # class weights go along whole columns, and shift nothing
             return np.asarray(log_expit(scores))
-        # a class of weight k has k times its share of what the model saw; a weight of 0 cannot be undone
-        weights = (
-            self.class_weight_ if self.undo_weights and self.class_weight_ is not None else np.ones(len(self.classes_))
-        )
-        shift = np.log(np.where(weights > 0, weights, 1)).astype(scores.dtype)
+        shift = np.zeros(len(self.classes_), scores.dtype)
+        if self.undo_weights and self.class_weight_ is not None:
+            # a class of weight k has k times its share of what the model saw; a weight of 0 cannot be undone
+            shift[:] = np.log(np.where(self.class_weight_ > 0, self.class_weight_, 1))
         if scores.ndim == 1:
             scores -= shift[1] - shift[0]
             return np.column_stack((log_expit(-scores), log_expit(scores)))
         return np.asarray(log_softmax(log_expit(scores) - shift, axis=1))
 
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True, reset=reset
-        )
-        return X, y
-
     def _find_classes(self, y: Any, classes: Any = None, partly: bool = False) -> None:
-        self.classes_, self._multilabel = find_classes(y)
-        if partly and self._multilabel and classes is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"classes of a multilabel problem are the column numbers 0 to {len(self.classes_) - 1}, not {classes}"
-            )
-        if partly and not self._multilabel:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = np.unique(classes)
+        super()._find_classes(y, classes, partly)
         self._sparse_output = sparse.issparse(y)
-        if self._multilabel and takes_ids(self):
+        if self._multilabel and self._takes_ids():
             raise ValueError(
                 f"loss={self.loss!r} takes one class a row; for a multilabel y, the losses are "
                 "'multilabel_soft_margin' and 'bce_with_logits'"
             )
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs rows of at least 2 classes; y holds only 1 class: {self.classes_[0]!r}"
-            )
-
-    def _rows(self, X: Any, y: Any, sample_weight: Any) -> Rows:
-        rows = make_rows(X, encode(y, self.classes_, self._multilabel, takes_ids(self)), sample_weight)
-        if not rows.X.shape[0]:
-            raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
-        return rows
 
     def _split(self, rows: Rows) -> tuple[Rows, Rows]:
         """Rows to fit to, and rows to watch."""
         stratify = None if self._multilabel else class_ids(rows.target)
-        fitted, watched = train_test_split(
-            np.arange(rows.X.shape[0]),
-            test_size=self.validation_fraction,
-            stratify=stratify,
-            random_state=self.random_state,
-        )
+        ids, share = np.arange(rows.X.shape[0]), self.validation_fraction
+        fitted, watched = train_test_split(ids, test_size=share, stratify=stratify, random_state=self.random_state)
         return rows.take(fitted), rows.take(watched)
 
-    def _weigh(self, rows: Rows) -> ScoreLoss:
-        """Set the weights of the classes and the positive parts, by all rows so far; the loss that they make."""
-        loss = as_loss(self.loss)
-        n_classes = len(self.classes_)
-        n_columns = 1 if n_classes == 2 and not self._multilabel else n_classes
-        n_weights = n_classes if takes_ids(self) else n_columns  # multi margin weighs both of two classes
-        positives, seen = rows.counts(n_weights)
+    def _weigh(self, rows: Rows) -> LinearModel:
+        """Set the weights of classes and positive parts by all rows so far; the model of the loss so weighted."""
+        positives, seen = rows.counts(len(self.classes_))
         self._positives, self._seen = self._positives + positives, self._seen + seen
+        loss, self.class_weight_ = weigh(
+            self.loss, self.classes_, self._multilabel, self.class_weight, self.pos_weight, self._positives, self._seen
+        )
+        self.pos_weight_ = loss.pos_weight
+        return LinearModel(loss, rows.X.shape[1], self.fit_intercept, self.alpha)
 
-        parameters = loss._parameters
-        weight = of_columns("the weight of the loss", parameters["weight"], n_weights)
-        pos_weight = of_columns("the pos_weight of the loss", parameters.get("pos_weight"), n_weights)
-        if self.pos_weight is not None:
-            if pos_weight is not None or takes_ids(self):
-                reason = "has a pos_weight of its own" if pos_weight is not None else "has no positive part to weigh"
-                raise ValueError(f"pos_weight={self.pos_weight!r} cannot be used: loss={self.loss!r} {reason}")
-            if isinstance(self.pos_weight, str):
-                pos_weight = ratio(self._seen - self._positives, self._positives)
-            else:
-                pos_weight = of_columns("pos_weight", self.pos_weight, n_columns)
-        if pos_weight is not None and not (pos_weight > 0).all():
-            raise ValueError(f"pos_weight={pos_weight} is not positive")
-        self.pos_weight_ = pos_weight
-
-        self.class_weight_ = self._class_weights()
-        if self._multilabel and self.class_weight_ is not None:
-            weight = self.class_weight_ if weight is None else self.class_weight_ * weight
-        return ScoreLoss(loss, n_columns, weight, pos_weight)
-
-    def _class_totals(self) -> Array:
-        """Weight of the rows of each class so far."""
-        positives: Array = self._positives
-        return positives if len(positives) > 1 else np.append(self._seen - positives, positives)
-
-    def _class_weights(self) -> Array | None:
-        if self.class_weight is None:
-            return None
-        if isinstance(self.class_weight, dict):
-            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            if not (weights >= 0).all():
-                raise ValueError(f"class_weight={self.class_weight} holds a negative weight")
-            if self._multilabel:
-                return np.asarray(weights)
-        elif self._multilabel:
-            raise ValueError(
-                "class_weight='balanced' takes one class a row; for a multilabel y there is pos_weight='balanced'"
-            )
-        else:
-            weights = ratio(1.0, self._class_totals())
-        totals = self._class_totals()
-        mean = np.sum(weights * totals) / np.sum(totals)
-        if mean == 0:
-            raise ValueError(f"class_weight={self.class_weight} is 0 for all classes that occur")
-        return np.asarray(weights / mean)
-
-    def _with_class_weights(self, rows: Rows) -> Rows:
-        if self.class_weight_ is None or self._multilabel:
-            return rows
-        weight = self.class_weight_.astype(rows.X.dtype)[class_ids(rows.target)]
-        if rows.weight is not None:
-            weight = rows.weight * (weight if rows.weight.ndim == 1 else weight[:, None])
-        return rows._replace(weight=weight)
-
-    def _penalise(self, model: LinearModel, parameters: Array, grad: Array | None = None) -> float:
-        """Value of the penalty; its gradient is added to `grad`."""
-        coef, _ = model.split(parameters)
-        if grad is not None:
-            coef_grad, _ = model.split(grad)
-            coef_grad += self.alpha * coef
-        return 0.5 * self.alpha * float(np.einsum("ij,ij", coef, coef))
-
-    def _first_parameters(self, model: LinearModel, past: tuple[Array, Array, Array] | None, dtype: Any) -> Array:
-        if past is None:
-            return np.zeros(model.size, dtype)
-        classes, coef, intercept = past
-        if not np.array_equal(classes, self.classes_) or coef.shape != model.shape:
-            raise ValueError(
-                f"warm_start=True goes on from {coef.shape[1]} features and classes {classes}; X and y have "
-                f"{model.shape[1]} and {self.classes_}"
-            )
-        return np.column_stack((coef, intercept) if self.fit_intercept else (coef,)).astype(dtype).ravel()
-
-    def _attributes(self, model: LinearModel, parameters: Array) -> Callable[[], dict[str, Any]]:
-        """The fitted attributes, made when they are needed."""
-
-        def attributes() -> dict[str, Any]:
-            coef, intercept = model.split(parameters)
-            if not self.fit_intercept:
-                intercept = np.zeros((len(coef), 1), coef.dtype)
-            return {"coef_": coef.copy(), "intercept_": intercept.ravel()}
-
-        return attributes
-
-    def _set(self, model: LinearModel, parameters: Array) -> None:
-        for name, value in self._attributes(model, parameters)().items():
-            setattr(self, name, value)
+    def _weighted(self, rows: Rows) -> Rows:
+        """Rows with the weights of their classes; in a multilabel problem those are the loss's."""
+        return rows if self.class_weight_ is None or self._multilabel else weigh_by_class(rows, self.class_weight_)

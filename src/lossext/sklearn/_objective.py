@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from sklearn.utils import gen_batches
 from sklearn.utils.extmath import safe_sparse_dot
 
 from lossext._parameters import borrowing
@@ -70,6 +71,16 @@ class Rows(NamedTuple):
         for start in range(0, n_rows, step):
             yield self.slice(start, min(start + step, n_rows))
 
+    def batches(self, size: int, random: np.random.RandomState) -> Iterator[Rows]:
+        """All rows in mini-batches, shuffled if there are several."""
+        n_rows = self.X.shape[0]
+        if n_rows <= size:
+            yield self
+            return
+        order = random.permutation(n_rows)
+        for batch in gen_batches(n_rows, size):
+            yield self.take(order[batch])
+
 
 def rows_of(array: Any, start: int, stop: int) -> Any:
     """Consecutive rows of an array or CSR matrix, as a view."""
@@ -78,6 +89,19 @@ def rows_of(array: Any, start: int, stop: int) -> Any:
     low, high = array.indptr[start], array.indptr[stop]
     parts = array.data[low:high], array.indices[low:high], array.indptr[start : stop + 1] - low
     return type(array)(parts, shape=(stop - start, array.shape[1]), copy=False)
+
+
+def of_columns(name: str, weight: Any, n_columns: int) -> Array | None:
+    """A scalar or one weight a column, as the latter."""
+    if weight is None:
+        return None
+    try:
+        return np.array(np.broadcast_to(np.asarray(weight, np.float64), (1, n_columns))[0])
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {np.shape(weight)}; allowed is a scalar or ({n_columns},). Weights of single rows are "
+            "given to fit as sample_weight"
+        ) from None
 
 
 class ScoreLoss:
@@ -92,10 +116,13 @@ class ScoreLoss:
         self.loss = loss
         self.n_columns = n_columns
         self.takes_ids = isinstance(loss, MultiMarginLoss)
-        self.weight = weight
-        self.pos_weight = pos_weight
+        self.n_weights = max(n_columns, 2) if self.takes_ids else n_columns  # multi margin weighs both of two classes
+        own = of_columns("the weight of the loss", loss._parameters["weight"], self.n_weights)
+        self.weight = weight if own is None else own if weight is None else weight * own
+        own = of_columns("the pos_weight of the loss", loss._parameters.get("pos_weight"), self.n_weights)
+        self.pos_weight = pos_weight if own is None else own
         self.hinges: dict[float, list[tuple[MultiMarginLoss, float]]] = {}
-        self.logistic = BCEWithLogitsLoss(weight=weight, pos_weight=pos_weight, reduction="sum")
+        self.logistic = BCEWithLogitsLoss(weight=self.weight, pos_weight=self.pos_weight, reduction="sum")
 
     @property
     def kink_width(self) -> float:
@@ -149,33 +176,40 @@ class ScoreLoss:
     def _hinges(self, width: float) -> list[tuple[MultiMarginLoss, float]]:
         """What adds up to the multi margin loss, summed over the classes."""
         if width not in self.hinges:
-            self.hinges[width] = self._make_hinges(width)
+            p, margin = self.loss._parameters["p"], self.loss._parameters["margin"]
+            # a hinge with a rounded corner is (max(0, z)^2 - max(0, z - width)^2) / (2 width)
+            parts = [(2, margin, 0.5 / width), (2, margin - width, -0.5 / width)] if width else [(p, margin, 1.0)]
+            self.hinges[width] = [
+                (MultiMarginLoss(power, at, self.weight, "sum"), factor * max(self.n_columns, 2))
+                for power, at, factor in parts
+            ]
         return self.hinges[width]
-
-    def _make_hinges(self, width: float) -> list[tuple[MultiMarginLoss, float]]:
-        p, margin = self.loss._parameters["p"], self.loss._parameters["margin"]
-        n_classes = max(self.n_columns, 2)
-        if not width:
-            return [(MultiMarginLoss(p, margin, self.weight, "sum"), float(n_classes))]
-        # a hinge with a rounded corner is (max(0, z)^2 - max(0, z - width)^2) / (2 width)
-        return [
-            (MultiMarginLoss(2, at, self.weight, "sum"), sign * n_classes / (2 * width))
-            for at, sign in ((margin, 1), (margin - width, -1))
-        ]
 
 
 class LinearModel:
-    """Coefficients (C, D) and intercepts (C, 1) or (C, 0), views of one vector of parameters."""
+    """Coefficients (C, D) and intercepts (C, 1) or (C, 0), views of one vector of parameters, and their loss."""
 
-    def __init__(self, n_columns: int, n_features: int, fit_intercept: bool) -> None:
-        self.shape = (n_columns, n_features)
+    def __init__(self, loss: ScoreLoss, n_features: int, fit_intercept: bool, alpha: float) -> None:
+        self.loss = loss
+        self.shape = (loss.n_columns, n_features)
         self.fit_intercept = fit_intercept
-        self.size = n_columns * (n_features + fit_intercept)
+        self.alpha = alpha
+        self.size = loss.n_columns * (n_features + fit_intercept)
 
     def split(self, parameters: Array) -> tuple[Array, Array]:
         """The two views."""
         matrix = parameters.reshape(self.shape[0], -1)
         return matrix[:, : self.shape[1]], matrix[:, self.shape[1] :]
+
+    def join(self, coef: Array, intercept: Array) -> Array:
+        """A new vector of parameters of the two."""
+        return np.column_stack((coef, intercept) if self.fit_intercept else (coef,)).ravel()
+
+    def attributes(self, parameters: Array) -> dict[str, Array]:
+        """The two as attributes of an estimator, copied."""
+        coef, intercept = self.split(parameters)
+        intercept = intercept.flatten() if self.fit_intercept else np.zeros(len(coef), coef.dtype)
+        return {"coef_": coef.copy(), "intercept_": intercept}
 
     def scores(self, X: Any, parameters: Array) -> Array:
         """Raw scores (N, C)."""
@@ -185,21 +219,30 @@ class LinearModel:
             scores += intercept.T
         return scores
 
-    def value_and_grad(self, loss: ScoreLoss, rows: Rows, parameters: Array, width: float = 0.0) -> tuple[float, Array]:
-        """Sum of the loss over all rows, and its gradient in the parameters."""
+    def value_and_grad(self, rows: Rows, parameters: Array, scale: float, width: float = 0.0) -> tuple[float, Array]:
+        """Sum of the loss over all rows, times `scale`, plus the penalty; and its gradient in the parameters."""
         value, grad = 0.0, np.zeros_like(parameters)
         coef_grad, intercept_grad = self.split(grad)
         for block in rows.blocks(self.shape[0]):
-            part, residual = loss.value_and_grad(self.scores(block.X, parameters), block.target, block.weight, width)
+            scores = self.scores(block.X, parameters)
+            part, residual = self.loss.value_and_grad(scores, block.target, block.weight, width)
             value += part
             coef_grad += safe_sparse_dot(residual.T, block.X, dense_output=True)
             if self.fit_intercept:
                 intercept_grad += residual.T @ np.ones((len(residual), 1), residual.dtype)  # faster than a sum
-        return value, grad
+        grad *= scale
+        coef, _ = self.split(parameters)
+        coef_grad += self.alpha * coef
+        return scale * value + self.penalty(parameters), grad
 
-    def value(self, loss: ScoreLoss, rows: Rows, parameters: Array) -> float:
+    def value(self, rows: Rows, parameters: Array) -> float:
         """Sum of the loss over all rows."""
         return sum(
-            loss.value_and_grad(self.scores(block.X, parameters), block.target, block.weight)[0]
+            self.loss.value_and_grad(self.scores(block.X, parameters), block.target, block.weight)[0]
             for block in rows.blocks(self.shape[0])
         )
+
+    def penalty(self, parameters: Array) -> float:
+        """Penalty of the coefficients."""
+        coef, _ = self.split(parameters)
+        return 0.5 * self.alpha * float(np.einsum("ij,ij", coef, coef))

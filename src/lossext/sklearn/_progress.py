@@ -21,6 +21,7 @@ class Progress:
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, max_iter: int) -> None:
         self.estimator = estimator
         self.data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+        self.curve: list[float] = []  # the first of the numbers of each iteration
         self.context: Any = None
         self.task: Any = None
         if getattr(estimator, "_skl_callbacks", None):
@@ -35,6 +36,7 @@ class Progress:
 
     def end(self, n_iter: int, fitted: Callable[[], dict[str, Any]], **numbers: float) -> bool:
         """An iteration is done; whether a callback wants the fit to stop."""
+        self.curve.append(next(iter(numbers.values())))
         verbose = self.estimator.verbose
         if verbose and n_iter % max(1, 10 ** (2 - verbose)) == 0:
             text = ", ".join(f"{name} {number:.6g}" for name, number in numbers.items())

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from numbers import Integral, Real
+from collections.abc import Callable
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lossext.losses import SampledSoftmaxLoss, topk
@@ -29,9 +26,9 @@ from lossext.samplers import (
     SampledValues,
     UniformSampler,
 )
+from lossext.sklearn._base import Classifier
 from lossext.sklearn._objective import BLOCK, Rows
-from lossext.sklearn._progress import CallbackSupportMixin, Progress
-from lossext.sklearn._targets import encode, find_classes, make_rows
+from lossext.sklearn._progress import Progress
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +36,7 @@ LEARNING_RATE = {"adagrad": 0.1, "adam": 0.01, "sgd": 1.0}
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
 
 
-class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[misc]
     """Multinomial logistic regression of very many classes by sampled softmax.
 
     A step on a mini-batch touches the rows of the coefficients that belong to its labels and to `num_sampled` classes
@@ -101,27 +98,17 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
     True (2, 3)
     """
 
-    classes_: Array
-    coef_: Array
-    intercept_: Array
+    _learning_rates = LEARNING_RATE
     _counts: Array  # weight of the rows of each class
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **Classifier._parameter_constraints,
         "num_sampled": [Interval(Integral, 1, None, closed="left")],
         "sampler": [
             StrOptions({"log_uniform", "uniform", "fixed_unigram", "learned_unigram"}),
             HasMethods("sample"),
         ],
         "solver": [StrOptions(set(STATES))],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "fit_intercept": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -153,11 +140,6 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SampledSoftmaxClassifier:
         """Fit to all rows.
@@ -176,45 +158,30 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
         SampledSoftmaxClassifier
             Itself.
         """
-        past = (self.classes_, self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        past = self._past()
         X, y = self._validated(X, y, reset=True)
-        self.classes_ = self._find_classes(y)
-        rows = make_rows(X, encode(y, self.classes_, False, True), sample_weight)
-        if not rows.X.shape[0]:
-            raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
+        self._find_classes(y)
+        rows = self._rows(X, y, sample_weight)
         self._start(rows)
-        if np.count_nonzero(self._counts) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs rows of at least 2 classes; those with a nonzero weight have only 1 class"
-            )
+        self._check_totals(self._counts)
         if past is not None:
             classes, coef, intercept = past
             if not np.array_equal(classes, self.classes_) or coef.shape != self.coef_.shape:
                 raise ValueError(
-                    f"warm_start=True goes on from {coef.shape[1]} features and {len(classes)} classes; X and y have "
-                    f"{X.shape[1]} and {len(self.classes_)}, or other ones"
+                    f"warm_start=True goes on from {coef.shape[1]} features and {len(classes)} classes; X and "
+                    f"y have {X.shape[1]} and {len(self.classes_)}, or other ones"
                 )
             self.coef_[...], self.intercept_[...] = coef, intercept
 
-        self.loss_curve_: list[float] = []
         progress = Progress(self, X, y, sample_weight, self.max_iter)
-        scale, best, stale = rows.X.shape[0] / rows.total_weight(), np.inf, 0
-        for n_iter in range(1, self.max_iter + 1):
-            progress.begin(self._attributes)
-            loss = self._pass(rows, scale)
-            self.n_iter_ = n_iter
-            self.loss_curve_.append(loss)
-            stale = 0 if loss < best - self.tol else stale + 1
-            best = min(best, loss)
-            if progress.end(n_iter, self._attributes, loss=loss) or stale >= self.n_iter_no_change:
-                break
-        else:
-            warnings.warn(
+        self.loss_curve_ = progress.curve
+        scale = rows.X.shape[0] / rows.total_weight()
+
+        if self._passes(lambda: {"loss": self._pass(rows, scale)}, progress, self._attributes) == "reached max_iter":
+            self._warn(
                 f"{self.solver} reached max_iter={self.max_iter} passes while the loss still fell: mean sampled loss "
-                f"{loss:.6g}, in the pass before {self.loss_curve_[-2:][0]:.6g}. Raise max_iter or "
-                f"tol={self.tol:g}, or change learning_rate={self._rate():g}.",
-                ConvergenceWarning,
-                stacklevel=3,
+                f"{self.loss_curve_[-1]:.6g}, in the pass before {self.loss_curve_[-2:][0]:.6g}. Raise max_iter or "
+                f"tol={self.tol:g}, or change learning_rate={self._rate():g}."
             )
         progress.close()
         return self
@@ -235,16 +202,8 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
         SampledSoftmaxClassifier
             Itself.
         """
-        first = not hasattr(self, "coef_")
-        X, y = self._validated(X, y, reset=first)
-        if first:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = self._find_classes(np.asarray(classes))
-            self.n_iter_ = 0
-        elif classes is not None:
-            _check_partial_fit_first_call(self, classes)
-        rows = make_rows(X, encode(y, self.classes_, False, True), sample_weight)
+        X, y, first = self._begin_partial_fit(X, y, classes)
+        rows = self._rows(X, y, sample_weight, may_be_empty=True)
         if first:
             self._start(rows)
         if rows.X.shape[0]:
@@ -329,21 +288,9 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
             out[rows] = log_softmax(scores, axis=1)
         return out
 
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset)
-        return X, y
-
     def _checked(self, X: Any) -> Any:
         check_is_fitted(self)
         return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-
-    def _find_classes(self, y: Any) -> Array:
-        classes, _ = find_classes(y)
-        if len(classes) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs rows of at least 2 classes; y holds only 1 class: {classes[0]!r}"
-            )
-        return classes
 
     def _start(self, rows: Rows) -> None:
         """Coefficients of 0, and a sampler for classes sorted by their frequency in `rows`."""
@@ -388,15 +335,12 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
         values = self._sampler.sample(self._rank[labels], min(self.num_sampled, len(self.classes_)))
         return SampledValues(self._by_frequency[np.asarray(values[0])], values[1], values[2])
 
-    def _rate(self) -> float:
-        return self.learning_rate or LEARNING_RATE[self.solver]
-
     def _pass(self, rows: Rows, scale: float) -> float:
         """One pass by mini-batches; the mean sampled loss on the way."""
         n_rows, n_classes = rows.X.shape[0], len(self.classes_)
         loss = SampledSoftmaxLoss(min(self.num_sampled, n_classes), n_classes, reduction="sum")
         total = 0.0
-        for batch in self._batches(rows):
+        for batch in rows.batches(self.batch_size, self._random):
             size = batch.X.shape[0]
             value, grad = loss.value_and_grad(
                 self.coef_,
@@ -413,15 +357,6 @@ class SampledSoftmaxClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstima
             if self.fit_intercept:
                 self._step(grad.biases, self.intercept_, "intercept")
         return float(scale * total / n_rows)
-
-    def _batches(self, rows: Rows) -> Iterator[Rows]:
-        n_rows = rows.X.shape[0]
-        if n_rows <= self.batch_size:
-            yield rows
-            return
-        order = self._random.permutation(n_rows)
-        for batch in gen_batches(n_rows, self.batch_size):
-            yield rows.take(order[batch])
 
     def _step(self, grad: RowSparse, parameters: Array, of: str) -> None:
         """One update of the rows that have a gradient."""

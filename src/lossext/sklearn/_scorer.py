@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossext.losses._dense import DenseLoss
 from lossext.sklearn._objective import LOSSES, ScoreLoss, as_loss
-from lossext.sklearn._targets import encode, find_classes, make_rows, of_columns
+from lossext.sklearn._targets import encode, find_classes, make_rows
 
 Array = npt.NDArray[Any]
 
@@ -71,18 +71,10 @@ def mean_loss(y: Any, y_score: Array, *, loss: Any, classes: Array, sample_weigh
     if several and takes_ids:
         raise ValueError(f"{loss!r} takes one class a row; y is multilabel")
     scores = np.array(y_score, ndmin=2).reshape(len(y_score), -1)
-    n_classes = 2 if scores.shape[1] == 1 else scores.shape[1]
-    n_weights = n_classes if takes_ids else scores.shape[1]
-    parameters = loss._parameters
-    score_loss = ScoreLoss(
-        loss,
-        scores.shape[1],
-        of_columns("the weight of the loss", parameters["weight"], n_weights),
-        of_columns("the pos_weight of the loss", parameters.get("pos_weight"), n_weights),
-    )
+    score_loss = ScoreLoss(loss, scores.shape[1])
     rows = make_rows(scores, encode(y, np.asarray(classes), several, takes_ids), sample_weight)
     total = sum(
         score_loss.value_and_grad(block.X.copy(), block.target, block.weight)[0]
         for block in rows.blocks(scores.shape[1])
     )
-    return float(total) / (rows.total_weight() * (n_weights if takes_ids else scores.shape[1]))
+    return float(total) / (rows.total_weight() * score_loss.n_weights)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
 from lossext.sklearn._coordinates import Coordinates
+from lossext.sklearn._objective import LinearModel, Rows
+from lossext.sklearn._progress import Progress
 
 Array = npt.NDArray[Any]
 
@@ -19,27 +21,12 @@ MOMENTUM = 0.9  # of sgd
 DECAY = (0.9, 0.999)  # of Adam's two averages, as in Kingma and Ba (2014)
 
 
-class Result(NamedTuple):
-    """Where a solver stopped, and why."""
-
-    parameters: Array
-    n_iter: int
-    gradient: float  # largest component
-    trouble: str | None  # what kept it from converging
-
-
 def lbfgs(
-    value_and_grad: Callable[[Array, float], tuple[float, Array]],
-    start: Array,
-    coordinates: Coordinates,
-    kink_width: float,
-    tol: float,
-    max_iter: int,
-    begin: Callable[[Array], None],
-    end: Callable[[int, float, float, Array], bool],
-) -> Result:
-    """Minimise in the type of `start`; `begin` and `end` are told of every iteration, and `end` may stop it."""
-    dtype = start.dtype
+    model: LinearModel, rows: Rows, scale: float, start: Array, tol: float, max_iter: int, progress: Progress
+) -> tuple[Array, float, str | None]:
+    """Minimise in the type of `start`: parameters, their gradient's largest component, what kept from converging."""
+    dtype, kink_width = start.dtype, model.loss.kink_width
+    coordinates = Coordinates(model, rows)
     z = coordinates.of(start.astype(np.float64))
     n_iter, value, slope, stopped = 0, np.inf, np.inf, False
     trouble: str | None = None
@@ -50,20 +37,21 @@ def lbfgs(
 
         def evaluate(z: Array, width: float = share * kink_width) -> tuple[float, Array]:
             nonlocal value, slope
-            value, grad = value_and_grad(coordinates.parameters(z).astype(dtype), width)
+            value, grad = model.value_and_grad(rows, coordinates.parameters(z).astype(dtype), scale, width)
             slope = float(np.abs(grad).max(initial=0.0))
             return value, coordinates.gradient(grad.astype(np.float64, copy=False))
 
         def callback(z: Array) -> None:
             nonlocal n_iter, stopped
             n_iter += 1
-            parameters = coordinates.parameters(z).astype(dtype)  # a copy: SciPy goes on in the same array
-            stopped = end(n_iter, value, slope, parameters)
+            # a copy: SciPy goes on in the same array
+            fitted = partial(model.attributes, coordinates.parameters(z).astype(dtype))
+            stopped = progress.end(n_iter, fitted, objective=value, gradient=slope)
             if stopped or slope <= tol:
                 raise StopIteration
-            begin(parameters)
+            progress.begin(fitted)
 
-        begin(coordinates.parameters(z).astype(dtype))
+        progress.begin(partial(model.attributes, coordinates.parameters(z).astype(dtype)))
         left = max_iter - n_iter
         result = minimize(
             evaluate,
@@ -86,7 +74,7 @@ def lbfgs(
             trouble = "reached max_iter"
         elif result.status == 2:
             trouble = "found no lower value along its search direction, so exhausted the type's precision,"
-    return Result(coordinates.parameters(z).astype(dtype), n_iter, slope, trouble)
+    return coordinates.parameters(z).astype(dtype), slope, trouble
 
 
 def new_state(solver: str, parameters: Array) -> dict[str, Any]:

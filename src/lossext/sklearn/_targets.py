@@ -69,28 +69,8 @@ def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
     return rows if used.all() else rows.take(used)
 
 
-def ratio(dividend: Any, divisor: Array) -> Array:
-    """A balancing weight: 1 for what does not occur."""
-    weights = np.ones_like(divisor)
-    np.divide(dividend, divisor, out=weights, where=(divisor > 0) & (np.asarray(dividend) > 0))
-    return weights
-
-
 def class_ids(target: Any) -> Array:
     """Class ids of rows that have one class."""
     if target.ndim == 1:
         return np.asarray(target)
     return np.asarray(target.indices if sparse.issparse(target) else target[:, 0])
-
-
-def of_columns(name: str, weight: Any, n_columns: int) -> Array | None:
-    """A scalar or one weight a column, as the latter."""
-    if weight is None:
-        return None
-    try:
-        return np.array(np.broadcast_to(np.asarray(weight, np.float64), (1, n_columns))[0])
-    except ValueError:
-        raise ValueError(
-            f"{name} has shape {np.shape(weight)}; allowed is a scalar or ({n_columns},). Weights of single rows are "
-            "given to fit as sample_weight"
-        ) from None

@@ -1,0 +1,138 @@
+"""What the classifiers have in common: y and its classes, warm starts, passes over the rows, and their bookkeeping."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.validation import validate_data
+
+from lossext.sklearn._objective import Rows
+from lossext.sklearn._progress import CallbackSupportMixin, Progress
+from lossext.sklearn._targets import encode, find_classes, make_rows
+
+Array = npt.NDArray[Any]
+
+
+class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the classifiers."""
+
+    classes_: Array
+    coef_: Array
+    intercept_: Array
+    n_iter_: int
+    loss_curve_: list[float]
+
+    _learning_rates: ClassVar[dict[str, float]]  # of the solvers that go by mini-batches
+    _multi_output: ClassVar[bool] = False  # whether a row of y can have several columns
+    _multilabel: bool
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _takes_ids(self) -> bool:
+        """Whether the loss wants one class a row, so does no multilabel problem."""
+        return True
+
+    def _past(self) -> tuple[Array, Array, Array] | None:
+        return (self.classes_, self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        dtype = [np.float64, np.float32]
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, multi_output=self._multi_output, reset=reset)
+        return X, y
+
+    def _find_classes(self, y: Any, classes: Any = None, partly: bool = False) -> None:
+        self.classes_, self._multilabel = find_classes(y)
+        if partly and self._multilabel and classes is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"classes of a multilabel problem are the column numbers 0 to {len(self.classes_) - 1}, not {classes}"
+            )
+        if partly and not self._multilabel:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = np.unique(classes)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs rows of at least 2 classes; y holds only 1 class: {self.classes_[0]!r}"
+            )
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, may_be_empty: bool = False) -> Rows:
+        """The rows whose weight is not zero."""
+        rows = make_rows(X, encode(y, self.classes_, self._multilabel, self._takes_ids()), sample_weight)
+        if not rows.X.shape[0] and not may_be_empty:
+            raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
+        return rows
+
+    def _check_totals(self, totals: Array) -> None:
+        """Refuse weights of the classes' rows that leave one class."""
+        if np.count_nonzero(totals) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs rows of at least 2 classes; those with a nonzero weight have only 1 class"
+            )
+
+    def _begin_partial_fit(self, X: Any, y: Any, classes: Any) -> tuple[Any, Any, bool]:
+        """X and y, and whether this is the first call."""
+        first = not hasattr(self, "coef_")
+        X, y = self._validated(X, y, reset=first)
+        if first:
+            self._find_classes(y, classes, partly=True)
+            self.n_iter_ = 0
+        elif classes is not None:
+            _check_partial_fit_first_call(self, classes)
+        return X, y, first
+
+    def _rate(self) -> float:
+        return self.learning_rate or self._learning_rates[self.solver]
+
+    def _passes(
+        self,
+        one: Callable[[], dict[str, float]],
+        progress: Progress,
+        fitted: Callable[[], dict[str, Any]],
+        improved: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Passes over the rows until the last of their numbers settles; how they ended.
+
+        `fitted` makes the attributes of the model so far; `improved` is told when the number is the least so far.
+        """
+        best, stale = np.inf, 0
+        for n_iter in range(1, self.max_iter + 1):
+            progress.begin(fitted)
+            numbers = one()
+            *_, watched = numbers.values()
+            stale = 0 if watched < best - self.tol else stale + 1
+            if watched < best:
+                best = watched
+                improved()
+            self.n_iter_ = n_iter
+            if progress.end(n_iter, fitted, **numbers):
+                return "stopped"
+            if stale >= self.n_iter_no_change:
+                return "settled"
+        return "reached max_iter"
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)

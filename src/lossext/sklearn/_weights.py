@@ -1,0 +1,85 @@
+"""Weights of the classes, the columns of the scores and their positive parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import compute_class_weight
+
+from lossext.losses import MultiMarginLoss
+from lossext.sklearn._objective import Rows, ScoreLoss, as_loss, of_columns
+from lossext.sklearn._targets import class_ids
+
+Array = npt.NDArray[Any]
+
+
+def weigh(
+    loss: Any, classes: Array, multilabel: bool, class_weight: Any, pos_weight: Any, positives: Array, seen: Array
+) -> tuple[ScoreLoss, Array | None]:
+    """The loss with its weights, and the weights of the classes.
+
+    `positives` and `seen` are the weights of the rows that are positive in each column, and of all rows.
+    """
+    loss_object = as_loss(loss)
+    if pos_weight is not None:
+        has_own = loss_object._parameters.get("pos_weight") is not None
+        if has_own or isinstance(loss_object, MultiMarginLoss):
+            reason = "has a pos_weight of its own" if has_own else "has no positive part to weigh"
+            raise ValueError(f"pos_weight={pos_weight!r} cannot be used: loss={loss!r} {reason}")
+        if isinstance(pos_weight, str):
+            pos_weight = ratio(seen - positives, positives)
+        else:
+            pos_weight = of_columns("pos_weight", pos_weight, len(positives))
+    weights = class_weights(class_weight, classes, None if multilabel else class_totals(positives, seen))
+    n_columns = 1 if len(classes) == 2 and not multilabel else len(classes)
+    score_loss = ScoreLoss(loss_object, n_columns, weights if multilabel else None, pos_weight)
+    if score_loss.pos_weight is not None and not (score_loss.pos_weight > 0).all():
+        raise ValueError(f"pos_weight={score_loss.pos_weight} is not positive")
+    return score_loss, weights
+
+
+def class_totals(positives: Array, seen: Array) -> Array:
+    """Weights of the rows of each class."""
+    return positives if len(positives) > 1 else np.append(seen - positives, positives)
+
+
+def class_weights(class_weight: Any, classes: Array, totals: Array | None) -> Array | None:
+    """The parameter `class_weight`, one weight a class; `totals` are the weights of their rows, None for columns.
+
+    Those of classes have a mean of 1 over the rows.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, dict):
+        weights = compute_class_weight(class_weight, classes=classes, y=classes)
+        if not (weights >= 0).all():
+            raise ValueError(f"class_weight={class_weight} holds a negative weight")
+        if totals is None:
+            return np.asarray(weights)
+    elif totals is None:
+        raise ValueError(
+            "class_weight='balanced' takes one class a row; for a multilabel y there is pos_weight='balanced'"
+        )
+    else:
+        weights = ratio(1.0, totals)
+    mean = np.sum(weights * totals) / np.sum(totals)
+    if mean == 0:
+        raise ValueError(f"class_weight={class_weight} is 0 for all classes that occur")
+    return np.asarray(weights / mean)
+
+
+def ratio(dividend: Any, divisor: Array) -> Array:
+    """A balancing weight: 1 for what does not occur."""
+    weights = np.ones_like(divisor)
+    np.divide(dividend, divisor, out=weights, where=(divisor > 0) & (np.asarray(dividend) > 0))
+    return weights
+
+
+def weigh_by_class(rows: Rows, class_weight: Array) -> Rows:
+    """Rows whose weights are multiplied by those of their classes."""
+    weight = class_weight.astype(rows.X.dtype)[class_ids(rows.target)]
+    if rows.weight is not None:
+        weight = rows.weight * (weight if rows.weight.ndim == 1 else weight[:, None])
+    return rows._replace(weight=weight)
