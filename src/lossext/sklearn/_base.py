@@ -8,18 +8,18 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lossext._validate import Array
 from lossext.sklearn._objective import Rows
 from lossext.sklearn._progress import CallbackSupportMixin, Progress
 from lossext.sklearn._targets import encode, find_classes, make_rows
 
-Array = npt.NDArray[Any]
+DTYPES = [np.float64, np.float32]
 
 
 class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
@@ -60,9 +60,14 @@ class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return (self.classes_, self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        dtype = [np.float64, np.float32]
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, multi_output=self._multi_output, reset=reset)
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=DTYPES, multi_output=self._multi_output, reset=reset
+        )
         return X, y
+
+    def _checked(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, reset=False)
 
     def _find_classes(self, y: Any, classes: Any = None, partly: bool = False) -> None:
         self.classes_, self._multilabel = find_classes(y)

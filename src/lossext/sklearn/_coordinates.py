@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
-from scipy.linalg import eigh
 from sklearn.utils.extmath import safe_sparse_dot
 
+from lossext._validate import Array
 from lossext.sklearn._objective import LinearModel, Rows
-
-Array = npt.NDArray[Any]
 
 
 class Coordinates:
@@ -33,7 +28,7 @@ class Coordinates:
             second_moments = moments(rows, model.fit_intercept)
             self.mapped = bool(np.isfinite(second_moments).all())
         if self.mapped:
-            values, self.basis = eigh(second_moments, overwrite_a=True, check_finite=False)
+            values, self.basis = np.linalg.eigh(second_moments)
             floor = np.finfo(rows.X.dtype).eps * values[-1]  # what is less is rounding
             self.scale = (curvature[:, None] * np.maximum(values, floor) + alpha + np.finfo(float).tiny) ** -0.5
 

@@ -7,7 +7,6 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.special import log_expit, log_softmax
 from sklearn.base import _fit_context
@@ -17,8 +16,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lossext._validate import Array
 from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossext.sklearn import _solvers
 from lossext.sklearn._base import Classifier
@@ -26,8 +25,6 @@ from lossext.sklearn._objective import LOSSES, LinearModel, Rows
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._targets import class_ids
 from lossext.sklearn._weights import class_totals, weigh, weigh_by_class
-
-Array = npt.NDArray[Any]
 
 
 def has_probabilities(estimator: LossClassifier) -> bool:
@@ -371,8 +368,7 @@ class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
         -------
         ndarray or CSR matrix
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        X = self._checked(X)
         parts: list[Any] = []
         for block in Rows(X, X, None).blocks(len(self.coef_)):
             scores = safe_sparse_dot(block.X, self.coef_.T, dense_output=True) + self.intercept_

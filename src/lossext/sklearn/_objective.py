@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils import gen_batches
-from sklearn.utils.extmath import safe_sparse_dot
 
 from lossext._parameters import borrowing
+from lossext._validate import Array
 from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossext.losses._dense import DenseLoss
-
-Array = npt.NDArray[Any]
 
 # hinge embedding is missing: its loss of an example that is alike falls without end as a linear score falls
 LOSSES: dict[str, type[DenseLoss]] = {
@@ -68,6 +65,9 @@ class Rows(NamedTuple):
     def blocks(self, n_columns: int) -> Iterator[Rows]:
         """All rows, a few at a time."""
         n_rows, step = self.X.shape[0], max(1, BLOCK // n_columns)
+        if n_rows <= step:
+            yield self
+            return
         for start in range(0, n_rows, step):
             yield self.slice(start, min(start + step, n_rows))
 
@@ -160,6 +160,8 @@ class ScoreLoss:
 
     def _margin(self, scores: Array, target: Array, weight: Array | None, width: float) -> tuple[float, Array]:
         if binary := self.n_columns == 1:
+            if width:
+                return self._rounded_hinge(scores, target, weight, width)
             pair = np.zeros((len(scores), 2), scores.dtype)
             pair[:, 1:] = scores
             scores = pair
@@ -172,6 +174,16 @@ class ScoreLoss:
             grad = part if grad is None else np.add(grad, part, out=grad)
         assert grad is not None
         return value, grad[:, 1:] if binary else grad
+
+    def _rounded_hinge(self, scores: Array, target: Array, weight: Array | None, width: float) -> tuple[float, Array]:
+        """Multi margin of two classes with p = 1, which is a hinge of their one score."""
+        side = (1 - 2 * target).astype(scores.dtype)
+        if self.weight is not None:
+            weight = self.weight[target] if weight is None else self.weight[target] * weight
+        excess = self.loss._parameters["margin"] + side * scores[:, 0]
+        cut = np.minimum(np.maximum(excess, 0), width)
+        slope = cut / width if weight is None else (cut * (weight / width)).astype(cut.dtype, copy=False)
+        return float((slope * (excess - 0.5 * cut)).sum(dtype=np.float64)), (side * slope)[:, None]
 
     def _hinges(self, width: float) -> list[tuple[MultiMarginLoss, float]]:
         """What adds up to the multi margin loss, summed over the classes."""
@@ -214,7 +226,7 @@ class LinearModel:
     def scores(self, X: Any, parameters: Array) -> Array:
         """Raw scores (N, C)."""
         coef, intercept = self.split(parameters)
-        scores: Array = safe_sparse_dot(X, coef.T, dense_output=True)
+        scores: Array = X @ coef.T
         if self.fit_intercept:
             scores += intercept.T
         return scores
@@ -227,7 +239,7 @@ class LinearModel:
             scores = self.scores(block.X, parameters)
             part, residual = self.loss.value_and_grad(scores, block.target, block.weight, width)
             value += part
-            coef_grad += safe_sparse_dot(residual.T, block.X, dense_output=True)
+            coef_grad += residual.T @ block.X
             if self.fit_intercept:
                 intercept_grad += residual.T @ np.ones((len(residual), 1), residual.dtype)  # faster than a sum
         grad *= scale
@@ -245,4 +257,4 @@ class LinearModel:
     def penalty(self, parameters: Array) -> float:
         """Penalty of the coefficients."""
         coef, _ = self.split(parameters)
-        return 0.5 * self.alpha * float(np.einsum("ij,ij", coef, coef))
+        return 0.5 * self.alpha * float(np.vdot(coef, coef))

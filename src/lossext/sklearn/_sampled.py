@@ -7,15 +7,14 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lossext._validate import Array
 from lossext.losses import SampledSoftmaxLoss, topk
 from lossext.row_sparse import RowSparse
 from lossext.samplers import (
@@ -29,8 +28,6 @@ from lossext.samplers import (
 from lossext.sklearn._base import Classifier
 from lossext.sklearn._objective import BLOCK, Rows
 from lossext.sklearn._progress import Progress
-
-Array = npt.NDArray[Any]
 
 LEARNING_RATE = {"adagrad": 0.1, "adam": 0.01, "sgd": 1.0}
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
@@ -104,10 +101,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Classifier._parameter_constraints,
         "num_sampled": [Interval(Integral, 1, None, closed="left")],
-        "sampler": [
-            StrOptions({"log_uniform", "uniform", "fixed_unigram", "learned_unigram"}),
-            HasMethods("sample"),
-        ],
+        "sampler": [StrOptions({"log_uniform", "uniform", "fixed_unigram", "learned_unigram"}), HasMethods("sample")],
         "solver": [StrOptions(set(STATES))],
     }
 
@@ -288,10 +282,6 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
             out[rows] = log_softmax(scores, axis=1)
         return out
 
-    def _checked(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-
     def _start(self, rows: Rows) -> None:
         """Coefficients of 0, and a sampler for classes sorted by their frequency in `rows`."""
         n_classes = len(self.classes_)
@@ -320,15 +310,11 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         if self.sampler == "fixed_unigram":  # classes that come later are to be drawn too
             counts = np.maximum(self._counts[self._by_frequency], 1)
             return FixedUnigramSampler(counts, distortion=0.75, seed=seed)
-        kinds = {
-            "log_uniform": LogUniformSampler,
-            "uniform": UniformSampler,
-            "learned_unigram": LearnedUnigramSampler,
-        }
-        sampler = kinds[self.sampler](n_classes, seed=seed)
-        if isinstance(sampler, LogUniformSampler):
-            sampler._warned = True  # of classes that are not sorted: these are, however flat their frequencies
-        return sampler
+        if self.sampler == "log_uniform":
+            log_uniform = LogUniformSampler(n_classes, seed=seed)
+            log_uniform._warned = True  # of classes that are not sorted: these are, however flat their frequencies
+            return log_uniform
+        return (UniformSampler if self.sampler == "uniform" else LearnedUnigramSampler)(n_classes, seed=seed)
 
     def _draw(self, labels: Array) -> SampledValues:
         """Sampled classes, which the sampler knows by their rank."""

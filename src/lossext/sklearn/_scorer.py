@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from lossext._validate import Array
 from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossext.losses._dense import DenseLoss
 from lossext.sklearn._objective import LOSSES, ScoreLoss, as_loss
 from lossext.sklearn._targets import encode, find_classes, make_rows
-
-Array = npt.NDArray[Any]
 
 
 @validate_params(

@@ -6,14 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 
+from lossext._validate import Array
 from lossext.sklearn._coordinates import Coordinates
 from lossext.sklearn._objective import LinearModel, Rows
 from lossext.sklearn._progress import Progress
-
-Array = npt.NDArray[Any]
 
 ROUNDING = (0.1, 0.01)  # of a kink's scale, in turn: L-BFGS needs a gradient that does not jump
 LEARNING_RATE = {"adam": 0.01, "sgd": 0.1}
@@ -28,35 +26,41 @@ def lbfgs(
     dtype, kink_width = start.dtype, model.loss.kink_width
     coordinates = Coordinates(model, rows)
     z = coordinates.of(start.astype(np.float64))
-    n_iter, value, slope, stopped = 0, np.inf, np.inf, False
+    n_iter, value, grad, stopped = 0, np.inf, start, False
     trouble: str | None = None
 
     for share in ROUNDING if kink_width else (0.0,):
         if n_iter == max_iter or stopped:
             break
 
-        def evaluate(z: Array, width: float = share * kink_width) -> tuple[float, Array]:
-            nonlocal value, slope
-            value, grad = model.value_and_grad(rows, coordinates.parameters(z).astype(dtype), scale, width)
-            slope = float(np.abs(grad).max(initial=0.0))
-            return value, coordinates.gradient(grad.astype(np.float64, copy=False))
+        def evaluate(z: Array, width: float = share * kink_width) -> float:
+            nonlocal value, grad
+            parameters = coordinates.parameters(z).astype(dtype, copy=False)
+            value, grad = model.value_and_grad(rows, parameters, scale, width)
+            return value
+
+        def gradient(z: Array) -> Array:  # SciPy wants it where it has just asked for the value
+            return coordinates.gradient(grad.astype(np.float64, copy=False))
+
+        def fitted(z: Array) -> dict[str, Array]:
+            return model.attributes(coordinates.parameters(z).astype(dtype, copy=False))
 
         def callback(z: Array) -> None:
             nonlocal n_iter, stopped
             n_iter += 1
-            # a copy: SciPy goes on in the same array
-            fitted = partial(model.attributes, coordinates.parameters(z).astype(dtype))
-            stopped = progress.end(n_iter, fitted, objective=value, gradient=slope)
+            slope = largest(grad)
+            now = partial(fitted, z.copy())  # SciPy goes on in the same array
+            stopped = progress.end(n_iter, now, objective=value, gradient=slope)
             if stopped or slope <= tol:
                 raise StopIteration
-            progress.begin(fitted)
+            progress.begin(now)
 
-        progress.begin(partial(model.attributes, coordinates.parameters(z).astype(dtype)))
+        progress.begin(partial(fitted, z))
         left = max_iter - n_iter
         result = minimize(
             evaluate,
             z,
-            jac=True,
+            jac=gradient,  # together with the value, SciPy would compare points to keep the two
             method="L-BFGS-B",
             callback=callback,
             options={
@@ -74,7 +78,12 @@ def lbfgs(
             trouble = "reached max_iter"
         elif result.status == 2:
             trouble = "found no lower value along its search direction, so exhausted the type's precision,"
-    return coordinates.parameters(z).astype(dtype), slope, trouble
+    return coordinates.parameters(z).astype(dtype), largest(grad), trouble
+
+
+def largest(grad: Array) -> float:
+    """Greatest size of a component."""
+    return float(np.abs(grad).max(initial=0.0))
 
 
 def new_state(solver: str, parameters: Array) -> dict[str, Any]:

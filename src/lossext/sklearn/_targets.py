@@ -6,16 +6,14 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_non_negative, column_or_1d
 
+from lossext._validate import Array
 from lossext.sklearn._objective import Rows
-
-Array = npt.NDArray[Any]
 
 
 def find_classes(y: Any) -> tuple[Array, bool]:
@@ -29,7 +27,7 @@ def find_classes(y: Any) -> tuple[Array, bool]:
     several = kind == "multilabel-indicator"
     if several:
         return np.arange(y.shape[1]), True
-    return np.unique(column_or_1d(y, warn=True)), False
+    return np.unique(y if y.ndim == 1 else column_or_1d(y, warn=True)), False
 
 
 def encode(y: Any, classes: Array, several: bool, as_ids: bool) -> Any:
@@ -42,15 +40,24 @@ def encode(y: Any, classes: Array, several: bool, as_ids: bool) -> Any:
         if bad.size:
             raise ValueError(f"y holds {bad[0]}; a multilabel y holds 0 and 1")
         return sparse.csr_array(y, dtype=np.uint8) if sparse.issparse(y) else y
-    ids = LabelEncoder()
-    ids.classes_ = classes
-    encoded = ids.transform(column_or_1d(y))
+    encoded = numbers_of(y if y.ndim == 1 else column_or_1d(y), classes)
     if as_ids:
         return encoded
     if len(classes) == 2:
         return encoded.astype(np.uint8)[:, None]
     ones = np.ones(len(encoded), np.uint8)
     return sparse.csr_array((ones, encoded, np.arange(len(encoded) + 1)), shape=(len(encoded), len(classes)))
+
+
+def numbers_of(y: Array, classes: Array) -> Array:
+    """Numbers of classes."""
+    if y.dtype.kind in "bui" and classes.dtype.kind in "bui":  # LabelEncoder's own work takes longer than a small fit's
+        numbers = np.searchsorted(classes[:-1], y)
+        if np.array_equal(classes[numbers], y):
+            return numbers
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    return np.asarray(encoder.transform(y))
 
 
 def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:

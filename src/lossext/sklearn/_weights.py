@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils import compute_class_weight
 
+from lossext._validate import Array
 from lossext.losses import MultiMarginLoss
 from lossext.sklearn._objective import Rows, ScoreLoss, as_loss, of_columns
 from lossext.sklearn._targets import class_ids
-
-Array = npt.NDArray[Any]
 
 
 def weigh(
@@ -28,10 +26,8 @@ def weigh(
         if has_own or isinstance(loss_object, MultiMarginLoss):
             reason = "has a pos_weight of its own" if has_own else "has no positive part to weigh"
             raise ValueError(f"pos_weight={pos_weight!r} cannot be used: loss={loss!r} {reason}")
-        if isinstance(pos_weight, str):
-            pos_weight = ratio(seen - positives, positives)
-        else:
-            pos_weight = of_columns("pos_weight", pos_weight, len(positives))
+        balanced, n_columns = isinstance(pos_weight, str), len(positives)
+        pos_weight = ratio(seen - positives, positives) if balanced else of_columns("pos_weight", pos_weight, n_columns)
     weights = class_weights(class_weight, classes, None if multilabel else class_totals(positives, seen))
     n_columns = 1 if len(classes) == 2 and not multilabel else len(classes)
     score_loss = ScoreLoss(loss_object, n_columns, weights if multilabel else None, pos_weight)
