@@ -18,6 +18,10 @@ from lossext.sklearn._objective import Rows
 
 def find_classes(y: Any) -> tuple[Array, bool]:
     """All classes, and whether a row can have several."""
+    if (
+        y.ndim == 1 and y.dtype.kind in "biuU"
+    ):  # type_of_target agrees after much longer, and in 1.7 not without warning
+        return np.unique(y), False
     kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind not in ("binary", "multiclass", "multilabel-indicator"):
         raise ValueError(
@@ -27,7 +31,7 @@ def find_classes(y: Any) -> tuple[Array, bool]:
     several = kind == "multilabel-indicator"
     if several:
         return np.arange(y.shape[1]), True
-    return np.unique(y if y.ndim == 1 else column_or_1d(y, warn=True)), False
+    return np.unique(column_or_1d(y, warn=True)), False
 
 
 def encode(y: Any, classes: Array, several: bool, as_ids: bool) -> Any:
