@@ -122,6 +122,23 @@ def test_two_classes_of_multi_margin_are_a_support_vector_machine(cancer, p):
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-3 if p == 1 else 1e-5)
 
 
+@pytest.mark.parametrize("weight", [None, [2.0, 0.5]])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_rounded_hinge_of_two_classes_is_multi_margin(weight, dtype):
+    from lossext.sklearn._objective import ScoreLoss
+
+    rng = np.random.default_rng(0)
+    scores, ids = rng.normal(size=(200, 1)).astype(dtype), rng.integers(0, 2, 200)
+    pair = np.column_stack((np.zeros(200, dtype), scores))
+    loss = lx.MultiMarginLoss(margin=0.7, weight=weight)
+    for row_weight in (None, rng.random(200).astype(dtype)):
+        value, grad = ScoreLoss(loss, 1).value_and_grad(scores.copy(), ids, row_weight, 0.1)
+        pair_value, pair_grad = ScoreLoss(loss, 2).value_and_grad(pair.copy(), ids, row_weight, 0.1)
+        assert value == pytest.approx(pair_value, rel=1e-12 if dtype is np.float64 else 1e-5)
+        np.testing.assert_allclose(grad, pair_grad[:, 1:], atol=1e-12 if dtype is np.float64 else 1e-5)
+        assert grad.dtype == dtype
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_mini_batches_come_near_the_minimum(cancer, solver, loss):

@@ -14,7 +14,6 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 
 from lossext._validate import Array
@@ -120,6 +119,12 @@ class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
     class_weight_ : ndarray of shape (n_classes,), or None
     n_features_in_ : int
     feature_names_in_ : ndarray
+
+    Notes
+    -----
+    lbfgs spends its time in matrix products of microseconds each. On cores that are busy with something else, the
+    threads of BLAS wait for each other in every one; `with threadpoolctl.threadpool_limits(1, user_api="blas"):`
+    around `fit` ends that.
 
     Examples
     --------
@@ -236,7 +241,6 @@ class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
             validation = self._rows(X_val, y_val, sample_weight_val)
         elif self.early_stopping:
             rows, validation = self._split(rows)
-        self._positives, self._seen = np.zeros(1), np.zeros(1)
         model = self._weigh(rows)
         if not self._multilabel:
             self._check_totals(class_totals(self._positives, self._seen))
@@ -341,8 +345,6 @@ class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
             Itself.
         """
         X, y, first = self._begin_partial_fit(X, y, classes)
-        if first:
-            self._positives, self._seen = np.zeros(1), np.zeros(1)
         rows = self._rows(X, y, sample_weight, may_be_empty=True)
         model = self._weigh(rows)
         if first:
@@ -371,7 +373,7 @@ class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
         X = self._checked(X)
         parts: list[Any] = []
         for block in Rows(X, X, None).blocks(len(self.coef_)):
-            scores = safe_sparse_dot(block.X, self.coef_.T, dense_output=True) + self.intercept_
+            scores = block.X @ self.coef_.T + self.intercept_
             if self._multilabel:
                 labels = (scores > 0).astype(int)
                 parts.append(sparse.csr_array(labels) if self._sparse_output else labels)
@@ -425,6 +427,7 @@ class LossClassifier(LinearClassifierMixin, Classifier):  # type: ignore[misc]
     def _find_classes(self, y: Any, classes: Any = None, partly: bool = False) -> None:
         super()._find_classes(y, classes, partly)
         self._sparse_output = sparse.issparse(y)
+        self._positives, self._seen = np.zeros(1), np.zeros(1)  # weights of rows, see `weigh`
         if self._multilabel and self._takes_ids():
             raise ValueError(
                 f"loss={self.loss!r} takes one class a row; for a multilabel y, the losses are "

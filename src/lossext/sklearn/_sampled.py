@@ -12,7 +12,6 @@ from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot
 
 from lossext._validate import Array
 from lossext.losses import SampledSoftmaxLoss, topk
@@ -29,7 +28,6 @@ from lossext.sklearn._base import Classifier
 from lossext.sklearn._objective import BLOCK, Rows
 from lossext.sklearn._progress import Progress
 
-LEARNING_RATE = {"adagrad": 0.1, "adam": 0.01, "sgd": 1.0}
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
 
 
@@ -95,7 +93,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     True (2, 3)
     """
 
-    _learning_rates = LEARNING_RATE
+    _learning_rates: ClassVar[dict[str, float]] = {"adagrad": 0.1, "adam": 0.01, "sgd": 1.0}
     _counts: Array  # weight of the rows of each class
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -217,7 +215,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         ndarray
         """
         X = self._checked(X)
-        scores: Array = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        scores: Array = X @ self.coef_.T + self.intercept_
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: Any) -> Array:
@@ -278,7 +276,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         X = self._checked(X)
         out = np.empty((X.shape[0], len(self.classes_)), np.result_type(X.dtype, self.coef_.dtype))
         for rows in gen_batches(X.shape[0], max(1, BLOCK // len(self.classes_))):
-            scores = safe_sparse_dot(X[rows], self.coef_.T, dense_output=True) + self.intercept_
+            scores = X[rows] @ self.coef_.T + self.intercept_
             out[rows] = log_softmax(scores, axis=1)
         return out
 

@@ -16,6 +16,10 @@ from lossext.sklearn._progress import Progress
 ROUNDING = (0.1, 0.01)  # of a kink's scale, in turn: L-BFGS needs a gradient that does not jump
 LEARNING_RATE = {"adam": 0.01, "sgd": 0.1}
 MOMENTUM = 0.9  # of sgd
+TROUBLE = {  # by minimize's status
+    1: "reached max_iter",
+    2: "found no lower value along its search direction, so exhausted the type's precision,",
+}
 DECAY = (0.9, 0.999)  # of Adam's two averages, as in Kingma and Ba (2014)
 
 
@@ -60,7 +64,7 @@ def lbfgs(
         result = minimize(
             evaluate,
             z,
-            jac=gradient,  # together with the value, SciPy would compare points to keep the two
+            jac=gradient,  # returned with the value, SciPy would keep it by comparing points
             method="L-BFGS-B",
             callback=callback,
             options={
@@ -73,11 +77,7 @@ def lbfgs(
             },
         )
         z = result.x
-        trouble = None
-        if result.status == 1:
-            trouble = "reached max_iter"
-        elif result.status == 2:
-            trouble = "found no lower value along its search direction, so exhausted the type's precision,"
+        trouble = TROUBLE.get(result.status)
     return coordinates.parameters(z).astype(dtype), largest(grad), trouble
 
 
