@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 BATCHES = 5
-WARM_UP = 0.02  # seconds at most; threads that slept take several milliseconds to wake
+WARM_UP = 0.02  # seconds; threads that slept take several milliseconds to wake
 
 
 def seconds(call: Callable[[], Any], repeats: int = 1) -> float:
@@ -41,8 +41,8 @@ def usual(call: Callable[[], Any]) -> float:
 def in_slot(call: Callable[[], Any], usual: float, slot: float) -> float:
     """Seconds of a call, the median over a few batches that together fill the slot; at least one call."""
     start = time.perf_counter()
-    while usual < WARM_UP and seconds(call) > 2 * usual and time.perf_counter() - start < WARM_UP:
-        pass
+    while usual < WARM_UP and time.perf_counter() - start < WARM_UP:
+        call()
     batches = min(max(int(slot / usual), 1), BATCHES)
     repeats = max(int(slot / usual / batches), 1)
     return median(seconds(call, repeats) for _ in range(batches))
