@@ -87,12 +87,12 @@ int lx_arm_fork_handlers(void) { return 0; }
 /* ---- whether more than one thread pays (all times in ns) ----
  *
  * A team that sleeps has to be woken, which takes from 50 us to 8 ms, depending on the machine: this is measured
- * whenever it happens.  It pays for as much work as two threads make up for it: that of one call, or of a run of calls,
- * in which pauses are no longer than the calls.  In a run the team stays awake, and sharing a call costs 1 us.  A pool
- * thread that waits for the next one takes a CPU from whatever else the program does, so outside of runs the team is
- * let sleep.  Where others want the CPUs, small calls can take longer on two threads than on one: what is lost so is to
- * be earned four times over before they are shared again. */
-#define LITTLE_WORK 5e3
+ * whenever it happens.  It pays for work that is not done by then: that of one call, or of a run of calls, in which
+ * pauses are no longer than the calls.  In a run the team stays awake, and sharing a call costs 1 us.  A pool thread
+ * that waits for the next one takes a CPU from whatever else the program does, so outside of runs the team is let
+ * sleep.  Where others want the CPUs, small calls can take longer on two threads than on one: what is lost so is to be
+ * earned four times over before they are shared again. */
+#define LITTLE_WORK 3e3
 #define SMALL_WORK 50e3
 #define SHORT_PAUSE 50e3
 #define LONG_PAUSE 5e6 /* in which no team falls asleep */
@@ -100,6 +100,7 @@ int lx_arm_fork_handlers(void) { return 0; }
 
 #ifdef _OPENMP
 static long long wake_time = 100000;
+enum { LONGEST_WAKE = 2000000 }; /* longer is chance: the CPU was taken */
 
 static struct {
     double earned;          /* work of all calls, less four times what was lost */
@@ -113,7 +114,7 @@ static struct {
 
 static double now(void) { return omp_get_wtime() * 1e9; }
 
-static double worth_waking(void) { return 2.0 * (double)load(&wake_time); }
+static double worth_waking(void) { return 1.2 * (double)load(&wake_time); }
 
 int lx_threads_for(double work)
 {
@@ -159,8 +160,11 @@ void lx_team_gather(lx_team *team)
 
 static void measure_waking(const lx_team *team, long long arrived)
 {
-    if (team->asleep && arrived == omp_get_num_threads())
-        store(&wake_time, (3 * load(&wake_time) + (long long)(now() - team->start)) / 4);
+    if (!team->asleep || arrived < omp_get_num_threads())
+        return;
+    const long long known = load(&wake_time), taken = (long long)(now() - team->start);
+    const long long next = taken < known ? (known + taken) / 2 : (7 * known + taken) / 8;
+    store(&wake_time, next < LONGEST_WAKE ? next : LONGEST_WAKE);
 }
 
 static void end_region(void) { run.last_region = now(); }

@@ -118,8 +118,8 @@ INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, gap g,
  * error of a long row's sum would grow with its length. */
 INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, const int power)
 {
-    const vec one = v_set(1), zero = v_zero(), quarter = v_set((real)0.25);
-    vec active = v_zero();
+    const vec zero = v_zero(), quarter = v_set((real)0.25);
+    ptrdiff_t active = 0;
     for (; from + 8 * LANES <= to; from += 8 * LANES) {
         wide value = wide_zero(), others = wide_zero(), hinge = wide_zero();
         for (const real *four = x + from; four < x + from + 8 * LANES; four += 4 * LANES) {
@@ -133,8 +133,8 @@ INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t
                 value = wide_add_square(wide_add_square(value, wa), wb);
                 others = wide_add_square(wide_add_square(others, wc), wd);
             }
-            active += (v_where(v_gt(a, zero), one) + v_where(v_gt(b, zero), one))
-                      + (v_where(v_gt(c, zero), one) + v_where(v_gt(d, zero), one));
+            active += m_count(v_gt(a, zero)) + m_count(v_gt(b, zero));
+            active += m_count(v_gt(c, zero)) + m_count(v_gt(d, zero));
         }
         sums->value = exact_add(sums->value, power == 1 ? wide_scale(value, 4) : wide_join(value, others));
         sums->hinge = power == 1 ? sums->hinge : exact_add(sums->hinge, hinge);
@@ -146,9 +146,9 @@ INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t
         sums->value = exact_add(sums->value, add_power(wide_zero(), z, power));
         if (power == 2)
             sums->hinge = exact_add(sums->hinge, wide_of(z));
-        active += v_where(v_gt(z, zero), one);
+        active += m_count(v_gt(z, zero));
     }
-    sums->active += (double)v_sum(active);
+    sums->active += (double)active;
 }
 
 INLINE void slope_range(real *grad, const real *x, ptrdiff_t from, ptrdiff_t to, gap g, vec scale, const int power)
