@@ -146,7 +146,7 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
     cdef lx_job job
     cdef double total
     cdef void *copies[3]
-    cdef int n_results, n_copies = 0, i, item_size = 8 if real_type else 4
+    cdef int bad, n_results, n_copies = 0, i, item_size = 8 if real_type else 4
     held.count = 0
     try:
         job.rows, job.cols = rows, cols
@@ -169,7 +169,9 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
         job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
         if job.grad != NULL or job.hess != NULL:
             check_apart(&held, &job, n_results, (input, target, weight, pos_weight, sample_weight, grad_output))
-        if run_job(&job, loss, rowwise, real_type, n_threads, &total):
+        bad = run_job(&job, loss, rowwise, real_type, n_threads, &total)
+        lx_call_ends()
+        if bad:
             return None
         return total / value_divisor
     finally:

@@ -2,7 +2,8 @@
 #include "kernels.h"
 #include "simd/vmath.h"
 
-enum { GROUP = 128 }; /* rows that are read together */
+/* Rows that are read together: as many as stay in the first-level cache. */
+enum { GROUP = 128, GROUP_ELEMENTS = 4096 };
 
 /* Some rows, and what they need of the other operands. */
 typedef struct {
@@ -62,10 +63,12 @@ static void read_weights(const lx_job *job, group *g)
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *total)
 {
     const int weighted = job->weight.data || job->sample_weight || job->grad_output.data;
+    const ptrdiff_t fit = GROUP_ELEMENTS / job->cols, most = fit > GROUP ? GROUP : fit;
+    const ptrdiff_t step = job->cols > LONGEST_IN_GROUP ? 1 : most;
     row_value sum = {wide_zero(), 0};
     group g;
-    for (g.first = first; g.first < last; g.first += GROUP) {
-        g.count = last - g.first < GROUP ? last - g.first : GROUP;
+    for (g.first = first; g.first < last; g.first += step) {
+        g.count = last - g.first < step ? last - g.first : step;
         g.x = (const real *)job->input + g.first * job->cols;
         g.grad = job->grad ? (real *)job->grad + g.first * job->cols : NULL;
         g.hess = job->hess ? (real *)job->hess + g.first * job->cols : NULL;

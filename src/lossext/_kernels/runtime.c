@@ -104,7 +104,8 @@ enum { LONGEST_WAKE = 2000000 }; /* longer is chance: the CPU was taken */
 
 static struct {
     double earned;          /* work of all calls, less four times what was lost */
-    double start, expected; /* of the last one */
+    double start, expected; /* of the last one that was not little work */
+    double end;             /* of the last one */
     double pace;            /* time that a small call took on one thread, of what was expected */
     double last_region;     /* when it ended */
     int threads;            /* when asked for last, 0 if not in this run */
@@ -121,7 +122,7 @@ int lx_threads_for(double work)
     if (work < LITTLE_WORK)
         return 1;
     const double start = now(), worth = worth_waking();
-    const double end = run.last_region > run.start ? run.last_region : run.start + run.expected, pause = start - end;
+    const double end = run.end > run.start ? run.end : run.start + run.expected, pause = start - end;
     if (pause > SHORT_PAUSE && (pause > run.expected || pause > LONG_PAUSE))
         run.earned = run.threads = run.awake = 0;
     run.start = start;
@@ -136,13 +137,18 @@ int lx_threads_for(double work)
 
 void lx_remember_threads(int threads) { run.threads = threads; }
 
-void lx_small_call_ends(int threads)
+void lx_call_ends(void) { run.end = now(); }
+
+void lx_small_call_ends(double work, int threads)
 {
-    if (run.expected < LITTLE_WORK || run.expected >= SMALL_WORK)
+    if (work < LITTLE_WORK)
         return;
-    const double taken = now() - run.start, lost = taken - run.pace * run.expected;
+    lx_call_ends();
+    const double taken = run.end - run.start, lost = taken - run.pace * work;
+    if (work >= SMALL_WORK)
+        return;
     if (threads == 1)
-        run.pace = taken / run.expected;
+        run.pace = taken / work;
     else if (!run.awake)
         run.awake = 1;
     else if (lost > 0 && (run.earned -= 4 * lost) < worth_waking()) {
@@ -171,7 +177,8 @@ static void end_region(void) { run.last_region = now(); }
 #else
 int lx_threads_for(double work) { return work < SMALL_WORK; }
 void lx_remember_threads(int threads) { (void)threads; }
-void lx_small_call_ends(int threads) { (void)threads; }
+void lx_call_ends(void) {}
+void lx_small_call_ends(double work, int threads) { (void)work, (void)threads; }
 void lx_team_gather(lx_team *team) { memset(team, 0, sizeof *team); }
 static void measure_waking(const lx_team *team, long long arrived) { (void)team, (void)arrived; }
 static void end_region(void) {}

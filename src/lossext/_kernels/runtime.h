@@ -14,7 +14,8 @@ int lx_arm_fork_handlers(void);
  * lx_remember_threads is to be told. */
 int lx_threads_for(double work);
 void lx_remember_threads(int threads);
-void lx_small_call_ends(int threads);
+void lx_call_ends(void);
+void lx_small_call_ends(double work, int threads);
 const char *lx_compiler(void);
 
 /* Work shared out among the threads of a parallel region: each arrives, takes units until none is left, then leaves. */

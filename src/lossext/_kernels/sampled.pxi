@@ -123,15 +123,17 @@ cdef void run_phases(lx_phase *phases, int count, int n_threads) noexcept nogil:
     cdef lx_team team
     cdef int i
     cdef Py_ssize_t most = 1
-    lx_team_gather(&team)
     for i in range(count):
         most = max(most, <Py_ssize_t> phases[i].units)
     n_threads = <int> min(<Py_ssize_t> n_threads, most)
     if n_threads == 1:
         run_alone(phases, count)
+        lx_call_ends()
         return
+    lx_team_gather(&team)
     for i in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
         lx_work_through(phases, count, &team)
+    lx_call_ends()
 
 
 cdef void run_alone(lx_phase *phases, int count) noexcept nogil:

@@ -42,7 +42,7 @@ cdef class SmallCalls:
         cdef lx_job job
         cdef void *copies[2]
         cdef int n_copies = 0, n_threads, item_size, i
-        cdef double total
+        cdef double work, total
         if type(input) is not NDARRAY or type(target) is not NDARRAY:
             return None
         real = input.dtype
@@ -60,7 +60,8 @@ cdef class SmallCalls:
             job.input, job.target.data = view(&held, input, False), view(&held, target, False)
             if job.input == NULL or job.target.data == NULL or not self.fits(&held.views[0], &held.views[1], &job):
                 return None
-            n_threads = lx_threads_for(job.rows * job.cols * self.cost + job.rows * self.cost_of_row)
+            work = job.rows * (job.cols * self.cost * item_size / 4 + self.cost_of_row)
+            n_threads = lx_threads_for(work)
             if n_threads == 0:
                 return None
             job.target.layout = LX_FULL
@@ -101,7 +102,7 @@ cdef class SmallCalls:
                 n_threads = 1
             if run_job(&job, self.loss, self.rowwise, item_size == 8, n_threads, &total):
                 return None
-            lx_small_call_ends(n_threads)
+            lx_small_call_ends(work, n_threads)
             if job.reduce == LX_TOTAL:
                 value = real.type(total / job.value_divisor)
             return value, grad, hess

@@ -53,7 +53,7 @@ class Declaration:
     value_ulp: float = 2.0
     grad_ulp: float = 3.0
     # ns on one thread of an AVX-512 machine, for the choice of threads
-    cost: float = 0.3  # an element
+    cost: float = 0.3  # a float32 element
     cost_of_row: float = 0.0  # besides
 
 
@@ -233,7 +233,8 @@ def evaluate(
         y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
     if row_weight is not None and len(row_weight) != rows:
         row_weight = np.repeat(row_weight, rows // max(1, len(row_weight)))
-    threads = _threads.choose(n_threads, size * declaration.cost + rows * declaration.cost_of_row)
+    work = rows * (cols * declaration.cost * real.itemsize / 4 + declaration.cost_of_row)
+    threads = _threads.choose(n_threads, work)
     if size == 0:
         for derivative in (grad, hess):
             if derivative is not None:

@@ -13,7 +13,15 @@ typedef struct {
     real rounded, lost; /* margin - x_y = rounded + lost */
 } gap;
 
-/* Gaps of a group's rows. */
+INLINE gap gap_between(real margin, real own)
+{
+    const real rounded = margin - own, back = rounded - margin;
+    const real lost = (margin - (rounded - back)) - (own + back);
+    const gap g = {rounded, lost == lost ? lost : 0}; /* nothing to give back at infinity */
+    return g;
+}
+
+/* Gaps of a group's rows, in the same way. */
 typedef struct {
     real rounded[GROUP] ALIGNED, lost[GROUP] ALIGNED;
 } gaps;
@@ -25,7 +33,7 @@ INLINE void find_gaps(const lx_job *job, const group *g, gaps *by_row)
         const vec own = v_load(g->own + i), rounded = margin - own, back = rounded - margin;
         const vec lost = (margin - (rounded - back)) - (own + back);
         v_store(by_row->rounded + i, rounded);
-        v_store(by_row->lost + i, v_select(v_is_nan(lost), v_zero(), lost)); /* nothing to give back at infinity */
+        v_store(by_row->lost + i, v_select(v_is_nan(lost), v_zero(), lost));
     }
 }
 
@@ -67,7 +75,7 @@ INLINE double given_back(double hinge, double active, gap g, const int power, do
     return fabs(extra) <= DBL_MAX ? extra : 0; /* beside an infinite hinge nothing was lost */
 }
 
-enum { SHORT = 8 };
+enum { SHORT = 8, LONGEST_IN_GROUP = SHORT * LANES };
 
 /* A row of at most SHORT vectors, `vectors` a constant: it is read once, and nothing is added across lanes. */
 INLINE row_value short_row(const lx_job *job, const real *x, ptrdiff_t y, gap g, double scale, real *grad, real *hess,
@@ -286,8 +294,8 @@ INLINE int flat_rows(const lx_job *job, const group *g, const gaps *by_row, row_
 
 /* ---- a group of rows ---- */
 
-INLINE void rows_of(const lx_job *job, const group *g, row_value *total, const int weighted, const int vectors,
-                    const int power)
+INLINE void short_rows(const lx_job *job, const group *g, row_value *total, const int weighted, const int vectors,
+                       const int power)
 {
     gaps by_row;
     find_gaps(job, g, &by_row);
@@ -295,27 +303,36 @@ INLINE void rows_of(const lx_job *job, const group *g, row_value *total, const i
         return;
     for (ptrdiff_t i = 0; i < g->count; i++) {
         const ptrdiff_t at = i * job->cols;
+        for (ptrdiff_t k = 0; k < job->cols; k += REALS_PER_LINE) /* the next group: memory would follow the classes */
+            PREFETCH(g->x + at + g->count * job->cols + k);
         const gap own = {by_row.rounded[i], by_row.lost[i]};
         const double scale = weighted ? g->grad_scale[i] : job->grad_scale;
         real *grad = g->grad ? g->grad + at : NULL, *hess = g->hess ? g->hess + at : NULL;
-        const row_value value = vectors ? short_row(job, g->x + at, g->y[i], own, scale, grad, hess, vectors, power)
-                                        : long_row(job, g->x + at, g->y[i], own, scale, grad, hess, power);
+        const row_value value = short_row(job, g->x + at, g->y[i], own, scale, grad, hess, vectors, power);
         take_value(job, g, i, value, total, weighted);
     }
+}
+
+/* Of a row alone in its group. */
+INLINE void one_long_row(const lx_job *job, const group *g, row_value *total, const int weighted, const int power)
+{
+    const double scale = weighted ? g->grad_scale[0] : job->grad_scale;
+    const gap own = gap_between((real)job->param, g->own[0]);
+    take_value(job, g, 0, long_row(job, g->x, g->y[0], own, scale, g->grad, g->hess, power), total, weighted);
 }
 
 INLINE void rows_with_power(const lx_job *job, const group *g, row_value *total, const int weighted, const int power)
 {
     switch ((job->cols + LANES - 1) / LANES) {
-    case 1: rows_of(job, g, total, weighted, 1, power); break;
-    case 2: rows_of(job, g, total, weighted, 2, power); break;
-    case 3: rows_of(job, g, total, weighted, 3, power); break;
-    case 4: rows_of(job, g, total, weighted, 4, power); break;
-    case 5: rows_of(job, g, total, weighted, 5, power); break;
-    case 6: rows_of(job, g, total, weighted, 6, power); break;
-    case 7: rows_of(job, g, total, weighted, 7, power); break;
-    case 8: rows_of(job, g, total, weighted, 8, power); break;
-    default: rows_of(job, g, total, weighted, 0, power);
+    case 1: short_rows(job, g, total, weighted, 1, power); break;
+    case 2: short_rows(job, g, total, weighted, 2, power); break;
+    case 3: short_rows(job, g, total, weighted, 3, power); break;
+    case 4: short_rows(job, g, total, weighted, 4, power); break;
+    case 5: short_rows(job, g, total, weighted, 5, power); break;
+    case 6: short_rows(job, g, total, weighted, 6, power); break;
+    case 7: short_rows(job, g, total, weighted, 7, power); break;
+    case 8: short_rows(job, g, total, weighted, 8, power); break;
+    default: one_long_row(job, g, total, weighted, power);
     }
 }
 
