@@ -68,9 +68,26 @@ INLINE element element_at(const chunk *c, ptrdiff_t i, ptrdiff_t count, const re
 #define LOOP(weighted, q) FOR_EACH_VECTOR(c->n, STEP(weighted, q))
 
 #if HAS_SHARED
-static NOINLINE void prepare_pass(const real *x, ptrdiff_t n, real *shared)
+/* Two streams from memory and two of weights from a cache are too many for the processor to read ahead by itself: up
+ * to twice the time. */
+INLINE void prepare_ahead(const real *x, const real *y, ptrdiff_t n, real *shared, const int ahead)
 {
-    FOR_EACH_VECTOR(n, v_store_count(shared + i, prepare(v_load_count(x + i, count)), count));
+#define STEP \
+    if (ahead && count == LANES) { \
+        PREFETCH(x + AHEAD + i); \
+        PREFETCH(y + AHEAD + i); \
+    } \
+    v_store_count(shared + i, prepare(v_load_count(x + i, count)), count)
+    FOR_EACH_VECTOR(n, STEP);
+#undef STEP
+}
+
+static NOINLINE void prepare_pass(const chunk *c, real *shared)
+{
+    if (c->value_weight || c->pos_weight)
+        prepare_ahead(c->x, c->y, c->n, shared, 1);
+    else
+        prepare_ahead(c->x, c->y, c->n, shared, 0);
 }
 #endif
 
@@ -372,7 +389,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, double *sum)
 
         const int stream = job->stream && n == LX_CHUNK && reals_to_line(grad + at) == 0;
 #if HAS_SHARED
-        prepare_pass(c.x, n, shared);
+        prepare_pass(&c, shared);
 #else
         if (job->reduce == LX_TOTAL && grad && !hess) { /* no upstream array, so both have the same weights */
             *sum += total_and_slope_pass(&c, grad + at, &bad, stream);

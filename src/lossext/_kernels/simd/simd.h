@@ -52,6 +52,9 @@ typedef float real;
 
 #define REALS_PER_LINE ((ptrdiff_t)(64 / sizeof(real)))
 
+/* How far ahead to prefetch where the processor's own prefetching is late, in elements. */
+#define AHEAD ((ptrdiff_t)(12288 / sizeof(real)))
+
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }
 

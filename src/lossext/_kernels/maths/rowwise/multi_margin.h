@@ -131,6 +131,8 @@ INLINE void tally_range(row_sums *sums, const real *x, ptrdiff_t from, ptrdiff_t
     for (; from + 8 * LANES <= to; from += 8 * LANES) {
         wide value = wide_zero(), others = wide_zero(), hinge = wide_zero();
         for (const real *four = x + from; four < x + from + 8 * LANES; four += 4 * LANES) {
+            for (int line = 0; line < 4 * LANES; line += REALS_PER_LINE) /* there is little work an element */
+                PREFETCH(four + AHEAD + line);
             const vec a = hinge_of(v_load(four), g), b = hinge_of(v_load(four + LANES), g);
             const vec c = hinge_of(v_load(four + 2 * LANES), g), d = hinge_of(v_load(four + 3 * LANES), g);
             if (power == 1) /* quarters cannot overflow */
