@@ -44,7 +44,6 @@ NO_VALUE, TOTAL, ROWS, ELEMENTS = LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
 cdef enum:
     BLOCK = 16384              # elements: some 5 us of work, small enough to share out, large beside its overhead
     SMALL_BLOCK = 4096         # of arrays that would make too few blocks
-    TURNS = 4                  # of a thread, so that one that is held up does not hold up all
     WAVE = 2048                # blocks between two looks at pending signals
     STREAM_BYTES = 16 << 20    # a result that outgrows the caches is written around them
 
@@ -62,7 +61,6 @@ ctypedef struct blocks:
     const lx_job *job
     Py_ssize_t first, length, end    # from `first` on, each of `length`, none beyond `end`
     Py_ssize_t count
-    Py_ssize_t turn                  # blocks that a thread takes at a time, one behind the other as memory likes it
     double *sums                     # of each
 
 
@@ -75,25 +73,21 @@ cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
         for b in range(todo.count):
             bad |= run_block(todo, b)
         return bad
-    lx_team_gather(&team)
+    lx_team_gather(&team, n_threads)
     for worker in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
         bad |= share_blocks(todo, &team)
     return bad
 
 
 cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
-    """One thread's part: turn after turn until all blocks are taken."""
+    """One thread's part: blocks until all are taken."""
     cdef int bad = 0
-    cdef Py_ssize_t first, b
-    lx_team_arrive(team)
-    if todo.turn > 1:
+    cdef lx_member member = lx_team_arrive(team)
+    cdef Py_ssize_t b = lx_team_take(team, &member, todo.count)
+    while b >= 0:
+        bad |= run_block(todo, b)
         lx_let_others_arrive(team)
-    first = lx_team_take(team) * todo.turn
-    while first < todo.count:
-        for b in range(first, min(first + todo.turn, todo.count)):
-            bad |= run_block(todo, b)
-        lx_let_others_arrive(team)
-        first = lx_team_take(team) * todo.turn
+        b = lx_team_take(team, &member, todo.count)
     lx_team_leave(team)
     return bad
 
@@ -120,7 +114,6 @@ cdef int run_job(const lx_job *job, int loss, bint rowwise, int real_type, int n
     total[0] = 0
     while todo.first < todo.end:
         todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
-        todo.turn = max(<Py_ssize_t> 1, todo.count // (TURNS * n_threads))
         with nogil:
             bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
         if bad:

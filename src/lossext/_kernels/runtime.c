@@ -110,7 +110,7 @@ static struct {
     double last_region;     /* when it ended */
     int threads;            /* when asked for last, 0 if not in this run */
     int awake;              /* whether a small call has been shared before */
-} run;
+} run; /* of calls by this thread */
 #pragma omp threadprivate(run)
 
 static double now(void) { return omp_get_wtime() * 1e9; }
@@ -144,9 +144,9 @@ void lx_small_call_ends(double work, int threads)
     if (work < LITTLE_WORK)
         return;
     lx_call_ends();
-    const double taken = run.end - run.start, lost = taken - run.pace * work;
     if (work >= SMALL_WORK)
         return;
+    const double taken = run.end - run.start, lost = taken - run.pace * work;
     if (threads == 1)
         run.pace = taken / work;
     else if (!run.awake)
@@ -157,9 +157,8 @@ void lx_small_call_ends(double work, int threads)
     }
 }
 
-void lx_team_gather(lx_team *team)
+static void set_clock(lx_team *team)
 {
-    memset(team, 0, sizeof *team);
     team->start = now();
     team->asleep = team->start > run.last_region + SLEEPS_AFTER;
 }
@@ -179,7 +178,7 @@ int lx_threads_for(double work) { return work < SMALL_WORK; }
 void lx_remember_threads(int threads) { (void)threads; }
 void lx_call_ends(void) {}
 void lx_small_call_ends(double work, int threads) { (void)work, (void)threads; }
-void lx_team_gather(lx_team *team) { memset(team, 0, sizeof *team); }
+static void set_clock(lx_team *team) { (void)team; }
 static void measure_waking(const lx_team *team, long long arrived) { (void)team, (void)arrived; }
 static void end_region(void) {}
 #endif
@@ -191,6 +190,14 @@ static void end_region(void) {}
  * machine of two CPUs such a call takes 5 to 8 ms.  So units of work are not allotted beforehand; a thread that sees
  * that not all have arrived yields its CPU between units, twice at most; one that arrives on a CPU that is taken moves
  * away from it; and who finds no unit left yields until all have come to the end. */
+
+void lx_team_gather(lx_team *team, int threads)
+{
+    const int portions = threads < LX_PLACES ? threads : LX_PLACES;
+    memset(team, 0, offsetof(lx_team, portion) + (size_t)portions * sizeof *team->portion);
+    team->portions = portions;
+    set_clock(team);
+}
 
 static void yield_cpu(void)
 {
@@ -224,10 +231,8 @@ static void move_away(const cpu_set_t *cpus)
         sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
-void lx_team_arrive(lx_team *team)
+static void find_cpu(lx_team *team, long long place)
 {
-    const long long place = add_one(&team->arrived) - 1;
-    measure_waking(team, place + 1);
     const int cpu = sched_getcpu();
     if (place >= LX_PLACES || cpu < 0 || cpu >= CPU_SETSIZE)
         return;
@@ -243,8 +248,16 @@ void lx_team_arrive(lx_team *team)
     __atomic_store_n(&team->cpus[place], sched_getcpu() + 1, __ATOMIC_RELAXED);
 }
 #else
-void lx_team_arrive(lx_team *team) { measure_waking(team, add_one(&team->arrived)); }
+static void find_cpu(lx_team *team, long long place) { (void)team, (void)place; }
 #endif
+
+lx_member lx_team_arrive(lx_team *team)
+{
+    const lx_member member = {add_one(&team->arrived) - 1, 0};
+    measure_waking(team, member.place + 1);
+    find_cpu(team, member.place);
+    return member;
+}
 
 void lx_let_others_arrive(lx_team *team)
 {
@@ -256,7 +269,17 @@ void lx_let_others_arrive(lx_team *team)
 #endif
 }
 
-long long lx_team_take(lx_team *team) { return add_one(&team->next) - 1; }
+ptrdiff_t lx_team_take(lx_team *team, lx_member *member, ptrdiff_t units)
+{
+    for (; member->done < team->portions; member->done++) {
+        const ptrdiff_t p = (ptrdiff_t)(member->place + member->done) % team->portions;
+        const ptrdiff_t first = units * p / team->portions, end = units * (p + 1) / team->portions;
+        const ptrdiff_t unit = first + (ptrdiff_t)add_one(&team->portion[p].taken) - 1;
+        if (unit < end)
+            return unit;
+    }
+    return -1;
+}
 
 void lx_team_leave(lx_team *team)
 {

@@ -15,22 +15,34 @@ int lx_arm_fork_handlers(void);
 int lx_threads_for(double work);
 void lx_remember_threads(int threads);
 void lx_call_ends(void);
-void lx_small_call_ends(double work, int threads);
+void lx_small_call_ends(double work, int threads); /* instead, of a call on as many threads as lx_threads_for said */
 const char *lx_compiler(void);
 
-/* Work shared out among the threads of a parallel region: each arrives, takes units until none is left, then leaves. */
+/* Work shared out among the threads of a parallel region: each arrives, takes units until none is left, then leaves.
+ * There is a portion of the units for each thread, which it takes one behind the other, as memory likes it; then it
+ * helps with the others' portions. */
 enum { LX_PLACES = 64 };
 typedef struct {
-    long long next, gone, arrived, yields;
-    double start;
-    int asleep; /* before */
+    long long taken;
+    char apart[56]; /* from the next, lest threads take a cache line from each other */
+} lx_portion;
+typedef struct {
+    long long arrived, gone, yields;
+    double start;        /* when it was called together, */
+    int asleep;          /* and whether its threads slept then */
+    int portions;
     int cpus[LX_PLACES]; /* 1 + where the threads run that arrived first, 0 where nothing is known */
+    lx_portion portion[LX_PLACES];
 } lx_team;
-void lx_team_gather(lx_team *team); /* before the region */
-void lx_team_arrive(lx_team *team);
+typedef struct {
+    long long place;
+    int done; /* portions of which nothing is left, from its own on */
+} lx_member;
+void lx_team_gather(lx_team *team, int threads); /* before the region begins */
+lx_member lx_team_arrive(lx_team *team);
 void lx_let_others_arrive(lx_team *team);
-long long lx_team_take(lx_team *team); /* 0, 1, 2, ...: each number once */
-void lx_team_leave(lx_team *team);     /* returns when all threads of the region have come to this */
+ptrdiff_t lx_team_take(lx_team *team, lx_member *member, ptrdiff_t units); /* 0 to units - 1, each once; -1: no more */
+void lx_team_leave(lx_team *team); /* returns when all threads of the region have come to this */
 
 /* Work in phases: the units of one are independent of each other, and need all of the phase before.  Every thread of a
  * team calls lx_work_through once, and takes units as they come. */

@@ -10,6 +10,8 @@ cdef extern from "kernels.h" nogil:
 cdef extern from "runtime.h" nogil:
     ctypedef struct lx_team:
         pass
+    ctypedef struct lx_member:
+        pass
     int lx_openmp_version()
     int lx_openmp_limit()
     int lx_one_thread_only()
@@ -19,10 +21,10 @@ cdef extern from "runtime.h" nogil:
     void lx_call_ends()
     void lx_small_call_ends(double work, int threads)
     const char *lx_compiler()
-    void lx_team_gather(lx_team *team)
-    void lx_team_arrive(lx_team *team)
+    void lx_team_gather(lx_team *team, int threads)
+    lx_member lx_team_arrive(lx_team *team)
     void lx_let_others_arrive(lx_team *team)
-    long long lx_team_take(lx_team *team)
+    Py_ssize_t lx_team_take(lx_team *team, lx_member *member, Py_ssize_t units)
     void lx_team_leave(lx_team *team)
 
 if lx_arm_fork_handlers() != 0:

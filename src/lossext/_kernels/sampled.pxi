@@ -130,7 +130,7 @@ cdef void run_phases(lx_phase *phases, int count, int n_threads) noexcept nogil:
         run_alone(phases, count)
         lx_call_ends()
         return
-    lx_team_gather(&team)
+    lx_team_gather(&team, n_threads)
     for i in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1):
         lx_work_through(phases, count, &team)
     lx_call_ends()
