@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import blas
 from sklearn.utils import gen_batches
 
 from lossext._parameters import borrowing
@@ -226,7 +227,7 @@ class LinearModel:
     def scores(self, X: Any, parameters: Array) -> Array:
         """Raw scores (N, C)."""
         coef, intercept = self.split(parameters)
-        scores: Array = X @ coef.T
+        scores = product(X, coef.T)
         if self.fit_intercept:
             scores += intercept.T
         return scores
@@ -239,9 +240,10 @@ class LinearModel:
             scores = self.scores(block.X, parameters)
             part, residual = self.loss.value_and_grad(scores, block.target, block.weight, width)
             value += part
-            coef_grad += residual.T @ block.X
+            coef_grad += product(residual.T, block.X)
             if self.fit_intercept:
-                intercept_grad += residual.T @ np.ones((len(residual), 1), residual.dtype)  # faster than a sum
+                ones = np.ones((len(residual), 1), residual.dtype)  # faster than a sum
+                intercept_grad += product(residual.T, ones)
         grad *= scale
         coef, _ = self.split(parameters)
         coef_grad += self.alpha * coef
@@ -258,3 +260,20 @@ class LinearModel:
         """Penalty of the coefficients."""
         coef, _ = self.split(parameters)
         return 0.5 * self.alpha * float(np.vdot(coef, coef))
+
+
+GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
+
+
+def product(a: Any, b: Any) -> Array:
+    """``a @ b``, of dense matrices by SciPy's BLAS."""
+    # as in L-BFGS: threads of NumPy's own BLAS and of SciPy's would wait for each other, for milliseconds at a time
+    if sparse.issparse(a) or sparse.issparse(b) or a.dtype != b.dtype or not (a.size and b.size):
+        return np.asarray(a @ b)
+    (left, turn_left), (right, turn_right) = columnwise(b.T), columnwise(a.T)
+    return np.asarray(GEMM[a.dtype](1.0, left, right, trans_a=turn_left, trans_b=turn_right).T)
+
+
+def columnwise(matrix: Array) -> tuple[Array, bool]:
+    """The matrix as BLAS reads it without a copy, and whether that is its transpose."""
+    return (matrix.T, True) if matrix.flags.c_contiguous else (np.asfortranarray(matrix), False)
