@@ -1,4 +1,4 @@
-"""How many threads a call uses: the only place where that is decided.
+"""How many threads a call may use: the only place where that is decided.
 
 `n_threads` given to the call, else LOSSEXT_NUM_THREADS, else the least of what the OpenMP runtime that this package is
 linked with allows in the calling thread (so OMP_NUM_THREADS and threadpoolctl hold), the CPUs the process may run on,

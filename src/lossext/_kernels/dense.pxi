@@ -98,12 +98,14 @@ cdef int run_block(const blocks *todo, Py_ssize_t b) noexcept nogil:
     return todo.kernel(todo.job, first, min(first + todo.length, todo.end), &todo.sums[b])
 
 
-cdef int run_job(const lx_job *job, int loss, bint rowwise, int real_type, int n_threads, double *total) except -1:
+cdef int run_job(lx_job *job, int loss, bint rowwise, int real_type, int n_threads, double *total) except -1:
     """All of a job, and the sum of its values; true if it met a bad target."""
     cdef blocks todo
     cdef double sums[WAVE]
     cdef Py_ssize_t unit, wave, block = BLOCK if job.rows * job.cols >= 8 * BLOCK else SMALL_BLOCK
     cdef int bad = 0, i
+    job.stream = (job.grad != NULL and job.grad != job.input
+                  and job.rows * job.cols * (8 if real_type else 4) >= STREAM_BYTES)
     # a block is whole rows where something is summed by row; the kernel counts rows or elements
     unit = job.cols if rowwise or job.reduce == LX_ROWS else 1
     todo.kernel, todo.job, todo.sums, todo.first = lx_kernel(loss, real_type), job, sums, 0
@@ -159,7 +161,6 @@ def run_dense(int loss, bint rowwise, int real_type, Py_ssize_t rows, Py_ssize_t
         job.value = hold(&held, value, True)
         job.param, job.power, job.reduce = param, power, reduce
         job.value_divisor, job.grad_scale = value_divisor, grad_scale
-        job.stream = (grad is not None and job.grad != job.input and rows * cols * item_size >= STREAM_BYTES)
         if job.grad != NULL or job.hess != NULL:
             check_apart(&held, &job, n_results, (input, target, weight, pos_weight, sample_weight, grad_output))
         bad = run_job(&job, loss, rowwise, real_type, n_threads, &total)

@@ -60,7 +60,7 @@ cdef class SmallCalls:
             job.input, job.target.data = view(&held, input, False), view(&held, target, False)
             if job.input == NULL or job.target.data == NULL or not self.fits(&held.views[0], &held.views[1], &job):
                 return None
-            work = job.rows * (job.cols * self.cost * item_size / 4 + self.cost_of_row)
+            work = self.work(job.rows, job.cols, item_size)
             n_threads = lx_threads_for(work)
             if n_threads == 0:
                 return None
@@ -94,7 +94,7 @@ cdef class SmallCalls:
             if self.is_mean:
                 job.value_divisor *= <double> job.rows if self.by_row else <double> (job.rows * job.cols)
             job.grad_scale = 1 / job.value_divisor
-            job.param, job.power, job.stream = self.margin, self.power, 0
+            job.param, job.power = self.margin, self.power
             if not self.rowwise:
                 n_copies += repeat(&job.weight, job.cols, item_size, &copies[n_copies])
                 n_copies += repeat(&job.pos_weight, job.cols, item_size, &copies[n_copies])
@@ -110,6 +110,10 @@ cdef class SmallCalls:
             for i in range(n_copies):
                 PyMem_Free(copies[i])
             release(&held)
+
+    cpdef double work(self, Py_ssize_t rows, Py_ssize_t cols, int item_size) noexcept:
+        """Nanoseconds that a call takes on one thread, roughly."""
+        return rows * (cols * self.cost * item_size / 4 + self.cost_of_row)
 
     cdef int target_type(self, dtype, real) except -2:
         """What of the kernels' target types this is, -1 for none."""

@@ -233,8 +233,7 @@ def evaluate(
         y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
     if row_weight is not None and len(row_weight) != rows:
         row_weight = np.repeat(row_weight, rows // max(1, len(row_weight)))
-    work = rows * (cols * declaration.cost * real.itemsize / 4 + declaration.cost_of_row)
-    threads = _threads.choose(n_threads, work)
+    threads = _threads.choose(n_threads, loss._small_calls.work(rows, cols, real.itemsize))
     if size == 0:
         for derivative in (grad, hess):
             if derivative is not None:

@@ -62,7 +62,7 @@ def numbers_of(y: Array, classes: Array) -> Array:
 
 
 def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
-    """The rows whose weight is not zero."""
+    """The rows whose weight is not zero; weights that are all 1 are none, to the bit."""
     if sample_weight is None:
         return Rows(X, target, None)
     if isinstance(sample_weight, Number):
@@ -74,7 +74,8 @@ def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
         raise ValueError(f"sample_weight has shape {weight.shape}; allowed is {target.shape[:1]}{by_score}")
     rows = Rows(X, target, weight)
     used = weight != 0 if weight.ndim == 1 else weight.any(axis=1)
-    return rows if used.all() else rows.take(used)
+    rows = rows if used.all() else rows.take(used)
+    return rows._replace(weight=None) if np.all(rows.weight == 1) else rows
 
 
 def class_ids(target: Any) -> Array:
