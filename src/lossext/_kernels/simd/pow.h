@@ -39,8 +39,8 @@ INLINE pair v_log_pair(vec a)
     z = pair_product(s, s);
     const pair p = pair_sum(twelfth, v_polynomial(c, TERMS, z.hi));
     const pair w = pair_product(s, pair_product(z, p));
-    pair h = pair_sum(s.hi, w.hi), sum = pair_sum(k * v_set(LN2_HIGH), h.hi);
-    sum.lo += h.lo + (s.lo + w.lo) + k * v_set(LN2_LOW);
+    const pair h = pair_sum(s.hi, w.hi), high = pair_sum(k * v_set(LN2_HIGH), h.hi);
+    pair sum = pair_sum(high.hi, high.lo + (h.lo + v_fma(k, v_set(LN2_LOW), s.lo + w.lo)));
     sum.hi = v_log_limits(a, sum.hi);
     return sum;
 }
