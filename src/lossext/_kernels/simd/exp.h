@@ -89,14 +89,13 @@ INLINE vec v_exp(vec x)
     return v_scale(v_fma(v_exp_tail(r), r * r, r) + v_set(1), n);
 }
 
-/* exp(x) - 1 for any x: 2^n (p + (1 - 2^-n)), p = exp(r) - 1 */
+/* exp(x) - 1 for any x: 2^n ((r + (1 - 2^-n)) + r^2 q(r)); the inner bracket is exact where it cancels */
 INLINE vec v_expm1(vec x)
 {
     const vec y = v_within(v_set(EXPM1_FLOOR), x, v_set(EXP_CEILING)), n = v_exp_whole(y);
     const pair r = v_exp_rest(y, n);
-    const vec p = r.hi + v_fma(v_exp_tail(r.hi), r.hi * r.hi, r.lo);
-    const vec back = v_power_of_2(-v_min(v_set(MOST_EXPONENT), n));
-    return v_copysign(v_scale(p + (v_set(1) - back), n), x); /* -0 stays -0 */
+    const vec tail = v_fma(v_exp_tail(r.hi), r.hi * r.hi, r.lo), back = v_power_of_2(-v_min(v_set(MOST_EXPONENT), n));
+    return v_copysign(v_scale((r.hi + (v_set(1) - back)) + tail, n), x); /* -0 stays -0 */
 }
 
 /* expm1(d) - d for any d, never negative: d^2/2 + d^3 c(d) for |d| <= 1/2, elsewhere from
@@ -127,17 +126,24 @@ INLINE vec v_expm1_minus(vec d)
     return v_scale(tail + v_where(far, s.lo + r.lo), n) + v_where(far, bracket);
 }
 
-/* tanh(t) / t, 1 at 0.  With y = -2 |t| and E = -expm1(y): tanh |t| = E / (2 - E); near 0, E = -y (1 + r q(r)). */
+/* tanh(t) / t, 1 at 0: 1 + z A(z) / B(z) with z = t^2 and a minimax fraction for |t| < 1, elsewhere
+ * (1 - e) / (|t| + |t| e) with e = exp(-2 |t|). */
 INLINE vec v_tanh_ratio(vec t)
 {
-    const vec one = v_set(1), y = v_minus_abs(t) * v_set(2), x = v_max(v_set(EXPM1_FLOOR), y), n = v_exp_whole(x);
-    const pair r = v_exp_rest(x, n);
-    const vec q = v_exp_tail(r.hi), power = v_power_of_2(n);
-    const vec p = (r.hi + v_fma(q, r.hi * r.hi, r.lo)) * power;     /* exp(x) - 2^n */
-    const vec e = (one - power) - p, sum = (one + power) + p;       /* E, 2 - E */
-    const mask near = v_gt(x, v_set((real)-0.34));
-    const vec numerator = v_select(near, v_fma(q, x, one), e);
-    return numerator / v_select(near, sum * v_set((real)0.5), sum * v_abs(t));
+#ifdef LX_DOUBLE
+    static const real a[] = {-1311.7449902541894, -84.23744708573102, -0.9566769039986154, -6.765715299825864e-05};
+    static const real b[] = {3935.2349707625685, 1826.8063295622048, 96.45928155641697, 1.0};
+    enum { TERMS = 4 };
+#else
+    static const real a[] = {-21.204866f, -0.9342782f}, b[] = {63.614597f, 28.248663f, 1.0f};
+    enum { TERMS = 2 };
+#endif
+    const vec one = v_set(1), size = v_abs(t), z = t * t, e = v_exp_negative(v_set(-2) * size);
+    const mask near = v_lt(size, one);
+    const vec below = v_max(v_fma(size, e, size), size); /* inf where |t| is, though inf e is NaN */
+    const vec numerator = v_select(near, z * v_polynomial(a, TERMS, z), one - e);
+    const vec denominator = v_select(near, v_polynomial(b, sizeof b / sizeof *b, z), below);
+    return v_where(near, one) + numerator / denominator;
 }
 
 #endif
