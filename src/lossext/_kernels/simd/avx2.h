@@ -28,17 +28,26 @@ enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); }
+INLINE vec v_min(vec a, vec b) { return OP(min)(a, b); }
 INLINE vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
 INLINE vec v_minus_abs(vec a) { return OP(or)(a, v_set((real)-0.0)); }
+INLINE vec v_copysign(vec a, vec sign)
+{
+    const vec bit = v_set((real)-0.0);
+    return OP(or)(OP(andnot)(bit, a), OP(and)(bit, sign));
+}
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(cmp)(a, b, _CMP_LT_OQ); }
 INLINE mask v_gt(vec a, vec b) { return OP(cmp)(a, b, _CMP_GT_OQ); }
 INLINE mask v_ge(vec a, vec b) { return OP(cmp)(a, b, _CMP_GE_OQ); }
+INLINE mask v_le(vec a, vec b) { return OP(cmp)(a, b, _CMP_LE_OQ); }
 INLINE mask v_not_equal(vec a, vec b) { return OP(cmp)(a, b, _CMP_NEQ_UQ); }
 INLINE mask v_not_ge(vec a, vec b) { return OP(cmp)(a, b, _CMP_NGE_UQ); }
 INLINE mask m_none(void) { return OP(setzero)(); }
+INLINE mask m_and(mask a, mask b) { return OP(and)(a, b); }
 INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
+INLINE mask m_not(mask a) { return OP(xor)(a, AS_MASK(_mm256_set1_epi32(-1))); }
 INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE __m256i first_bits(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(first_lanes + LANES - n)); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(first_bits(n)); }
@@ -55,6 +64,7 @@ INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(blendv)(b, a, m); }
 INLINE vec v_where(mask m, vec a) { return OP(and)(m, a); }
+INLINE vec v_without(vec a, mask m) { return OP(andnot)(m, a); }
 INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
 {
     return v_select(m_first(n), OP(maskload)(p, first_bits(n)), v_set(fill));

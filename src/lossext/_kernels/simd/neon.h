@@ -31,17 +31,25 @@ enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(vfmaq)(c, a, b); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(vfmsq)(c, a, b); }
 INLINE vec v_max(vec a, vec b) { return OP(vbslq)(OP(vcgtq)(a, b), a, b); }
+INLINE vec v_min(vec a, vec b) { return OP(vbslq)(OP(vcltq)(a, b), a, b); }
 INLINE vec v_abs(vec a) { return OP(vabsq)(a); }
 INLINE vec v_minus_abs(vec a) { return -v_abs(a); }
+INLINE vec v_copysign(vec a, vec sign)
+{
+    return OP(vbslq)(U(vdupq_n)((lane_bits)1 << (8 * sizeof(real) - 1)), sign, a);
+}
 INLINE vec v_sqrt(vec a) { return OP(vsqrtq)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(vcltq)(a, b); }
 INLINE mask v_gt(vec a, vec b) { return OP(vcgtq)(a, b); }
 INLINE mask v_ge(vec a, vec b) { return OP(vcgeq)(a, b); }
+INLINE mask v_le(vec a, vec b) { return OP(vcleq)(a, b); }
 INLINE mask v_not_equal(vec a, vec b) { return ~OP(vceqq)(a, b); }
 INLINE mask v_not_ge(vec a, vec b) { return ~OP(vcgeq)(a, b); }
 INLINE mask m_none(void) { return U(vdupq_n)(0); }
+INLINE mask m_and(mask a, mask b) { return a & b; }
 INLINE mask m_or(mask a, mask b) { return a | b; }
+INLINE mask m_not(mask a) { return ~a; }
 INLINE mask m_without(mask a, mask b) { return a & ~b; }
 INLINE mask m_first(ptrdiff_t n) { return U(vld1q)((const lane_bits *)(first_lanes + LANES - n)); }
 INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
@@ -54,6 +62,7 @@ INLINE int m_any(mask a) { return vmaxvq_u32((uint32x4_t)a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(vbslq)(m, a, b); }
 INLINE vec v_where(mask m, vec a) { return OP(vbslq)(m, a, v_set(0)); }
+INLINE vec v_without(vec a, mask m) { return OP(vbslq)(m, v_set(0), a); }
 INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
 {
     real lanes[LANES];

@@ -42,6 +42,8 @@ typedef float real;
 #include "avx512.h"
 #elif defined(LX_ISA_AVX2)
 #include "avx2.h"
+#elif defined(LX_FORCE_SCALAR) /* for tests on machines that have vectors */
+#include "scalar.h"
 #elif (defined(__x86_64__) || defined(__SSE2__)) && defined(__GNUC__)
 #include "sse2.h"
 #elif defined(__aarch64__) && defined(__GNUC__)
@@ -57,6 +59,12 @@ typedef float real;
 
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }
+
+/* -1, 1, or a itself: a zero or NaN */
+INLINE vec v_sign(vec a)
+{
+    return v_select(v_gt(a, v_zero()), v_set(1), v_select(v_lt(a, v_zero()), v_set(-1), a));
+}
 
 /* `count` elements from p, the other lanes 0; the compiler drops the choice where count is the constant LANES. */
 INLINE vec v_load_count(const real *p, ptrdiff_t count)
