@@ -216,11 +216,8 @@ def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Cal
     return function
 
 
-def find_kernels(declaration: Declaration, values: tuple[Any, ...]) -> dict[Any, int]:
-    """The number of the loss's kernel, by the value of its variant (None where there is but one)."""
-    names = declaration.kernel_parameters
-    if declaration.variant is None:
-        return {None: drivers.find_loss(declaration.family, declaration.kernel, names)}
-    return {
-        value: drivers.find_loss(declaration.family, f"{declaration.kernel}_{int(value)}", names) for value in values
-    }
+def find_kernels(declaration: Declaration, variants: tuple[Any, ...]) -> tuple[dict[Any, int], tuple[str, ...]]:
+    """The numbers of the loss's kernels, by the value of its variant (None where there is but one); their parameters."""
+    names = {None: declaration.kernel} if not variants else {v: f"{declaration.kernel}_{int(v)}" for v in variants}
+    found = {variant: drivers.find_loss(declaration.family, name) for variant, name in names.items()}
+    return {variant: number for variant, (number, _) in found.items()}, next(iter(found.values()))[1]

@@ -23,6 +23,11 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     if sample_weight is not None:
         row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
         weight = weight * row_weight.reshape(-1, *[1] * (y.ndim - 1))
+    if loss._parameters.get("pos_weight") is not None:  # as other weights and targets, which say the same
+        positive = y * weights_of(loss, "pos_weight", y.shape)
+        both = positive + (1 - y)
+        weight = weight * both
+        y = np.divide(positive, both, out=y, where=both != 0)
     columns, weights = y.reshape(len(y), -1), weight.reshape(len(y), -1)
     if not np.isfinite(weights).all():
         raise ValueError("a weight is not finite: no constant minimises the loss")
@@ -85,7 +90,7 @@ def at_log_mean(loss: Any, y: Array, weight: Array) -> float:
 
 def at_log_odds(loss: Any, y: Array, weight: Array) -> float:
     """The log-odds of the weighted targets, within those of 1e-15 and 1 - 1e-15; 0 without weights."""
-    return log_odds(float(weight @ y), float(weight @ (1 - y)))
+    return log_odds(float(weight @ (y)), float(weight @ (1 - y)))
 
 
 def at_half_log_odds(loss: Any, y: Array, weight: Array) -> float:

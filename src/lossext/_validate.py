@@ -146,6 +146,15 @@ def sample_weights(value: Any, n_rows: int | None, dtype: np.dtype[Any]) -> Arra
     return native(array, dtype)
 
 
+def upstream(value: Any, shape: Shape | None, dtype: np.dtype[Any]) -> tuple[Array | None, float]:
+    """grad_output as (array of the value's shape, 1.0); as (None, scalar) where the value is one and `shape` None."""
+    if value is None:
+        return None, 1.0
+    if shape is None:
+        return None, upstream_scalar(value)
+    return upstream_array(value, shape, dtype), 1.0
+
+
 def upstream_scalar(value: Any) -> float:
     """grad_output of a value that is a scalar."""
     array = weights("grad_output", value)
@@ -244,6 +253,11 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"{name} = {value!r} is not one of {', '.join(map(repr, allowed))}")
     return value
+
+
+def reduction(value: Any) -> str:
+    """'none', 'mean' or 'sum'."""
+    return choice("reduction", value, ("none", "mean", "sum"))
 
 
 def real_number(name: str, value: Any) -> float:

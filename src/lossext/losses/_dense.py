@@ -63,19 +63,17 @@ class DenseLoss(Parameterized):
     def _declare(cls, declaration: Declaration) -> None:
         """Finish a new class: what follows from its declaration and parameters."""
         parameters = parameters_of(cls)
-        own = tuple(
-            name
-            for name, p in vars(cls).items()
-            if name in parameters and name not in cls._not_for_the_kernel and name != declaration.variant
-        )
-        cls.declaration = dataclasses.replace(declaration, kernel_parameters=own)
-        values = parameters[declaration.variant].check.tries if declaration.variant else ()  # type: ignore[union-attr]
-        cls._kernels = find_kernels(cls.declaration, values)
+        variants = parameters[declaration.variant].check.tries if declaration.variant else ()  # type: ignore[union-attr]
+        cls._kernels, names = find_kernels(declaration, variants)
+        own = {name for name in parameters if name in vars(cls)} - cls._not_for_the_kernel - {declaration.variant}
+        if not own <= set(names) or not all(hasattr(cls, name) for name in names):
+            raise TypeError(f"{cls.__name__} declares {sorted(own)}, but its kernel has the parameters {names}")
+        cls.declaration = dataclasses.replace(declaration, kernel_parameters=names)
         cls.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
         complete_docstring(cls)
         register(cls)
 
-    # parameters that the family looks after
+    # parameters that the family looks after; a kernel's parameter that is none of the loss's is a class attribute
     _not_for_the_kernel: ClassVar[frozenset[str]] = frozenset(
         ("weight", "reduction", "missing", "label_smoothing", "ignore_index")
     )
@@ -290,7 +288,7 @@ class DenseLoss(Parameterized):
     def _evaluator(self) -> drivers.Evaluator:
         declaration, parameters = self.declaration, self._parameters
         variant = parameters[declaration.variant] if declaration.variant else None
-        values = tuple(parameters[name] for name in declaration.kernel_parameters)
+        values = tuple(getattr(self, name) for name in declaration.kernel_parameters)
         several = [len(v) for v in values if isinstance(v, np.ndarray) and self._outputs_by_parameter]
         facts = SimpleNamespace(
             kernel_number=self._kernels[variant],
