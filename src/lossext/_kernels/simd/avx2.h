@@ -108,14 +108,29 @@ INLINE double d_sum(doubles a)
 }
 #ifdef LX_DOUBLE
 INLINE real v_sum(vec a) { return d_sum(a); }
+INLINE real v_greatest(vec a)
+{
+    __m128d s = _mm_max_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
+}
 #else
 INLINE doubles v_low_double(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 INLINE doubles v_high_double(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+INLINE vec v_of_doubles(doubles low, doubles high)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+}
 INLINE real v_sum(vec a)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+INLINE real v_greatest(vec a)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 #endif
 

@@ -95,10 +95,15 @@ INLINE vec v_split(vec a, vec *exponent)
 }
 
 INLINE real v_sum(vec a) { return OP(reduce_add)(a); }
+INLINE real v_greatest(vec a) { return OP(reduce_max)(a); } /* any number where a lane is NaN */
 
 #ifndef LX_DOUBLE
 INLINE doubles v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 INLINE doubles v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+INLINE vec v_of_doubles(doubles low, doubles high)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+}
 #endif
 INLINE doubles d_set(double a) { return _mm512_set1_pd(a); }
 INLINE doubles d_fma(doubles a, doubles b, doubles c) { return _mm512_fmadd_pd(a, b, c); }

@@ -106,10 +106,25 @@ INLINE float64x2_t d_set(double a) { return vdupq_n_f64(a); }
 INLINE float64x2_t d_fma(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
 INLINE double d_sum(float64x2_t a) { return vaddvq_f64(a); }
 INLINE real v_sum(vec a) { return OP(vaddvq)(a); }
+INLINE real v_greatest(vec a) { return OP(vmaxvq)(a); }
 #ifndef LX_DOUBLE
 INLINE float64x2_t v_low_double(vec a) { return vcvt_f64_f32(vget_low_f32(a)); }
 INLINE float64x2_t v_high_double(vec a) { return vcvt_high_f64_f32(a); }
+INLINE vec v_of_doubles(float64x2_t low, float64x2_t high) { return vcvt_high_f32_f64(vcvt_f32_f64(low), high); }
 #endif
+
+INLINE void v_transpose(vec v[LANES])
+{
+#ifdef LX_DOUBLE
+    const vec a = vzip1q_f64(v[0], v[1]), b = vzip2q_f64(v[0], v[1]);
+    v[0] = a, v[1] = b;
+#else
+    const vec a = vzip1q_f32(v[0], v[2]), b = vzip2q_f32(v[0], v[2]); /* rows 0 and 2, two columns each */
+    const vec c = vzip1q_f32(v[1], v[3]), d = vzip2q_f32(v[1], v[3]);
+    v[0] = vzip1q_f32(a, c), v[1] = vzip2q_f32(a, c);
+    v[2] = vzip1q_f32(b, d), v[3] = vzip2q_f32(b, d);
+#endif
+}
 
 #undef OP
 #undef U

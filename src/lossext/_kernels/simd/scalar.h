@@ -77,8 +77,11 @@ INLINE vec v_split(vec a, vec *exponent)
 #ifndef LX_DOUBLE
 INLINE double v_low_double(vec a) { return a; }
 INLINE double v_high_double(vec a) { (void)a; return 0; }
+INLINE vec v_of_doubles(double low, double high) { (void)high; return (real)low; }
 #endif
 INLINE double d_set(double a) { return a; }
 INLINE double d_fma(double a, double b, double c) { return a * b + c; }
 INLINE double d_sum(double a) { return a; }
 INLINE real v_sum(vec a) { return a; }
+INLINE real v_greatest(vec a) { return a; }
+INLINE void v_transpose(vec v[LANES]) { (void)v; }

@@ -101,6 +101,16 @@ INLINE wide wide_of(vec v)
     return w;
 }
 
+/* Double lanes as reals */
+INLINE vec v_of_wide(wide w)
+{
+#ifdef LX_DOUBLE
+    return w.part[0];
+#else
+    return v_of_doubles(w.part[0], w.part[1]);
+#endif
+}
+
 INLINE wide wide_zero(void) { return wide_of(v_zero()); }
 
 INLINE wide wide_join(wide a, wide b)

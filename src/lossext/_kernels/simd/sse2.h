@@ -114,15 +114,32 @@ INLINE doubles d_fma(doubles a, doubles b, doubles c) { return a * b + c; }
 INLINE double d_sum(doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
 #ifdef LX_DOUBLE
 INLINE real v_sum(vec a) { return d_sum(a); }
+INLINE real v_greatest(vec a) { return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a))); }
 #else
 INLINE doubles v_low_double(vec a) { return _mm_cvtps_pd(a); }
 INLINE doubles v_high_double(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
+INLINE vec v_of_doubles(doubles low, doubles high) { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
 INLINE real v_sum(vec a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
+INLINE real v_greatest(vec a)
+{
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
 #endif
+
+INLINE void v_transpose(vec v[LANES])
+{
+#ifdef LX_DOUBLE
+    const vec a = _mm_unpacklo_pd(v[0], v[1]), b = _mm_unpackhi_pd(v[0], v[1]);
+    v[0] = a, v[1] = b;
+#else
+    _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]);
+#endif
+}
 
 #undef OP
 #undef AS_MASK
