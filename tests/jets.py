@@ -111,11 +111,11 @@ class Jet:
         return Jet(
             times(a.value, b.value),
             through(b.value, a.slope) + through(a.value, b.slope),
-            through(b.value, a.curvature) + 2 * a.slope * b.slope + through(a.value, b.curvature),
+            through(b.value, a.curvature) + 2 * through(a.slope, b.slope) + through(a.value, b.curvature),
             times(a.value_size, b.value_size),
             through(b.value_size, a.slope_size) + through(a.value_size, b.slope_size),
             through(b.value_size, a.curvature_size)
-            + 2 * a.slope_size * b.slope_size
+            + 2 * through(a.slope_size, b.slope_size)
             + through(a.value_size, b.curvature_size),
             times(a.near, b.near).astype(a.near.dtype),
         )
@@ -165,9 +165,9 @@ def sigmoid_of(x: Wide) -> Wide:
 def expm1_minus_of(t: Wide) -> Wide:
     """e^t - 1 - t, by its series where |t| < 1"""
     small, series = np.where(abs(t) < 1, t, 0), wide(0)
-    for k in range(26, 1, -1):
-        series = (series + 1) * small / (k + 1) if k > 2 else (series + 1) * small * small / 2
-    return np.where(abs(t) < 1, series, np.expm1(t) - t)
+    for k in range(26, 2, -1):
+        series = (1 + series) * small / k
+    return np.where(abs(t) < 1, (1 + series) * small * small / 2, np.expm1(t) - t)
 
 
 def lgamma_of(z: ArrayLike) -> Wide:
@@ -293,16 +293,16 @@ def hinge(z: Jet, kink: int) -> Jet:
     return chain(z, np.where(z.near <= 0, 0, z.value), active, 0)
 
 
-def exact_sum(a: Jet, b: ArrayLike, c: ArrayLike) -> Jet:
+def exact_sum(*terms: Jet | ArrayLike) -> Jet:
     """a + b + c of given numbers as if rounded once, though b + c may cancel most of a.
 
     What is lost by rounding a + b is added at the end.  On which side of 0 it lies is decided without: `near`.
     """
-    plain = a + b + c
-    first, second = a.value, a.constant(b).value
-    high = first + second
-    part = high - first
-    value = high + a.constant(c).value + ((first - (high - part)) + (second - part))
+    jet = next(term for term in terms if isinstance(term, Jet))
+    a, b, c = (jet._other(term) for term in terms)
+    plain, high = a + b + c, a.value + b.value
+    part = high - a.value
+    value = high + c.value + ((a.value - (high - part)) + (b.value - part))
     value = np.where(np.isfinite(value), value, plain.value)
     return replace(plain, value=value, value_size=abs(value))
 
