@@ -15,7 +15,7 @@ is the result's.
 Kinks.  On which side of a kink an element lies is decided by `near`: the value as a kernel has it that works in x's own
 type and rounds every sum and difference.
 
-0 * inf is 0 everywhere.  NaN comes through, but for a derivative that is 0 whatever the score is: it stays 0.
+0 * inf is 0 everywhere.  NaN comes through, into the derivatives that depend on the score, too.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def times(a: ArrayLike, b: ArrayLike) -> Wide:
     return np.where(((a == 0) & np.isinf(b)) | ((b == 0) & np.isinf(a)), 0, a * b)
 
 
-def through(f: ArrayLike, derivative: Wide) -> Wide:
-    """A term of the chain rule: f times a derivative, 0 where that is 0 even if f is NaN."""
-    return np.where(derivative == 0, 0, times(f, derivative))
+def bent(f: ArrayLike, curvature: Wide) -> Wide:
+    """f times a curvature: 0 where that is 0, as of a linear function, even if f is NaN."""
+    return np.where(curvature == 0, 0, times(f, curvature))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -107,17 +107,30 @@ class Jet:
         return -self + other
 
     def __mul__(self, other: Jet | ArrayLike) -> Jet:
+        if not isinstance(other, Jet):
+            return self._scaled(wide(other))
         a, b = self, self._other(other)
         return Jet(
             times(a.value, b.value),
-            through(b.value, a.slope) + through(a.value, b.slope),
-            through(b.value, a.curvature) + 2 * through(a.slope, b.slope) + through(a.value, b.curvature),
+            times(a.slope, b.value) + times(a.value, b.slope),
+            bent(b.value, a.curvature) + 2 * times(a.slope, b.slope) + bent(a.value, b.curvature),
             times(a.value_size, b.value_size),
-            through(b.value_size, a.slope_size) + through(a.value_size, b.slope_size),
-            through(b.value_size, a.curvature_size)
-            + 2 * through(a.slope_size, b.slope_size)
-            + through(a.value_size, b.curvature_size),
-            times(a.near, b.near).astype(a.near.dtype),
+            times(a.slope_size, b.value_size) + times(a.value_size, b.slope_size),
+            bent(b.value_size, a.curvature_size)
+            + 2 * times(a.slope_size, b.slope_size)
+            + bent(a.value_size, b.curvature_size),
+            times(a.near, b.near),
+        )
+
+    def _scaled(self, c: Wide) -> Jet:
+        a, size = self, abs(c)
+        near = times(a.near, c.astype(a.near.dtype))
+        if near.shape != a.value.shape:
+            raise ValueError(f"a factor of shape {c.shape} for a jet of shape {a.value.shape}")
+        return Jet(
+            *(times(c, part) for part in (a.value, a.slope, a.curvature)),
+            *(times(size, part) for part in (a.value_size, a.slope_size, a.curvature_size)),
+            near,
         )
 
     __rmul__ = __mul__
@@ -135,6 +148,8 @@ class Jet:
     def __pow__(self, r: ArrayLike) -> Jet:
         """A real power; of a negative number, a whole one."""
         a, r = self.value, wide(r)
+        if np.all(r == 1):
+            return self
         powers = [a**r, times(r, a ** (r - 1)), times(r * (r - 1), a ** (r - 2))]
         return chain(self, *(np.where(np.isnan(a), a, f) for f in powers))  # NaN^0 would be 1
 
@@ -145,11 +160,11 @@ def chain(a: Jet, f: ArrayLike, f1: ArrayLike, f2: ArrayLike, near: NDArray[Any]
     slope_size = abs(f1) + times(abs(f2), a.excess)
     return Jet(
         f,
-        through(f1, a.slope),
-        through(f2, a.slope**2) + through(f1, a.curvature),
+        times(f1, a.slope),
+        times(f2, a.slope**2) + bent(f1, a.curvature),
         abs(f) + times(abs(f1), a.excess),
-        through(slope_size, a.slope_size),
-        through(abs(f2), a.slope_size**2) + through(slope_size, a.curvature_size),
+        times(slope_size, a.slope_size),
+        times(abs(f2), a.slope_size**2) + bent(slope_size, a.curvature_size),
         f.astype(a.near.dtype) if near is None else near,
     )
 
@@ -291,6 +306,17 @@ def hinge(z: Jet, kink: int) -> Jet:
     """max(0, z); its slope where z is 0 is `kink`."""
     active = np.where(np.isnan(z.value), z.value, (z.near > 0) + kink * (z.near == 0))
     return chain(z, np.where(z.near <= 0, 0, z.value), active, 0)
+
+
+def nan_in_slope(x: Jet) -> Jet:
+    """x, whose slope is NaN where x is, though it does not depend on it."""
+    return chain(x, x.value, np.where(np.isnan(x.value), x.value, 1), 0)
+
+
+def minus_peak(x: Jet, peak: Wide) -> Jet:
+    """x - peak, 0 at the peak itself even where that is infinite."""
+    gap = np.where(x.value == peak, 0, x.value - peak)
+    return replace(x - peak, value=gap, value_size=abs(gap), near=gap.astype(x.near.dtype))
 
 
 def exact_sum(*terms: Jet | ArrayLike) -> Jet:
