@@ -1,7 +1,7 @@
 """Answers of peers, collected by running them, with a reference that is independent of ours: cases by class of loss.
 
-A file of data holds cases {id, dtype, params, tags, keys, ...}; a case's arrays stand under "<id>.<key>".  `ref_*` is the
-stable formula in long double, rounded to float64: what tests compare with.  Other keys are what the peer answered.
+A file of data holds cases {id, dtype, params, tags, keys, ...}; a case's arrays stand under "<id>.<key>".  `ref_*` is
+the stable formula in long double, rounded to float64: what tests compare with.  Other keys are what the peer answered.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ other curvatures, where a loss has one that is not its second derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -37,7 +37,6 @@ from jets import (
     of_class,
     pick,
     sigmoid,
-    sigmoid_of,
     sized_by_row,
     softplus,
     split,
@@ -167,19 +166,19 @@ def smoothed(y: Wide, p: Any) -> Wide:
     return y * (1 - p.label_smoothing) + p.label_smoothing / 2
 
 
-def logistic(x: Jet, y: Wide, q: Wide) -> Jet:
+def logistic(x: Jet, y: Wide, q: Any = 1) -> Jet:
     """q y log(1 + e^-x) + (1 - y) log(1 + e^x)"""
     return times(q, y) * softplus(-x) + (1 - y) * softplus(x)
 
 
 def bce_with_logits(x: Jet, y: Wide, p: Any) -> Jet:
     """With y (1 - label_smoothing) + label_smoothing / 2 for y."""
-    return logistic(x, smoothed(y, p), wide(1) if p.pos_weight is None else p.pos_weight)
+    return logistic(x, smoothed(y, p), 1 if p.pos_weight is None else p.pos_weight)
 
 
 def multilabel_soft_margin(x: Jet, y: Wide, p: Any) -> Jet:
     """An element; `reference` divides a row's sum by its columns."""
-    return logistic(x, y, wide(1))
+    return logistic(x, y)
 
 
 def bce(x: Jet, y: Wide, p: Any) -> Jet:
@@ -187,11 +186,14 @@ def bce(x: Jet, y: Wide, p: Any) -> Jet:
     return -(y * log(x)) - (1 - y) * log1p(-x)
 
 
+def focal_weight(y: Wide, p: Any) -> Any:
+    return 1 if p.alpha is None else p.alpha * y + (1 - p.alpha) * (1 - y)
+
+
 def sigmoid_focal(x: Jet, y: Wide, p: Any) -> Jet:
-    """alpha_y q^gamma BCE with q = y s(-x) + (1 - y) s(x), alpha_y = alpha y + (1 - alpha) (1 - y)"""
+    """(alpha y + (1 - alpha) (1 - y)) q^gamma BCE with q = y s(-x) + (1 - y) s(x); y smoothed as in BCE"""
     y = smoothed(y, p)
-    weight = 1 if p.alpha is None else p.alpha * y + (1 - p.alpha) * (1 - y)
-    return weight * ((y * sigmoid(-x) + (1 - y) * sigmoid(x)) ** p.gamma * logistic(x, y, wide(1)))
+    return focal_weight(y, p) * ((y * sigmoid(-x) + (1 - y) * sigmoid(x)) ** p.gamma * logistic(x, y))
 
 
 def asymmetric(x: Jet, y: Wide, p: Any) -> Jet:
@@ -245,7 +247,7 @@ def kl_div(x: Jet, y: Wide, p: Any) -> Jet:
 # ---- classes: y are ids, or rows of targets
 
 
-def softmax(x: Jet, ids: Ids, temperature: Wide) -> tuple[Jet, Jet]:
+def softmax(x: Jet, ids: Ids, temperature: Any = 1) -> tuple[Jet, Jet]:
     """log sum_j e^(x_j - x_id), and the share of the others' e^x_j in it.
 
     With the others' peak, S = sum_{j != id} e^(x_j - peak) and lag = peak - x_id:
@@ -287,7 +289,7 @@ def nll(x: Jet, y: Ids, p: Any) -> Jet:
 
 def softmax_focal(x: Jet, y: Ids, p: Any) -> Jet:
     """q^gamma CE with q the others' share"""
-    value, others = softmax(x, y, wide(1))
+    value, others = softmax(x, y)
     return sized_by_row(others**p.gamma * value)
 
 
@@ -308,15 +310,23 @@ def multi_margin(x: Jet, y: Ids, p: Any) -> Jet:
     return sum_of_gaps(z**p.p, y) / x.value.shape[1]
 
 
-def multilabel_margin(x: Jet, y: Ids, p: Any) -> Jet:
-    """1/C sum_{j in y} sum_{i not in y} max(0, 1 - x_j + x_i); a row's ids end at the first -1."""
+def pairs(x: Jet, y: Ids) -> Iterator[tuple[Ids, NDArray[np.bool_], Jet]]:
+    """For each place k in the rows' ids: these, which columns to pair with them, and 1 - x_(y_k) + x_i.
+
+    A row's ids end at the first -1.
+    """
     ids = np.where(np.cumsum(y < 0, -1) > 0, -1, y)
     outside = ~(ids[:, :, np.newaxis] == np.arange(x.value.shape[1])).any(1)
-    row = total(x.constant(0))
     for label in ids.T:
         own = np.maximum(label, 0)
-        gaps = hinge(1 - x.constant(own_score(x, own)) + x, kink=0)
-        row = row + sum_of_gaps(where(outside & (label >= 0)[:, np.newaxis], gaps, 0), own)
+        yield own, outside & (label >= 0)[:, np.newaxis], 1 - x.constant(own_score(x, own)) + x
+
+
+def multilabel_margin(x: Jet, y: Ids, p: Any) -> Jet:
+    """1/C sum_{j in y} sum_{i not in y} max(0, 1 - x_j + x_i)"""
+    row = total(x.constant(0))
+    for own, chosen, z in pairs(x, y):
+        row = row + sum_of_gaps(where(chosen, hinge(z, kink=0), 0), own)
     return row / x.value.shape[1]
 
 
@@ -372,27 +382,28 @@ UNIT = (
 )
 
 
-# ---- other curvatures: jets whose value is the curvature
-#
-# Majorizers: the least h with f(x + t) <= f(x) + f'(x) t + h t^2 / 2 for all t.  Of a hinge max(0, z) it is 1 / (2 |z|),
-# on both sides of the kink; for an even f with f'(d) / d falling, f'(d) / d.  For row losses h is one for each score and
-# the parabola sum_j h_j t_j^2 / 2; a hinge of x_j - x_k then takes 1 / |z| at both, as (t_j - t_k)^2 <= 2 t_j^2 + 2 t_k^2.
+# ---- other curvatures: jets whose value is the curvature, or numbers
 
 
 def steepness(z: Jet) -> Jet:
-    """Of max(0, z)."""
+    """1 / (2 |z|), of max(0, z): the parabola from one branch touches the other."""
     return 0.5 / abs(z)
 
 
-def half_tanh(x: Jet, weight: Any) -> Jet:
-    """weight tanh(x / 2) / (2 x): of weight log(1 + e^x), and of that with any linear function added."""
+def half_tanh(x: Jet, weight: Any = 1) -> Jet:
+    """weight tanh(x / 2) / (2 x), of weight log(1 + e^x) with any linear function added."""
     at_zero = x.value == 0
     return where(at_zero, 0.25, jets.tanh(x / 2) / (2 * where(at_zero, 1, x))) * weight
 
 
-def logistic_weight(y: Wide, p: Any) -> Wide:
+def logistic_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
     y = smoothed(y, p)
-    return 1 - y + times(wide(1) if p.pos_weight is None else p.pos_weight, y)
+    return half_tanh(x, 1 - y + times(1 if p.pos_weight is None else p.pos_weight, y))
+
+
+def smooth_l1_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
+    d = abs(x - y)
+    return split(-d, -p.beta, 1 / d, 1 / p.beta)
 
 
 def huber_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
@@ -405,17 +416,19 @@ def log_cosh_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
     return where(d.value == 0, 1, jets.tanh(d) / d)
 
 
-def epsilon_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
-    """Beyond 2 epsilon it is the other branch, -d - epsilon, that the parabola touches."""
+def epsilon_insensitive_majorizer(x: Jet, y: Wide, p: Any) -> Any:
+    """Beyond 2 epsilon the parabola touches the branch on the other side of y."""
     d = abs(x - y)
-    if p.p == 2:
-        return 2 + 0 * d
-    return split(d, 2 * p.epsilon, steepness(d - p.epsilon), 1 / d)
+    return split(d, 2 * p.epsilon, steepness(d - p.epsilon), 1 / d) if p.p == 1 else 2
 
 
-def hinge_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
-    z = p.margin - signed(x, y)
-    return steepness(z) if p.p == 1 else 2 + 0 * z
+def hinge_majorizer(x: Jet, y: Wide, p: Any) -> Any:
+    return steepness(p.margin - signed(x, y)) if p.p == 1 else 2
+
+
+def modified_huber_majorizer(x: Jet, y: Wide, p: Any) -> Jet:
+    """(f'(z) + 2) / z: with 2 z added, the loss is even."""
+    return split(abs(x), 1, 2, 2 / abs(x))
 
 
 def at_both(e: Jet, ids: Ids) -> Jet:
@@ -427,57 +440,57 @@ def at_both(e: Jet, ids: Ids) -> Jet:
 
 def multi_margin_majorizer(x: Jet, y: Ids, p: Any) -> Jet:
     z = exact_sum(p.margin, -own_score(x, y), x)
-    return at_both(2 * steepness(z) if p.p == 1 else 4 + 0 * z, y) / x.value.shape[1]
-
-
-def multiclass_hinge_majorizer(x: Jet, y: Ids, p: Any) -> Jet:
-    """With z_j = margin - x_y + x_j and b the best: 1 / |z_b| at the class; active: 1 / (z_b - z_j) at j, at b the
-    greatest of all these; else 1 / |z_j|."""
-    mine = of_class(x.value.shape, y)
-    z = exact_sum(p.margin, -own_score(x, y), where(mine, -np.inf, x))
-    best = z.value.argmax(-1)
-    first, greatest = of_class(x.value.shape, best), np.take_along_axis(z.value, best[:, np.newaxis], -1)
-    behind = np.where(mine | first, np.inf, np.where(greatest > 0, greatest - z.value, -z.value))
-    nearest = np.minimum(abs(greatest), np.where(greatest > 0, behind.min(-1, keepdims=True), np.inf))
-    distance_to_kink = np.where(mine, abs(greatest), np.where(first, nearest, behind))
-    return x.constant(1 / distance_to_kink)
+    return at_both(2 * steepness(z) if p.p == 1 else x.constant(4), y) / x.value.shape[1]
 
 
 def multilabel_margin_majorizer(x: Jet, y: Ids, p: Any) -> Jet:
-    ids = np.where(np.cumsum(y < 0, -1) > 0, -1, y)
-    outside = ~(ids[:, :, np.newaxis] == np.arange(x.value.shape[1])).any(1)
     sums = x.constant(0)
-    for label in ids.T:
-        own = np.maximum(label, 0)
-        pairs = 2 * steepness(1 - x.constant(own_score(x, own)) + x)
-        sums = sums + at_both(where(outside & (label >= 0)[:, np.newaxis], pairs, 0), own)
+    for own, chosen, z in pairs(x, y):
+        sums = sums + at_both(where(chosen, 2 * steepness(z), 0), own)
     return sums / x.value.shape[1]
 
 
-Curvature = Callable[[Jet, Any, Any], Jet]
+def multiclass_hinge_majorizer(x: Jet, y: Ids, p: Any) -> Wide:
+    """Of z_j = margin - x_y + x_j, the best z_b: 1 / |z_b| at the class; at the others 1 / |z_j| where z_b < 0; else
+    1 / (z_b - z_j) at j and the greatest of all these at b.
+    """
+    mine = of_class(x.value.shape, y)
+    z = exact_sum(p.margin, -own_score(x, y), where(mine, -np.inf, x)).value
+    best = z.max(-1, keepdims=True)
+    at_best = of_class(x.value.shape, z.argmax(-1))
+    behind = np.where(at_best, np.inf, best - z)
+    nearest = np.minimum(best, behind.min(-1, keepdims=True))
+    gap = np.where(best > 0, np.where(at_best, nearest, behind), abs(z))
+    return 1 / np.where(mine, abs(best), gap)
+
+
+# The least h with f(x + t) <= f(x) + f'(x) t + h t^2 / 2 for all t: f'(d) / d where f is even and f'(d) / d falls.
+# Of rows, one h a score: f(x + t) <= f(x) + sum_j (f_j t_j + h_j t_j^2 / 2).  A hinge of x_j - x_k takes 1 / |z| at both,
+# as (t_j - t_k)^2 <= 2 t_j^2 + 2 t_k^2.
+Curvature = Callable[[Jet, Any, Any], Any]
 MAJORIZERS: dict[str, Curvature] = {
     "L1Loss": lambda x, y, p: 1 / abs(x - y),
-    "SmoothL1Loss": lambda x, y, p: split(-abs(x - y), -p.beta, 1 / abs(x - y), 1 / p.beta),
+    "SmoothL1Loss": smooth_l1_majorizer,
     "HuberLoss": huber_majorizer,
     "PseudoHuberLoss": lambda x, y, p: 1 / (1 + hypot_minus((x - y) / p.delta)),
     "LogCoshLoss": log_cosh_majorizer,
     "PinballLoss": lambda x, y, p: steepness(x - y),
-    "ExpectileLoss": lambda x, y, p: 2 * np.maximum(p.expectile, 1 - p.expectile) + 0 * (x - y),
-    "EpsilonInsensitiveLoss": epsilon_majorizer,
-    "BCEWithLogitsLoss": lambda x, y, p: half_tanh(x, logistic_weight(y, p)),
-    "MultiLabelSoftMarginLoss": lambda x, y, p: half_tanh(x, 1),
-    "SoftMarginLoss": lambda x, y, p: half_tanh(x, 1),
+    "ExpectileLoss": lambda x, y, p: 2 * np.maximum(p.expectile, 1 - p.expectile),
+    "EpsilonInsensitiveLoss": epsilon_insensitive_majorizer,
+    "BCEWithLogitsLoss": logistic_majorizer,
+    "MultiLabelSoftMarginLoss": lambda x, y, p: half_tanh(x),
+    "SoftMarginLoss": lambda x, y, p: half_tanh(x),
     "HingeLoss": hinge_majorizer,
-    "ModifiedHuberLoss": lambda x, y, p: split(abs(x), 1, 2, 2 / abs(x)),
+    "ModifiedHuberLoss": modified_huber_majorizer,
     "HingeEmbeddingLoss": lambda x, y, p: where(y > 0, 0, steepness(p.margin - x)),
     "MultiMarginLoss": multi_margin_majorizer,
     "MulticlassHingeLoss": multiclass_hinge_majorizer,
     "MultiLabelMarginLoss": multilabel_margin_majorizer,
 }
 
-# expected information, where it is not the second derivative whatever y is
+# The expected second derivative, where that depends on y; it does so linearly, and y has the mean that x stands for.
 FISHER: dict[str, Curvature] = {
-    "HalfGammaLoss": lambda x, y, p: 1 + 0 * x,
+    "HalfGammaLoss": lambda x, y, p: 1,
     "HalfTweedieLoss": lambda x, y, p: exp((2 - p.power) * x),
     "PoissonNLLLoss": lambda x, y, p: exp(x) if p.log_input else 1 / (x + p.eps),
     "BCELoss": lambda x, y, p: 1 / (x * (1 - x)),
@@ -489,23 +502,29 @@ def steep(loss: Jet) -> Jet:
     return replace(loss, value=abs(loss.slope), value_size=loss.slope_size)
 
 
-def plain_focal(x: Jet, y: Wide, p: Any) -> Jet:
+def weighted_logistic(x: Jet, y: Wide, p: Any) -> Jet:
+    """Focal with gamma = 0."""
     y = smoothed(y, p)
-    return (1 if p.alpha is None else p.alpha * y + (1 - p.alpha) * (1 - y)) * logistic(x, y, wide(1))
+    return focal_weight(y, p) * logistic(x, y)
 
 
-# |probability - y|, weighted as the loss is: the slope's size for gamma = 0 and clip = 0
+# |probability - y|, weighted as the loss is: the slope's magnitude where gamma and clip are 0.
 RESIDUALS: dict[str, Curvature] = {
     "BCEWithLogitsLoss": lambda x, y, p: steep(bce_with_logits(x, y, p)),
-    "MultiLabelSoftMarginLoss": lambda x, y, p: steep(multilabel_soft_margin(x, y, p)),
-    "SigmoidFocalLoss": lambda x, y, p: steep(plain_focal(x, y, p)),
-    "AsymmetricLoss": lambda x, y, p: steep(logistic(x, y, wide(1))),
+    "MultiLabelSoftMarginLoss": lambda x, y, p: steep(logistic(x, y)),
+    "SigmoidFocalLoss": lambda x, y, p: steep(weighted_logistic(x, y, p)),
+    "AsymmetricLoss": lambda x, y, p: steep(logistic(x, y)),
     "SoftMarginLoss": lambda x, y, p: steep(soft_margin(x, y, p)),
-    "ExponentialLoss": lambda x, y, p: steep(logistic(2 * x, y, wide(1)) / 2),
+    "ExponentialLoss": lambda x, y, p: steep(logistic(2 * x, y)) / 2,
     "CrossEntropyLoss": lambda x, y, p: steep(cross_entropy(x, y, p)),
-    "SoftmaxFocalLoss": lambda x, y, p: steep(sized_by_row(softmax(x, y, wide(1))[0])),
+    "SoftmaxFocalLoss": lambda x, y, p: steep(sized_by_row(softmax(x, y)[0])),
 }
-CURVATURES = {"exact": {}, "majorizer": MAJORIZERS, "fisher": FISHER, "residual": RESIDUALS}
+CURVATURES: dict[str, dict[str, Curvature]] = {
+    "exact": {},
+    "majorizer": MAJORIZERS,
+    "fisher": FISHER,
+    "residual": RESIDUALS,
+}
 
 
 # ---- what holds for all losses
@@ -535,6 +554,13 @@ class Parameters:
         return wide(np.asarray(value).astype(self._real))
 
 
+def loss_like(name: str, **parameters: Any) -> Any:
+    """Something with the name and the parameters of a loss, for `reference`."""
+    defaults = {"weight": None, "pos_weight": None, "reduction": "mean", "missing": "error", "label_smoothing": 0.0}
+    defaults |= {"temperature": 1.0, "ignore_index": -100, "alpha": None}
+    return type(name, (SimpleNamespace,), {})(**{**defaults, **parameters})
+
+
 def real_type(dtype: Any) -> type:
     """In which type a loss computes on an input of this one."""
     return np.float32 if dtype in (np.float16, np.float32) else np.float64
@@ -558,12 +584,14 @@ def dense_target(loss: Any, target: Any) -> NDArray[Any]:
     return np.where(np.take_along_axis(dense, order, 1) != 0, order, -1)
 
 
-def with_curvature(name: str, curvature: str, x: Jet, y: Any, p: Any) -> Jet:
-    jet, other = TWINS[name](x, y, p), CURVATURES[curvature].get(name)
-    if other is None:
+def with_curvature(name: str, kind: str, x: Jet, y: Any, p: Any) -> Jet:
+    """The loss's jet with the curvature of this kind: the second derivative where there is no other formula."""
+    jet = TWINS[name](x, y, p)
+    if name not in CURVATURES[kind]:
         return jet
-    chosen = other(x, y, p)
-    return replace(jet, curvature=chosen.value, curvature_size=chosen.value_size)
+    other = CURVATURES[kind][name](x, y, p)
+    other = other if isinstance(other, Jet) else x.constant(other)
+    return replace(jet, curvature=other.value, curvature_size=other.value_size)
 
 
 def along(a: Wide, derivative: Wide) -> Wide:
