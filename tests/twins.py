@@ -465,8 +465,8 @@ def multiclass_hinge_majorizer(x: Jet, y: Ids, p: Any) -> Wide:
 
 
 # The least h with f(x + t) <= f(x) + f'(x) t + h t^2 / 2 for all t: f'(d) / d where f is even and f'(d) / d falls.
-# Of rows, one h a score: f(x + t) <= f(x) + sum_j (f_j t_j + h_j t_j^2 / 2).  A hinge of x_j - x_k takes 1 / |z| at both,
-# as (t_j - t_k)^2 <= 2 t_j^2 + 2 t_k^2.
+# Of rows, one h a score with f(x + t) <= f(x) + sum_j (f_j t_j + h_j t_j^2 / 2) for all t: a hinge of x_j - x_k takes
+# 1 / |z| at both, as (t_j - t_k)^2 <= 2 t_j^2 + 2 t_k^2.
 Curvature = Callable[[Jet, Any, Any], Any]
 MAJORIZERS: dict[str, Curvature] = {
     "L1Loss": lambda x, y, p: 1 / abs(x - y),
