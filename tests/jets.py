@@ -36,13 +36,16 @@ def wide(a: ArrayLike) -> Wide:
 
 def times(a: ArrayLike, b: ArrayLike) -> Wide:
     """a * b where 0 * inf is 0"""
-    a, b = np.asarray(a), np.asarray(b)
-    return np.where(((a == 0) & np.isinf(b)) | ((b == 0) & np.isinf(a)), 0, a * b)
+    product = np.asarray(np.multiply(a, b))
+    if np.isnan(product).any():  # seldom
+        product = np.where(np.isnan(product) & ~np.isnan(a) & ~np.isnan(b), 0, product)
+    return product
 
 
 def bent(f: ArrayLike, curvature: Wide) -> Wide:
     """f times a curvature: 0 where that is 0, as of a linear function, even if f is NaN."""
-    return np.where(curvature == 0, 0, times(f, curvature))
+    product = times(f, curvature)
+    return np.where(curvature == 0, 0, product) if np.isnan(product).any() else product
 
 
 @dataclass(frozen=True, eq=False, slots=True)
