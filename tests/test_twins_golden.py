@@ -26,6 +26,8 @@ def compared(case, key, shape):
 def test_golden(case):
     if case.refused or "ref_loss" not in case.arrays:
         return
+    if not EXTENDED and "tiny" in case.tags and case.name in ("HalfPoissonLoss", "HalfGammaLoss", "HalfTweedieLoss"):
+        pytest.skip("long double is double here: x - log y has no more digits than the kernels' own")
     arrays, loss = case.arrays, loss_like(case.name, **case.params)
     twin = reference(
         loss, arrays["input"], arrays["target"], grad_output=arrays["grad_output"], parameter_type=np.float64

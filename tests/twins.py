@@ -717,17 +717,16 @@ def reference(
         }
         divisor = divisors.get(loss.reduction, wide(1))
         upstream = np.broadcast_to(times(rounded(grad_output) / divisor, samples), shape)
-        twin = scaled(twin, samples, along(upstream if divisor else np.zeros(shape), twin.grad))
+        twin = scaled(twin, samples, along(upstream, twin.grad))
+        derivatives = {
+            field: sum_to_shape(part, input.shape) if divisor else np.zeros(input.shape, np.longdouble)
+            for field, part in twin._asdict().items()
+            if "value" not in field
+        }
         value, value_terms = twin.value, twin.value_terms
         if loss.reduction != "none":
             value, value_terms = value.sum() / divisor, value_terms.sum() / abs(divisor)
-        if divisor == 0:
-            value = value * np.nan
-        derivatives = (
-            sum_to_shape(part, input.shape) for part in (twin.grad, twin.hess, twin.grad_terms, twin.hess_terms)
-        )
-        grad, hess, grad_terms, hess_terms = derivatives
-        return Twin(value, grad, hess, value_terms, grad_terms, hess_terms)
+        return Twin(value=value if divisor else wide(np.nan), value_terms=value_terms, **derivatives)
 
 
 def assert_close(got: Any, exact: Wide, terms: Wide, ulps: float, what: str = "") -> None:
