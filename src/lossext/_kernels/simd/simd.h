@@ -19,6 +19,7 @@
 #define ALIGNED __attribute__((aligned(64)))
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #else /* MSVC: scalar vectors */
@@ -27,6 +28,7 @@
 #define ALIGNED __declspec(align(64))
 #define RESTRICT __restrict
 #define PREFETCH(p) ((void)(p))
+#define PREFETCH_TO_WRITE(p) ((void)(p))
 #define UNROLL(n)
 #endif
 
