@@ -59,12 +59,16 @@ cdef class Evaluator:
     cdef long long ignore_index
     cdef Py_ssize_t n_outputs
     cdef double parameter[LX_PARAMETERS]
+    cdef lx_domain domain[2]    # in float32 and in float64
     cdef list varying
     cdef object target, weight, convert, threads, declaration
     cdef dict in_real
 
     def __init__(self, facts, convert, threads):
         cdef int k
+        for k, real in enumerate((FLOAT32, FLOAT64)):
+            self.domain[k].low, self.domain[k].high = facts.target.bounds(real)
+            self.domain[k].slack, self.domain[k].sign = facts.target.slack, facts.target.sign
         self.convert, self.threads, self.declaration = convert, threads, facts
         self.loss, self.reduction = facts.kernel_number, REDUCTION_CODES[facts.reduction]
         self.rowwise, self.per_row, self.over_columns = facts.rowwise, facts.per_row, facts.over_columns
@@ -118,9 +122,10 @@ cdef class Evaluator:
     cdef evaluate(self, call_state *call, int want, input, target, tuple others, out, n_threads):
         cdef lx_job *job = &call.job
         cdef lx_total total
-        cdef double work, sum_divisor, divisor
-        cdef int threads
+        cdef double work, sum_divisor, divisor, upstream
+        cdef int threads, split
         cdef bint direct
+        cdef tuple shape, own_shape
         element_weight, sample_weight, mask, grad_output = others
 
         real = dtype = None
@@ -150,11 +155,9 @@ cdef class Evaluator:
             self.take_mask(call, shape, mask)
         job.nan_is_missing, job.ignores, job.ignore_index = self.nan_is_missing, self.ignores, self.ignore_index
         job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / 2
-        job.domain.low, job.domain.high = self.target.bounds(real)
-        job.domain.slack, job.domain.sign = self.target.slack, self.target.sign
+        job.domain = self.domain[call.item_size == 8]
         upstream = self.take_upstream(call, shape, real, grad_output)
-        for k in range(LX_PARAMETERS):
-            job.parameter[k] = self.parameter[k]
+        memcpy(job.parameter, self.parameter, sizeof(self.parameter))
 
         # where the results go: straight into their arrays, if these are of the kernel's type and shape
         direct = dtype is real and own_shape == shape
