@@ -122,7 +122,7 @@ class BuildExt(build_ext):
         """Every loss from the one source of its family, or a family as a whole, by type and instruction set."""
         jobs = []
         units = [(family, f"{family}_{name}", [("LX_LOSS", f'"maths/{family}/{name}.h"')]) for family, name in losses()]
-        units += [("sampled", "sampled", [])]
+        units += [("layer/layer", "layer", [])]
         for source, unit, maths in units:
             for level in ["baseline", *levels]:
                 for suffix, macros in TYPES.items():

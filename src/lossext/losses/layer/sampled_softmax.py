@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from lossext._kernels import drivers
 from lossext._validate import Array
-from lossext.losses._sampled import SampledLoss
-from lossext.losses._softmax import SoftmaxLink, log_shares
+from lossext.losses.layer._sampled import Labels, SampledLoss
+from lossext.losses.layer._link import SoftmaxLink, log_shares
 
 
 class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
@@ -141,10 +141,10 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
         """
         return log_shares(target, sample_weight, self.num_classes, self.num_true)
 
-    def _draw(self, labels: Array) -> Array | tuple[Array, Array, Array]:
+    def _draw(self, labels: Labels) -> Array | tuple[Array, Array, Array]:
         if self.sampler is not None:
             return super()._draw(labels)
-        return self._own_sampler.draw_apart(labels if self.remove_accidental_hits else None, self.num_sampled)
+        return self._own_sampler.draw_apart(labels.ids if self.remove_accidental_hits else None, self.num_sampled)
 
 
 def sampled_softmax_loss(
