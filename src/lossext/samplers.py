@@ -185,7 +185,7 @@ class Sampler(Parameterized):
         if count > available:
             raise ValueError(f"num_sampled = {count} is more than the {available} classes that can be drawn")
         sampled = np.empty(count, np.int64)
-        n_drawn, tries = 0, 0
+        n_drawn, tries = self._first_draws(taken, sampled)
         while n_drawn < count:
             if tries > PATIENCE * (count + 64) and self.num_classes <= SPREAD_OUT:
                 taken_ids = np.concatenate([avoided, sampled[:n_drawn]])
@@ -194,6 +194,10 @@ class Sampler(Parameterized):
             n_new, n_used = taken.take_new(self._candidates(count - n_drawn + 16), sampled[n_drawn:])
             n_drawn, tries = n_drawn + n_new, tries + n_used
         return sampled, tries
+
+    def _first_draws(self, taken: drivers.IdSet, sampled: Array) -> tuple[int, int]:
+        """Draw into `sampled`, in a faster way than by candidates if there is one; how many, in how many tries."""
+        return 0, 0
 
     def _race(self, count: int, taken: Array) -> tuple[Array, float]:
         """The last of a draw of nearly all classes there are, in bounded time.
@@ -269,6 +273,13 @@ class UniformSampler(Sampler):
 
     def _probability(self, ids: Array) -> Array:
         return np.full(ids.shape, 1 / self.num_classes)
+
+    def _first_draws(self, taken: drivers.IdSet, sampled: Array) -> tuple[int, int]:
+        classes = self.num_classes
+        if classes >= 2**32:
+            return 0, 0
+        patience = PATIENCE * (len(sampled) + 64)
+        return drivers.draw_uniform(self._generator.bit_generator, classes, taken, sampled, patience)
 
     def draw_apart(self, labels: Array | None, num_sampled: int) -> Array:
         """Classes other than the labels, as long as there are enough."""

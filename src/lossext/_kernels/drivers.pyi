@@ -81,6 +81,11 @@ class BadId(ValueError):
     args: tuple[str, int, int]
 
 class LayerIds:
+    rows: int
+    vocabulary: int
+    n_labels: int
+    n_classes: int
+    n_groups: int
     def __init__(self, rows: int, vocabulary: int) -> None: ...
     def take_labels(self, ids: Any, start: Any) -> None: ...
     def take_classes(self, ids: Any) -> None: ...
@@ -106,12 +111,15 @@ class LayerJob:
     class_log_counts: Any
     label_share: Any
     label_rest: Any
-    upstream: Any
+    row_weight: Any
+    row_upstream: Any
+    grad_scale: float
     smoothing_row: Any
     smoothing_mass: float
     smoothing_bias: float
     loss: Any
     log_normalizer: Any
+    total: float
     grad_inputs: Any
     grad_weights: Any
     grad_biases: Any
@@ -137,6 +145,7 @@ class RowUpdate:
     epsilon: float
     def run(self, n_threads: int) -> None: ...
 
+def draw_uniform(bit_generator: Any, classes: int, taken: IdSet, out: Any, patience: int) -> tuple[int, int]: ...
 def alias_table(weights: Any, share: Any, alias: Any) -> None: ...
 def tree_add(tree: Any, ids: Any) -> None: ...
 def tree_find(tree: Any, targets: Any, ids: Any) -> None: ...

@@ -25,7 +25,8 @@ cdef struct layer_plan:
 cdef class LayerJob:
     """Operands of a call, filled by name; arrays are C-contiguous, of the kernels' type, or None for absent.
 
-    The gradients are written if there is an `upstream`.
+    The gradients, each row's times grad_scale row_weight row_upstream, are written if there is a place for them.
+    `total` is then the sum of the losses times row_weight.
     """
 
     cdef public int real_type  # whether float64
@@ -37,16 +38,18 @@ cdef class LayerJob:
     cdef public LayerIds ids
     cdef public object label_log_counts, class_log_counts  # float64: what biases are lessened by
     cdef public object label_share, label_rest  # float64, one a label; default: 1 / number of the row's labels, the rest
-    cdef public object upstream                 # (rows,)
+    cdef public object row_weight, row_upstream # float64 (rows,)
+    cdef public double grad_scale
     cdef public object smoothing_row            # (dim,)
     cdef public double smoothing_mass, smoothing_bias
     cdef public object loss, log_normalizer     # float64 (rows,)
+    cdef readonly double total
     cdef public object grad_inputs, grad_weights, grad_biases  # the latter of the touched rows, or of all
     cdef public Py_ssize_t top_count
     cdef public object top_values, top_ids      # (rows, top_count)
 
     def __cinit__(self):
-        self.scale = 1
+        self.scale = self.grad_scale = 1
 
     def run(self, int n_threads):
         """Compute."""
@@ -59,16 +62,17 @@ cdef class LayerJob:
         try:
             self.hold_operands(&held, &layer)
             plan.steps = lx_layer_kernels(self.real_type)
-            plan.item, plan.n_threads, plan.with_grad = 8 if self.real_type else 4, n_threads, self.upstream is not None
+            plan.item, plan.n_threads, plan.with_grad = 8 if self.real_type else 4, n_threads, self.grad_inputs is not None
             plan.mode, plan.class_bias = self.kind, NULL
             plan_waves(&plan, &layer)
             self.allot(&plan, &layer, &memory)
-            if layer.labels.row != NULL:
-                if self.real_type:
-                    fill_labels(self, &held, &layer, <double *> plan.class_bias)
-                else:
-                    fill_labels(self, &held, &layer, <float *> plan.class_bias)
+            if self.real_type:
+                fill_work(self, &held, &layer, <double *> plan.class_bias)
+            else:
+                fill_work(self, &held, &layer, <float *> plan.class_bias)
             run_waves(&plan, &layer)
+            if self.kind != LX_RAW:
+                self.add_up(&held, &layer)
         finally:
             free(memory)
             release(&held)
@@ -80,14 +84,13 @@ cdef class LayerJob:
         if ids is None or ids.rows != self.rows or ids.label_start == NULL:
             raise ValueError("ids are not those of the rows")
         cdef Py_ssize_t n_weights = ids.vocabulary, width = times(self.dim, item)
-        cdef bint sampled = ids.class_row != NULL, with_grad = self.upstream is not None
+        cdef bint sampled = ids.class_row != NULL, with_grad = self.grad_inputs is not None
         if self.classes != (ids.n_classes if sampled else n_weights):
             raise ValueError(f"{self.classes} classes are not those of the ids")
         layer.rows, layer.dim, layer.classes, layer.scale = self.rows, self.dim, self.classes, self.scale
         layer.inputs = sized(held, self.inputs, "inputs", times(cells, item))
         layer.weights = sized(held, self.weights, "weights", times(n_weights, width))
         layer.bias = sized(held, self.biases, "biases", times(n_weights, item))
-        layer.upstream = sized(held, self.upstream, "upstream", times(self.rows, item))
         layer.loss = <double *> sized(held, self.loss, "loss", times(self.rows, 8), True)
         layer.log_normalizer = <double *> sized(held, self.log_normalizer, "log_normalizer", times(self.rows, 8), True)
         layer.smoothing.row = sized(held, self.smoothing_row, "smoothing_row", width)
@@ -132,6 +135,10 @@ cdef class LayerJob:
             layer.peak, layer.sum = take(&space, n_sums * item), take(&space, n_sums * item)
             layer.row_peak, layer.row_factor = take(&space, all_rows * item), take(&space, all_rows * item)
             layer.row_sum = <double *> take(&space, all_rows * sizeof(double))
+            if self.loss is None:
+                layer.loss = <double *> take(&space, all_rows * sizeof(double))
+            if plan.with_grad:
+                layer.upstream = take(&space, all_rows * item)
             layer.labels.bias, layer.labels.logit = take(&space, n_labels * item), take(&space, n_labels * item)
             layer.labels.share, layer.labels.rest = take(&space, n_labels * item), take(&space, n_labels * item)
             layer.labels.grad = take(&space, n_labels * item)
@@ -146,17 +153,35 @@ cdef class LayerJob:
             layer.grad_classes, layer.grad_bias = layer.groups.weights, layer.groups.biases
         return 0
 
+    cdef int add_up(self, held_buffers *held, const lx_layer *layer) except -1:
+        """The sum of the losses, with what its roundings took away (Neumaier's sum): within 1 ulp and 2^-104 of the
+        sum of their sizes."""
+        cdef const double *weight = <const double *> sized(held, self.row_weight, "row weights", layer.rows * 8)
+        cdef double total = 0, lost = 0, one, more
+        cdef Py_ssize_t i
+        for i in range(layer.rows):
+            one = layer.loss[i] * (weight[i] if weight != NULL else 1)
+            more = total + one
+            lost += (total - more) + one if abs(total) >= abs(one) else (one - more) + total
+            total = more
+        self.total = total + lost if lost == lost and abs(lost) < 1e308 else total
+        return 0
+
 
 ctypedef fused real_number:
     float
     double
 
 
-cdef int fill_labels(LayerJob job, held_buffers *held, lx_layer *layer, real_number *class_bias) except -1:
-    """Biases of labels and sampled classes, less the logarithms of their expected counts; the labels' shares."""
+cdef int fill_work(LayerJob job, held_buffers *held, lx_layer *layer, real_number *class_bias) except -1:
+    """What rows' gradients are multiplied by; biases of labels and sampled classes, less the logarithms of their
+    expected counts; the labels' shares."""
     cdef LayerIds ids = job.ids
     cdef Py_ssize_t i, j, first, end
     cdef double y
+    cdef const double *weight = <const double *> sized(held, job.row_weight, "row weights", ids.rows * 8)
+    cdef const double *row_upstream = <const double *> sized(held, job.row_upstream, "grad_output", ids.rows * 8)
+    cdef real_number *upstream = <real_number *> layer.upstream
     cdef const real_number *biases = <const real_number *> layer.bias
     cdef const double *log_count = <const double *> sized(
         held, job.label_log_counts, "true_expected_count", ids.n_labels * 8)
@@ -167,6 +192,16 @@ cdef int fill_labels(LayerJob job, held_buffers *held, lx_layer *layer, real_num
     cdef real_number *bias = <real_number *> layer.labels.bias
     cdef real_number *shares = <real_number *> layer.labels.share
     cdef real_number *rests = <real_number *> layer.labels.rest
+    if upstream != NULL:
+        for i in range(ids.rows):
+            y = job.grad_scale
+            if row_upstream != NULL:
+                y *= row_upstream[i]
+            if weight != NULL:
+                y *= weight[i]
+            upstream[i] = <real_number> y
+    if ids.label_row == NULL:
+        return 0
     for i in range(ids.rows):
         first, end = ids.label_start[i], ids.label_start[i + 1]
         for j in range(first, end):

@@ -59,6 +59,8 @@ class RaggedIds(NamedTuple):
 
 def is_csr(value: Any) -> bool:
     """Whether it is a compressed matrix, such as SciPy's; TypeError if by columns."""
+    if type(value) is np.ndarray or type(value) is list:
+        return False
     if not all(hasattr(value, name) for name in ("data", "indices", "indptr", "shape")):
         return False
     if getattr(value, "format", "csr") != "csr":
@@ -161,17 +163,32 @@ class Weighting(NamedTuple):
         upstream = None if self.upstream is None else self.upstream[rows]
         return self._replace(divisor=divisor, rows=rows, row_weight=row_weight, upstream=upstream)
 
-    def value(self, loss: Array, dtype: np.dtype[Any]) -> Any:
-        """The rows' losses as the caller wants them."""
-        if self.row_weight is not None:
-            loss = loss * self.row_weight
+    def prepare(self, job: drivers.LayerJob, want_grad: bool, part: float = 1.0) -> None:
+        """Tell a job what multiplies the rows' losses and gradients."""
+        job.row_weight = self.row_weight
         if self.reduction == "none":
+            job.loss = np.empty(job.rows)
+        if want_grad:
+            job.row_upstream, job.grad_scale = self.upstream, self.grad_scale() * job.scale * part
+
+    def grad_scale(self) -> float:
+        """What multiplies the gradients of all rows."""
+        if self.reduction != "mean":
+            return self.scale
+        return self.scale / self.divisor if self.divisor else 0.0
+
+    def value(self, job: drivers.LayerJob, dtype: np.dtype[Any]) -> Any:
+        """The rows' losses as the caller wants them."""
+        if self.reduction == "none":
+            loss = job.loss if self.row_weight is None else job.loss * self.row_weight
             return self.all_rows(as_result(loss, dtype))
-        total = loss.sum() if len(loss) else 0.0
+        total = job.total
         if self.reduction == "mean":
             total = total / self.divisor if self.divisor else math.nan
-        if dtype == FLOAT64:
+        if dtype is FLOAT64:
             return np.float64(total)
+        if abs(total) < 6e4:  # no type overflows
+            return dtype.type(total)
         with np.errstate(over="ignore"):
             return dtype.type(total)
 
@@ -183,23 +200,18 @@ class Weighting(NamedTuple):
         result[self.rows] = values
         return result
 
-    def of_gradients(self, n_rows: int, real: np.dtype[Any], scale: float = 1.0) -> Array:
-        """What the gradient of each row that takes part is multiplied by."""
-        scale *= self.scale
-        if self.reduction == "mean":
-            scale = scale / self.divisor if self.divisor else 0.0
-        if self.upstream is None and self.row_weight is None:
-            return np.full(n_rows, scale, real)
-        factor = np.full(n_rows, scale)
+    def factors(self, scale: float) -> Array:
+        """What the gradient of each row that takes part is multiplied by, in float64."""
+        factor = np.full(self.n_rows if self.rows is None else len(self.rows), self.grad_scale() * scale)
         for other in (self.upstream, self.row_weight):
             if other is not None:
                 factor *= other
-        return as_result(factor, real)
+        return factor
 
 
 def as_result(array: Array, dtype: np.dtype[Any]) -> Array:
     """In the type of the results; what is too large for it becomes infinite."""
-    if array.dtype == dtype:
+    if array.dtype is dtype or array.dtype == dtype:
         return array
     with np.errstate(over="ignore"):
         return array.astype(dtype)
@@ -211,7 +223,7 @@ def threads_for(n_threads: int | None, products: int, rows: int, classes: int, d
 
 
 def new_job(kind: int, layer: Layer, weights: Array, biases: Array, ids: drivers.LayerIds) -> drivers.LayerJob:
-    """A job with the operands that every call has; `loss` has a place to go."""
+    """A job with the operands that every call has."""
     job = drivers.LayerJob()
     job.real_type, job.kind = layer.real is FLOAT64, kind
     job.rows, job.dim = layer.inputs.shape

@@ -316,12 +316,13 @@ class SampledLoss(Parameterized):
         self, arrays: tuple[Any, Any, Any, Any], want_grad: bool, call: Call
     ) -> tuple[Any, SampledSoftmaxGrad | None]:
         weights, biases, given, inputs = arrays
-        layer = checked_layer(weights, biases, inputs, self.num_classes)
-        n_rows, n_classes = len(layer.inputs), self.num_classes
-        if self.num_true is None or is_csr(given):
+        n_classes, num_true = self.num_classes, self.num_true
+        layer = checked_layer(weights, biases, inputs, n_classes)
+        n_rows = len(layer.inputs)
+        if num_true is None or is_csr(given):
             labels = ragged_labels(given, n_rows, n_classes)
         else:
-            labels = equal_labels(given, n_rows, self.num_true)
+            labels = equal_labels(given, n_rows, num_true)
         weighting = Weighting.of(self.reduction, call.sample_weight, call.grad_output, n_rows)
         exclude = None if call.exclude is None else ragged_ids("exclude", call.exclude, n_rows, n_classes)
         if labels.share is not None or call.label_weight is not None:
@@ -374,21 +375,20 @@ class SampledLoss(Parameterized):
         job.classes = ids.n_classes
         job.label_log_counts, job.class_log_counts = log_expected
         job.label_share = labels.share
-        job.loss = loss = np.empty(n_rows)
+        weighting.prepare(job, want_grad)
         threads = threads_for(n_threads, 3, n_rows, ids.n_classes, dim)
         if not want_grad:
             if n_rows:
                 job.run(threads)
-            return weighting.value(loss, layer.dtype), None
+            return weighting.value(job, layer.dtype), None
         n_groups = len(ids) if n_rows else 0
-        job.upstream = weighting.of_gradients(n_rows, layer.real)
         job.grad_inputs = grad_inputs = np.empty((n_rows, dim), layer.real)
         job.grad_weights = merged = np.empty((n_groups, dim), layer.real)
         job.grad_biases = merged_bias = np.empty(n_groups, layer.real)
         if n_rows:
             job.run(threads)
         touched = (self._touched(ids) if touched is None else touched)[:n_groups]
-        return weighting.value(loss, layer.dtype), SampledSoftmaxGrad(
+        return weighting.value(job, layer.dtype), SampledSoftmaxGrad(
             RowSparse.of_unique(touched, as_result(merged, layer.dtype), layer.weights.shape),
             RowSparse.of_unique(touched, as_result(merged_bias, layer.dtype), layer.biases.shape),
             weighting.all_rows(as_result(grad_inputs, layer.dtype)),

@@ -239,15 +239,16 @@ class InBatchSoftmaxLoss(Parameterized):
             (x, user_norm), (w, item_norm) = unit_rows(x, real), unit_rows(w, real)
         part = 0.5 if self.symmetric else 1.0
         direction = Direction(self.temperature, weighting, part if want_grad else None, n_threads)
-        loss, grad_users, grad_items = direction.run(Layer(w, bias, x, real, dtype), keys)
+        job, grad_users, grad_items = direction.run(Layer(w, bias, x, real, dtype), keys)
+        value = weighting.value(job, FLOAT64)
         if self.symmetric:
             back = Layer(x, np.zeros(n_rows, real), w[:n_rows], real, dtype)
-            more, back_items, back_users = direction.run(back, None if keys is None else keys[:n_rows])
-            loss = (loss + more) / 2
+            other, back_items, back_users = direction.run(back, None if keys is None else keys[:n_rows])
+            value = (value + weighting.value(other, FLOAT64)) / 2
             if want_grad:
                 grad_users += back_users
                 grad_items[:n_rows] += back_items
-        value = weighting.value(loss, dtype)
+        value = as_result(np.asarray(value), dtype)[()]
         if not want_grad:
             return value, None
         if self.normalize:
@@ -263,8 +264,8 @@ class Direction(NamedTuple):
     grad_scale: float | None  # None: no gradients are wanted
     n_threads: int | None
 
-    def run(self, layer: Layer, keys: Array | None) -> tuple[Array, Any, Any]:
-        """Losses of the rows that take part; gradients of all inputs and of all classes."""
+    def run(self, layer: Layer, keys: Array | None) -> tuple[drivers.LayerJob, Any, Any]:
+        """The job, which has the losses; gradients of all inputs and of all classes."""
         rows, n_classes = self.weighting.rows, len(layer.weights)
         own = np.arange(self.weighting.n_rows) if rows is None else rows
         if rows is not None:
@@ -277,18 +278,18 @@ class Direction(NamedTuple):
         else:
             ids.group_twins(keys)
         job = new_job(drivers.SOFTMAX, layer, layer.weights, layer.biases, ids)
-        job.scale, job.loss = 1 / self.temperature, np.empty(n_rows)
+        job.scale = 1 / self.temperature
+        self.weighting.prepare(job, self.grad_scale is not None, self.grad_scale or 1.0)
         if self.grad_scale is not None:
             make = np.empty if n_rows else np.zeros
-            job.upstream = self.weighting.of_gradients(n_rows, layer.real, job.scale * self.grad_scale)
             job.grad_weights, job.grad_biases = make((n_classes, dim), layer.real), make(n_classes, layer.real)
             job.grad_inputs = np.empty((n_rows, dim), layer.real)
         threads = threads_for(self.n_threads, 3, n_rows, n_classes, dim)
         if n_rows:
             job.run(threads)
         if self.grad_scale is None:
-            return job.loss, None, None
-        return job.loss, self.weighting.all_rows(job.grad_inputs), job.grad_weights
+            return job, None, None
+        return job, self.weighting.all_rows(job.grad_inputs), job.grad_weights
 
 
 def item_keys(name: str, value: Any, n_items: int) -> Array:

@@ -198,18 +198,18 @@ class LinearBCELoss(Parameterized):
         ids.group_all(True, None, None)
         weights, biases = (_validate.native(a, layer.real) for a in (layer.weights, layer.biases))
         job = new_job(drivers.SIGMOID, layer, weights, biases, ids)
-        job.label_share, job.label_rest, job.loss = positive, 1 - target, np.empty(n_rows)
+        job.label_share, job.label_rest = positive, 1 - target
+        weighting.prepare(job, want_grad)
         grad = None
         if want_grad:
             make = np.empty if n_rows else np.zeros
             grad = LinearBCEGrad(
                 make((n_classes, dim), layer.real), make(n_classes, layer.real), np.empty((n_rows, dim), layer.real)
             )
-            job.upstream = weighting.of_gradients(n_rows, layer.real)
             job.grad_weights, job.grad_biases, job.grad_inputs = grad
         if n_rows:
             job.run(threads_for(n_threads, 3, n_rows, n_classes, dim))
-        value = weighting.value(job.loss, layer.dtype)
+        value = weighting.value(job, layer.dtype)
         if grad is None:
             return value, None
         w, b, x = (as_result(g, layer.dtype) for g in grad)

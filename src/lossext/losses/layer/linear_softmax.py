@@ -287,7 +287,7 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
         ids = drivers.LayerIds(n_rows, n_classes)
         ids.group_all(False, None, None)
         job = self._job(layer, ids)
-        job.loss, job.log_normalizer = np.empty(n_rows), np.empty(n_rows)
+        job.log_normalizer = np.empty(n_rows)
         if n_rows:
             job.run(threads_for(n_threads, 1, n_rows, n_classes, dim))
         return as_result(job.log_normalizer, layer.dtype)
@@ -326,8 +326,8 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
             share = (1 - self.label_smoothing) * (np.ones(len(labels)) if share is None else share)
         ids.group_all(True, None, None)
         job = self._job(layer, ids)
-        job.label_share, job.loss = share, np.empty(n_rows)
-        upstream = weighting.of_gradients(n_rows, layer.real, job.scale) if want_grad else None
+        job.label_share = share
+        weighting.prepare(job, want_grad)
         if self.label_smoothing:
             self._smooth(job, layer, class_weight)
         grad = None
@@ -336,14 +336,14 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
             grad = LinearSoftmaxGrad(
                 make(layer.weights.shape, layer.real), make(n_classes, layer.real), np.empty((n_rows, dim), layer.real)
             )
-            job.upstream, (job.grad_weights, job.grad_biases, job.grad_inputs) = upstream, grad
+            job.grad_weights, job.grad_biases, job.grad_inputs = grad
         if n_rows:
             job.run(threads_for(n_threads, 4, n_rows, n_classes, dim))
-        value = weighting.value(job.loss, layer.dtype)
+        value = weighting.value(job, layer.dtype)
         if grad is None:
             return value, None
         if self.label_smoothing and n_rows:
-            smooth_gradients(grad, layer.inputs, upstream, self.label_smoothing / n_classes, class_weight)
+            smooth_gradients(grad, layer.inputs, weighting.factors(job.scale), self.label_smoothing / n_classes, class_weight)
         w, b, x = (as_result(g, layer.dtype) for g in grad)
         return value, LinearSoftmaxGrad(w, b, weighting.all_rows(x))
 
@@ -411,7 +411,7 @@ def smooth_gradients(
     grad: LinearSoftmaxGrad, inputs: Array, upstream: Array, smoothing: float, class_weight: Array | None
 ) -> None:
     """What the part of the target that is spread over all classes takes away from each class's gradient."""
-    of_inputs, of_bias = upstream.astype(FLOAT64) @ inputs, upstream.sum(dtype=FLOAT64)
+    of_inputs, of_bias = upstream @ inputs, upstream.sum()
     for first in range(0, len(grad.biases), ROWS_AT_ONCE):
         some = slice(first, first + ROWS_AT_ONCE)
         part = smoothing if class_weight is None else smoothing * class_weight[some, None]
