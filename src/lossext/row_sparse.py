@@ -73,17 +73,15 @@ class RowSparse:
             wide = array.astype(FLOAT32) if array.dtype.itemsize == 2 else array
             with np.errstate(all="ignore"):
                 array = np.add.reduceat(wide[order], first, axis=0).astype(array.dtype, copy=False)
-        self._set(rows, array, whole)
-
-    def _set(self, indices: Array, values: Array, shape: Shape) -> None:
-        indices.flags.writeable = False
-        self._indices, self._values, self._shape = indices, values, shape
+        rows.setflags(write=False)
+        self._indices, self._values, self._shape = rows, array, whole
 
     @classmethod
     def of_unique(cls, indices: Array, values: Array, shape: Shape) -> RowSparse:
         """From indices of its own that are unique and ascending already: nothing is looked at."""
         instance = cls.__new__(cls)
-        instance._set(indices, values, shape)
+        indices.setflags(write=False)
+        instance._indices, instance._values, instance._shape = indices, values, shape
         return instance
 
     @property

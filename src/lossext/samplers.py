@@ -31,6 +31,7 @@ __all__ = [
 
 PATIENCE = 16  # draws for each class that is wanted, before its turn is computed
 MOST_CLASSES = 2**63 - 1
+NONE_AVOIDED = np.empty(0, np.int64)
 SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
 
 
@@ -176,9 +177,10 @@ class Sampler(Parameterized):
         """`count` classes, none of those `avoided` if enough remain without them, and how many tries it took."""
         if not self.unique:
             return self._candidates(count), count
-        avoided = np.empty(0, np.int64) if avoided is None else avoided.ravel()
+        avoided = NONE_AVOIDED if avoided is None else avoided.ravel()
         taken = drivers.IdSet(count + len(avoided))
-        taken.add(avoided)
+        if len(avoided):
+            taken.add(avoided)
         available = self._available()
         if count > available - len(taken):
             taken, avoided = drivers.IdSet(count), avoided[:0]

@@ -13,17 +13,19 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
     const lx_labels *labels = &layer->labels;
     const ptrdiff_t first = (ptrdiff_t)labels->start[i], n = (ptrdiff_t)labels->start[i + 1] - first;
     const real *t = (const real *)labels->logit + first, *share = (const real *)labels->share + first;
+    double e = 1; /* of the last label */
     const double peak = ((const real *)layer->row_peak)[i], smooth = layer->smoothing.row ? layer->smoothing.mass : 0;
     double top = peak, true_sum = 0, distance = 0, mass = 0;
     for (ptrdiff_t k = 0; k < n; k++)
         if (t[k] > top)
             top = t[k];
     for (ptrdiff_t k = 0; k < n; k++) {
-        true_sum += t[k] == top ? 1 : exp(t[k] - top);
+        e = t[k] == top ? 1 : exp(t[k] - top);
+        true_sum += e;
         distance += t[k] == top || share[k] == 0 ? 0 : share[k] * (top - t[k]);
         mass += share[k];
     }
-    const double rescale = exp(peak - top), others = layer->row_sum[i] * rescale, total = others + true_sum;
+    const double rescale = peak == top ? 1 : exp(peak - top), others = layer->row_sum[i] * rescale, total = others + true_sum;
     const double log_total = n == 1 && t[0] == top ? log1p(others) : log(total);
     double loss = mass == 0 ? distance : distance + mass * log_total;
     if (smooth) {
@@ -39,7 +41,8 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
     const double upstream = ((const real *)layer->upstream)[i], factor = upstream / total;
     ((real *)layer->row_factor)[i] = mass + smooth == 0 ? 0 : (real)((mass + smooth) * factor * rescale);
     for (ptrdiff_t k = 0; k < n; k++) {
-        const double e = t[k] == top ? 1 : exp(t[k] - top);
+        if (n > 1)
+            e = t[k] == top ? 1 : exp(t[k] - top);
         const double slope = n == 1 ? smooth * e - share[k] * others : (mass + smooth) * e - share[k] * total;
         ((real *)labels->grad)[first + k] = (real)(slope * factor);
     }

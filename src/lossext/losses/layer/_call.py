@@ -145,6 +145,8 @@ class Weighting(NamedTuple):
     @classmethod
     def of(cls, reduction: str, sample_weight: Any, grad_output: Any, n_rows: int) -> Weighting:
         """Checked, for a call whose rows all count in the mean."""
+        if sample_weight is None and grad_output is None:
+            return cls(reduction, None, None, 1.0, n_rows, None, n_rows)
         row_weight = _validate.sample_weights(sample_weight, n_rows, FLOAT64)
         upstream, scale = _validate.upstream(grad_output, (n_rows,) if reduction == "none" else None, FLOAT64)
         return cls(reduction, row_weight, upstream, scale, n_rows, None, n_rows)
@@ -185,9 +187,7 @@ class Weighting(NamedTuple):
         total = job.total
         if self.reduction == "mean":
             total = total / self.divisor if self.divisor else math.nan
-        if dtype is FLOAT64:
-            return np.float64(total)
-        if abs(total) < 6e4:  # no type overflows
+        if dtype is FLOAT64 or abs(total) < 6e4:  # no type overflows
             return dtype.type(total)
         with np.errstate(over="ignore"):
             return dtype.type(total)

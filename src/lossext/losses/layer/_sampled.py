@@ -73,11 +73,14 @@ class Labels(NamedTuple):
 
 def equal_labels(labels: Any, n_rows: int, num_true: int) -> Labels:
     """As many labels in each row; which classes they are is checked later."""
-    ids = _validate.native(_validate.class_ids("labels", labels)[0], INT64)
-    if ids.shape != (n_rows, num_true) and not (num_true == 1 and ids.shape == (n_rows,)):
+    ids = _validate.class_ids("labels", labels)[0]
+    shape = (n_rows, num_true)
+    if ids.shape != shape and not (num_true == 1 and ids.shape == (n_rows,)):
         also = f" or ({n_rows},)" if num_true == 1 else ""
         raise ValueError(f"labels has shape {np.shape(labels)}; allowed is ({n_rows}, {num_true}){also}")
-    return Labels(ids.ravel(), None, None, None, (n_rows, num_true), None)
+    if ids.dtype is not INT64:
+        ids = _validate.native(ids, INT64)
+    return Labels(ids if ids.ndim == 1 else ids.ravel(), None, None, None, shape, None)
 
 
 def ragged_labels(labels: Any, n_rows: int, n_classes: int) -> Labels:
@@ -145,12 +148,12 @@ def checked_values(sampled_values: Any) -> tuple[Array, Array, Array] | None:
 def log_counts(name: str, counts: Array, place: Array | None) -> Array:
     """Logarithms of expected counts, of those at `place`."""
     chosen = counts.ravel() if place is None else counts.ravel()[place]
-    good = (chosen > 0) & (chosen < math.inf)
-    if not good.all():
-        at = int(np.argmin(good))
+    logs = np.empty(len(chosen))
+    at = drivers.log_counts(_validate.native(chosen, FLOAT64), logs)
+    if at >= 0:
         index = np.unravel_index(at if place is None else int(place[at]), counts.shape)
         raise ValueError(f"{_validate.item(name, index)} = {counts[index]} is not finite and positive")
-    return np.log(chosen, dtype=FLOAT64)
+    return logs
 
 
 class Call(NamedTuple):
@@ -316,14 +319,15 @@ class SampledLoss(Parameterized):
         self, arrays: tuple[Any, Any, Any, Any], want_grad: bool, call: Call
     ) -> tuple[Any, SampledSoftmaxGrad | None]:
         weights, biases, given, inputs = arrays
-        n_classes, num_true = self.num_classes, self.num_true
+        parameters = self._parameters
+        n_classes, num_true = parameters["num_classes"], parameters["num_true"]
         layer = checked_layer(weights, biases, inputs, n_classes)
         n_rows = len(layer.inputs)
         if num_true is None or is_csr(given):
             labels = ragged_labels(given, n_rows, n_classes)
         else:
             labels = equal_labels(given, n_rows, num_true)
-        weighting = Weighting.of(self.reduction, call.sample_weight, call.grad_output, n_rows)
+        weighting = Weighting.of(parameters["reduction"], call.sample_weight, call.grad_output, n_rows)
         exclude = None if call.exclude is None else ragged_ids("exclude", call.exclude, n_rows, n_classes)
         if labels.share is not None or call.label_weight is not None:
             labels = with_shares(labels, call.label_weight, n_rows)
@@ -340,7 +344,8 @@ class SampledLoss(Parameterized):
             if exclude is not None:
                 self._require_something_to_draw(labels, exclude, weighting.rows)
             log_true, log_sampled = self._take_classes(ids, labels, counts_shape, call.sampled_values)
-            ids.group_sampled(self.remove_accidental_hits, exclude and exclude.ids, exclude and exclude.start)
+            hits = parameters["remove_accidental_hits"]
+            ids.group_sampled(hits, exclude and exclude.ids, exclude and exclude.start)
         except drivers.BadId as error:
             values = call.sampled_values if call.sampled_values is not None else self.sampled_values
             candidates = None if values is None else values[0]
@@ -387,11 +392,16 @@ class SampledLoss(Parameterized):
         job.grad_biases = merged_bias = np.empty(n_groups, layer.real)
         if n_rows:
             job.run(threads)
-        touched = (self._touched(ids) if touched is None else touched)[:n_groups]
+        if touched is None:
+            touched = self._touched(ids)
+        if n_groups < len(touched):
+            touched = touched[:n_groups].copy()
+        if layer.dtype is not layer.real:
+            merged, merged_bias, grad_inputs = (as_result(g, layer.dtype) for g in (merged, merged_bias, grad_inputs))
         return weighting.value(job, layer.dtype), SampledSoftmaxGrad(
-            RowSparse.of_unique(touched, as_result(merged, layer.dtype), layer.weights.shape),
-            RowSparse.of_unique(touched, as_result(merged_bias, layer.dtype), layer.biases.shape),
-            weighting.all_rows(as_result(grad_inputs, layer.dtype)),
+            RowSparse.of_unique(touched, merged, layer.weights.shape),
+            RowSparse.of_unique(touched, merged_bias, layer.biases.shape),
+            grad_inputs if weighting.rows is None else weighting.all_rows(grad_inputs),
         )
 
     @staticmethod
@@ -422,7 +432,7 @@ class SampledLoss(Parameterized):
         self, ids: drivers.LayerIds, labels: Labels, counts_shape: Shape, sampled_values: Any
     ) -> tuple[Array | None, Array | None]:
         """Give the kernels the classes of a call; the logarithms of expected counts (of labels, of classes)."""
-        values = self.sampled_values if sampled_values is None else checked_values(sampled_values)
+        values = self._parameters["sampled_values"] if sampled_values is None else checked_values(sampled_values)
         place = labels.place
         if values is None:
             values = self._draw(labels)

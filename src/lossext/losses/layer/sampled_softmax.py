@@ -142,9 +142,11 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
         return log_shares(target, sample_weight, self.num_classes, self.num_true)
 
     def _draw(self, labels: Labels) -> Array | tuple[Array, Array, Array]:
-        if self.sampler is not None:
+        parameters = self._parameters
+        if parameters["sampler"] is not None:
             return super()._draw(labels)
-        return self._own_sampler.draw_apart(labels.ids if self.remove_accidental_hits else None, self.num_sampled)
+        avoided = labels.ids if parameters["remove_accidental_hits"] else None
+        return self._own_sampler.draw_apart(avoided, parameters["num_sampled"])
 
 
 def sampled_softmax_loss(
