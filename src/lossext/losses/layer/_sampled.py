@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, ClassVar, NamedTuple
 
@@ -207,6 +208,45 @@ class SampledLoss(Parameterized):
             sampler=sampler,
         )
         self.__dict__["_own_sampler"] = UniformSampler(classes, seed=parameters["seed"])
+
+    def spawn(self, n: int) -> list[Any]:
+        """Losses like this one whose draws are independent of each other's and of its own: one for each worker.
+
+        See `lossext.samplers.UniformSampler.spawn`; a `sampler` of the caller's must have this method too.
+
+        Parameters
+        ----------
+        n : int
+            At least 1.
+
+        Returns
+        -------
+        list of losses
+
+        Raises
+        ------
+        TypeError
+            n is not an int, or the sampler has no method ``spawn``.
+        ValueError
+            n is less than 1.
+
+        Examples
+        --------
+        >>> import lossext as lx
+        >>> for_workers = lx.SampledSoftmaxLoss(num_sampled=5, num_classes=100, seed=0).spawn(4)
+        """
+        sampler = self._own_sampler if self.sampler is None else self.sampler
+        if not callable(getattr(sampler, "spawn", None)):
+            raise TypeError(f"sampler must have a method spawn(n), not {type(sampler).__name__}")
+        spawned = []
+        for child in sampler.spawn(n):
+            loss = type(self).__new__(type(self))
+            changed = {"seed": child.seed} if self.sampler is None else {"sampler": child}
+            loss.__dict__.update(self.__dict__)
+            loss.__dict__["_parameters"] = {**self._parameters, **changed}
+            loss.__dict__["_own_sampler"] = child if self.sampler is None else copy.deepcopy(self._own_sampler)
+            spawned.append(loss)
+        return spawned
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(self.__dict__)
