@@ -10,6 +10,8 @@ cdef enum:
     PACKED_BYTES = 64 << 20    # of the weights that are packed meanwhile
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
+    UNITS = 32                 # of products, at least, before panels are taken together,
+    MOST_PANELS = 4            # so many of them
     FEW_ROWS = 4               # whose logits need no packing from a depth of two vectors on
     FEW = 16                   # rows or classes: from eight vectors on
 
@@ -321,5 +323,7 @@ cdef int add_wave(schedule *planned, const layer_plan *plan, lx_wave *wave, pack
         if packed.rows != first or packed.rows_row != wave.first_row:
             add_phase(planned, steps.pack_rows, wave, wave.blocks)
             packed.rows, packed.rows_row = first, wave.first_row
-        add_phase(planned, steps.products, wave, (wave.tiles + wave.blocks) * wave.panels)
+        wave.group = max(<Py_ssize_t> 1, min(<Py_ssize_t> MOST_PANELS,
+                                             (wave.tiles + wave.blocks) * wave.panels // UNITS))
+        add_phase(planned, steps.products, wave, (wave.tiles + wave.blocks) * ceil_div(wave.panels, wave.group))
     return 0

@@ -4,22 +4,26 @@
 
 #include "products.h"
 
-/* grad_classes[s] = sum_i p[s][i] inputs[i],  grad_bias[s] = sum_i p[s][i] */
-static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t panel)
+/* grad_classes[s] = sum_i p[s][i] inputs[i] in panels [first, last) of columns,  grad_bias[s] = sum_i p[s][i].
+ * What the product reads of p is used for all panels while it is in the second cache. */
+static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t first, ptrdiff_t last)
 {
     const lx_layer *layer = wave->layer;
-    const ptrdiff_t n = classes_of(wave, tile), dim = layer->dim, first = first_class_of(wave, tile);
+    const ptrdiff_t n = classes_of(wave, tile), dim = layer->dim;
     product p = {.height = n, .a_row = BLOCK, .b_row = layer->stride, .c_row = dim};
-    p.width = smaller(PANEL, wave->columns - panel * PANEL);
-    p.c = (real *)layer->grad_classes + first * dim + wave->first_column + panel * PANEL;
-    real *grad_bias = (real *)layer->grad_bias + first;
+    real *grad = (real *)layer->grad_classes + first_class_of(wave, tile) * dim + wave->first_column;
+    real *grad_bias = (real *)layer->grad_bias + first_class_of(wave, tile);
     for (ptrdiff_t block = 0; block < wave->blocks; block++) {
         p.depth = rows_of(wave, block);
         p.a = logits_of(wave, tile, block);
-        p.b = (const real *)layer->packed_inputs + block * BLOCK * layer->stride + panel * PANEL;
         p.add = !wave->first_of_classes || block > 0;
-        rows_product(&p);
-        for (ptrdiff_t s = 0; panel == 0 && wave->first_column == 0 && s < n; s++) {
+        for (ptrdiff_t column = first * PANEL; column < smaller(last * PANEL, wave->columns); column += PANEL) {
+            p.width = smaller(PANEL, wave->columns - column);
+            p.b = (const real *)layer->packed_inputs + block * BLOCK * layer->stride + column;
+            p.c = grad + column;
+            rows_product(&p);
+        }
+        for (ptrdiff_t s = 0; first == 0 && wave->first_column == 0 && s < n; s++) {
             vec sum = v_zero();
             for (ptrdiff_t i = 0; i < p.depth; i += LANES)
                 sum += v_load_count(p.a + s * BLOCK + i, smaller(LANES, p.depth - i));
@@ -28,33 +32,38 @@ static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t panel)
     }
 }
 
-/* grad_inputs[i] = sum_s p[s][i] weights[s] */
-static void input_products(const lx_wave *wave, ptrdiff_t block, ptrdiff_t panel)
+/* grad_inputs[i] = sum_s p[s][i] weights[s] in panels [first, last) of columns */
+static void input_products(const lx_wave *wave, ptrdiff_t block, ptrdiff_t first, ptrdiff_t last)
 {
     const lx_layer *layer = wave->layer;
-    const ptrdiff_t n = rows_of(wave, block), dim = layer->dim;
+    const ptrdiff_t n = rows_of(wave, block), dim = layer->dim, end = smaller(last * PANEL, wave->columns);
     product p = {.height = n, .a_step = BLOCK, .b_row = layer->stride, .c_row = dim};
-    p.width = smaller(PANEL, wave->columns - panel * PANEL);
-    p.c = (real *)layer->grad_inputs + first_row_of(wave, block) * dim + wave->first_column + panel * PANEL;
-    for (ptrdiff_t i = 0; layer->classes == 0 && i < n; i++)
-        memset(p.c + i * dim, 0, (size_t)p.width * sizeof(real));
+    real *grad = (real *)layer->grad_inputs + first_row_of(wave, block) * dim + wave->first_column;
+    for (ptrdiff_t i = 0; layer->classes == 0 && i < n && first * PANEL < end; i++)
+        memset(grad + i * dim + first * PANEL, 0, (size_t)(end - first * PANEL) * sizeof(real));
     for (ptrdiff_t tile = 0; tile < wave->tiles; tile++) {
         p.depth = classes_of(wave, tile);
         p.a = logits_of(wave, tile, block);
-        p.b = (const real *)layer->packed_weights + tile * layer->tile * layer->stride + panel * PANEL;
         p.add = !wave->first_of_rows || tile > 0;
-        columns_product(&p);
+        for (ptrdiff_t column = first * PANEL; column < end; column += PANEL) {
+            p.width = smaller(PANEL, wave->columns - column);
+            p.b = (const real *)layer->packed_weights + tile * layer->tile * layer->stride + column;
+            p.c = grad + column;
+            columns_product(&p);
+        }
     }
 }
 
+/* Blocks come first: they are the larger units. */
 static void products(const void *call, ptrdiff_t unit)
 {
     const lx_wave *wave = call;
-    const ptrdiff_t number = unit / wave->panels, panel = unit % wave->panels;
-    if (number < wave->tiles)
-        class_products(wave, number, panel);
+    const ptrdiff_t groups = (wave->panels + wave->group - 1) / wave->group, number = unit / groups;
+    const ptrdiff_t first = unit % groups * wave->group, last = smaller(first + wave->group, wave->panels);
+    if (number < wave->blocks)
+        input_products(wave, number, first, last);
     else
-        input_products(wave, number - wave->tiles, panel);
+        class_products(wave, number - wave->blocks, first, last);
 }
 
 static void finish_inputs(const void *call, ptrdiff_t block)

@@ -103,6 +103,7 @@ typedef struct {
     int keep;                              /* what becomes of the logits is wanted for gradients */
     ptrdiff_t first_row, blocks, first_class, tiles;
     ptrdiff_t first_column, columns, panels; /* the slice */
+    ptrdiff_t group;                       /* panels of a unit of products */
 } lx_wave;
 
 /* What becomes of row indices[r] of param, for its gradient g = values[r]; indices are unique.  Param's row is r where
@@ -131,8 +132,8 @@ typedef struct {
         pack_rows,             /* block: inputs as the gradients want them */
         logits,                /* tile * blocks + block: product; after the last slice hits, then as `mode` says */
         take_tiles,            /* block: sums over tiles; on the rows' last wave loss and gradient of the labels */
-        products,              /* tile * panels + panel: gradients of the classes; then block * panels + panel: of the
-                                * inputs */
+        products,              /* groups of panels: block * groups + group: gradients of the inputs; then tile * groups
+                                * + group: of the classes */
         finish_inputs,         /* block of all rows: adds the labels' part */
         merge,                 /* LX_MERGE_UNIT groups */
         keep_largest;          /* block: takes the tiles in */

@@ -76,7 +76,7 @@ cdef extern from "layer/layer.h" nogil:
     ctypedef struct lx_wave:
         const lx_layer *layer
         int mode, first_of_rows, last_of_rows, first_of_classes, keep
-        Py_ssize_t first_row, blocks, first_class, tiles, first_column, columns, panels
+        Py_ssize_t first_row, blocks, first_class, tiles, first_column, columns, panels, group
     ctypedef struct lx_row_update:
         int rule, compact
         Py_ssize_t rows, length
