@@ -305,13 +305,14 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def ids_in_range(name: str, value: Any, n_classes: int) -> Array:
-    """Class ids as int64, each in [0, n_classes)."""
+def ids_in_range(name: str, value: Any, n_classes: int, own: bool = False) -> Array:
+    """Class ids as int64, each in [0, n_classes); a copy if it is to be the callee's `own`."""
     array, _ = class_ids(name, value)
+    array = np.array(array, INT64) if own else native(array, INT64)
     if array.size and (array.min() < 0 or array.max() >= n_classes):
         at = np.unravel_index(int(np.argmax((array < 0) | (array >= n_classes))), array.shape)
         raise ValueError(f"{item(name, at)} = {np.asarray(value)[at]} is not in [0, {n_classes})")
-    return native(array, INT64)
+    return array
 
 
 def item(name: str, index: tuple[Any, ...]) -> str:
