@@ -178,7 +178,9 @@ def test_extra_negatives_cosines_and_both_ways(dtype, extra, normalize, symmetri
     for mine, wanted in zip((value, *grad), (right, du, dv), strict=True):
         assert mine.dtype == dtype
         wanted = np.float64(wanted)
-        np.testing.assert_allclose(mine, wanted, rtol=0, atol={"float32": 1e-5, "float64": 1e-12}[dtype] * abs(wanted).max())
+        np.testing.assert_allclose(
+            mine, wanted, rtol=0, atol={"float32": 1e-5, "float64": 1e-12}[dtype] * abs(wanted).max()
+        )
     mean = lx.InBatchSoftmaxLoss(tau, normalize=normalize, symmetric=symmetric)(users, items, item_ids=ids, log_q=log_q)
     np.testing.assert_allclose(mean, float(right.mean()), rtol={"float32": 1e-5, "float64": 1e-12}[dtype])
 

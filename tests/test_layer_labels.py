@@ -81,9 +81,8 @@ def test_ragged_labels_are_rows_of_their_own(kind, form, weighted, excluded):
     else:
         given, share, counts = csr(labels, weights), None, true_count[np.concatenate(labels)]
     loss = make(None)
-    value, grad = loss.value_and_grad(
-        w, b, given, x, sampled_values=(sampled, counts, count), exclude=exclude, label_weight=share, grad_output=upstream
-    )
+    options = {"sampled_values": (sampled, counts, count), "exclude": exclude, "label_weight": share}
+    value, grad = loss.value_and_grad(w, b, given, x, grad_output=upstream, **options)
     np.testing.assert_allclose(value, right, rtol=1e-12)
     for mine, wanted in zip(dense(grad), (dw, db, dx), strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=1e-11, atol=1e-13)
@@ -91,7 +90,6 @@ def test_ragged_labels_are_rows_of_their_own(kind, form, weighted, excluded):
     known = sum(len(r) > 0 for r in labels)
     assert known < len(labels)
     mean = kind(1, V, None, remove_accidental_hits=True, reduction="mean")
-    options = {"sampled_values": (sampled, counts, count), "exclude": exclude, "label_weight": share}
     np.testing.assert_allclose(mean(w, b, given, x, **options), right.sum() / known, rtol=1e-12)
 
 
@@ -195,7 +193,8 @@ def sampled(labels, **options):
         (ValueError, "label_weight is given, and labels is a CSR",
          lambda: sampled(sparse.csr_array(np.eye(2, V)), label_weight=[1, 1])),
         (ValueError, "exclude[0, 1] = 40 is not in [0, 40)", lambda: sampled([[1], [2]], exclude=[[3, 40], [1, -1]])),
-        (ValueError, "exclude has shape (3, 1); allowed is (2, M)", lambda: sampled([[1], [2]], exclude=np.ones((3, 1), int))),
+        (ValueError, "exclude has shape (3, 1); allowed is (2, M)",
+         lambda: sampled([[1], [2]], exclude=np.ones((3, 1), int))),
         (ValueError, "exclude leaves row 1 nothing to draw: 39 classes are excluded and 1 are its labels",
          lambda: sampled([[1], [0]], exclude=[[-1] * 39, list(range(1, 40))])),
         (ValueError, "exclude[1, 0] = 41 is not in [0, 40)", lambda: lx.topk(**topk_arguments(), exclude=[[1], [41]])),
@@ -227,11 +226,25 @@ def test_csr_in_any_order():
     np.testing.assert_allclose(
         loss(w, b, odd, x, sampled_values=values), loss(w, b, tidy, x, sampled_values=short), rtol=1e-14
     )
+    broken = tidy.copy()
+    broken.indices[1] = 99
     with pytest.raises(ValueError, match=r"labels.indices\[1\] = 99 is not in"):
-        broken = tidy.copy()
-        broken.indices[1] = 99
         loss(w, b, broken, x)
+    broken = tidy.copy()
+    broken.indptr[1] = 50
     with pytest.raises(ValueError, match=r"labels.indptr does not ascend"):
-        broken = tidy.copy()
-        broken.indptr[1] = 50
         loss(w, b, broken, x)
+
+
+def test_init_raw_of_ragged_labels():
+    rows = [[1, 2], [], [2], [0, 1, 2, 3]]
+    share = np.zeros(5)
+    for own in rows:
+        share[own] += 1 / max(len(own), 1)
+    right = np.log(np.maximum(share / share.sum(), 1e-15))
+    loss = lx.SampledSoftmaxLoss(2, 5, None)
+    np.testing.assert_allclose(loss.init_raw(padded(rows, dtype=int)), right)
+    np.testing.assert_allclose(loss.init_raw(csr(rows, classes=5)), right)
+    np.testing.assert_allclose(loss.init_raw(padded(rows, dtype=int), [1, 1, 0, 1])[2], np.log(0.75 / 2))
+    with pytest.raises(ValueError, match="a label of target is 9"):
+        loss.init_raw([[9]])

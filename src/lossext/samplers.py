@@ -402,7 +402,7 @@ class FixedUnigramSampler(Sampler):
 
 
 def relative_weights(counts: Array, power: float) -> Array:
-    """counts ** power over the greatest of these, whatever their scale; 0 at 0, and nowhere else."""
+    """Counts ** power over the greatest of these, whatever their scale; 0 at 0, and nowhere else."""
     weights = np.zeros(len(counts))
     some = counts > 0
     with np.errstate(under="ignore"):

@@ -77,7 +77,7 @@ class SmallCalls:
     def run(self, want: int, input: Any, target: Any, out: Any) -> tuple[Any, Any, Any] | None: ...
     def work(self, rows: int, cols: int, item_size: int) -> float: ...
 
-class BadId(ValueError):
+class BadIdError(ValueError):
     args: tuple[str, int, int]
 
 class LayerIds:

@@ -4,7 +4,7 @@ cdef enum:
     ID_ARRAYS = 16
 
 
-class BadId(ValueError):
+class BadIdError(ValueError):
     """An id out of range: (which argument, its place, the id)."""
 
 
@@ -64,7 +64,7 @@ cdef class LayerIds:
             release(&held)
         for i in range(n[0]):
             if <uint64_t> copy[i] >= <uint64_t> self.vocabulary:
-                raise BadId(name, i, copy[i])
+                raise BadIdError(name, i, copy[i])
         return copy
 
     cdef int64_t *starts(self, start, Py_ssize_t n) except NULL:

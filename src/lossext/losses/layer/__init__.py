@@ -3,11 +3,11 @@
 from lossext.losses.layer._sampled import SampledSoftmaxGrad
 from lossext.losses.layer.frequency import FrequencyEstimator
 from lossext.losses.layer.in_batch_softmax import InBatchSoftmaxGrad, InBatchSoftmaxLoss
+from lossext.losses.layer.largest import topk
 from lossext.losses.layer.linear_bce import LinearBCEGrad, LinearBCELoss, linear_bce_loss
 from lossext.losses.layer.linear_softmax import LinearSoftmaxGrad, LinearSoftmaxLoss, linear_softmax_loss
 from lossext.losses.layer.nce import NCELoss, nce_loss
 from lossext.losses.layer.sampled_softmax import SampledSoftmaxLoss, sampled_softmax_loss
-from lossext.losses.layer.largest import topk
 
 __all__ = [
     "FrequencyEstimator",

@@ -92,7 +92,8 @@ def csr_ids(name: str, matrix: Any, n_rows: int, n_classes: int) -> RaggedIds:
         raise ValueError(f"{name} has shape {tuple(matrix.shape)}; allowed is ({n_rows}, {n_classes})")
     data = _validate.weights(f"{name}.data", matrix.data).astype(FLOAT64)
     indices, start = (
-        np.array(_validate.class_ids(f"{name}.{part}", getattr(matrix, part))[0], INT64) for part in ("indices", "indptr")
+        np.array(_validate.class_ids(f"{name}.{part}", getattr(matrix, part))[0], INT64)
+        for part in ("indices", "indptr")
     )
     if indices.ndim != 1 or data.shape != indices.shape or start.shape != (n_rows + 1,):
         raise ValueError(f"{name} is no CSR matrix: data {data.shape}, indices {indices.shape}, indptr {start.shape}")
@@ -118,7 +119,7 @@ def csr_ids(name: str, matrix: Any, n_rows: int, n_classes: int) -> RaggedIds:
     return RaggedIds(indices, start, data, place, (len(matrix.indices),))
 
 
-def explain(error: drivers.BadId, arguments: dict[str, Any], n_classes: int) -> ValueError:
+def explain(error: drivers.BadIdError, arguments: dict[str, Any], n_classes: int) -> ValueError:
     """The error of an id that the kernels found to be none of a class; arguments: (caller's value, places)."""
     name, at, found = error.args
     value, places = arguments[name]

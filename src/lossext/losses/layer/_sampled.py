@@ -386,7 +386,7 @@ class SampledLoss(Parameterized):
             log_true, log_sampled = self._take_classes(ids, labels, counts_shape, call.sampled_values)
             hits = parameters["remove_accidental_hits"]
             ids.group_sampled(hits, exclude and exclude.ids, exclude and exclude.start)
-        except drivers.BadId as error:
+        except drivers.BadIdError as error:
             values = call.sampled_values if call.sampled_values is not None else self.sampled_values
             candidates = None if values is None else values[0]
             raise explain(

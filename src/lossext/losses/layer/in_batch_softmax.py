@@ -79,8 +79,8 @@ class InBatchSoftmaxLoss(Parameterized):
     Raises
     ------
     TypeError
-        temperature is not a real number; normalize or symmetric is not a bool; reduction is not a str; users, items or log_q are not real; item_ids are not
-        integers.
+        temperature is not a real number; normalize or symmetric is not a bool; reduction is not a str; users, items or
+        log_q are not real; item_ids are not integers.
     ValueError
         temperature is not finite and positive; reduction is unknown; shapes do not fit; log_q holds NaN or infinity.
 
@@ -234,7 +234,7 @@ class InBatchSoftmaxLoss(Parameterized):
         if log_q is not None:
             bias = as_result(-checked_log_q(log_q, n_items), real)
         weighting = Weighting.of(self.reduction, sample_weight, grad_output, n_rows).among(None)
-        user_norm = item_norm = None
+        user_norm = item_norm = np.empty(0)
         if self.normalize:
             (x, user_norm), (w, item_norm) = unit_rows(x, real), unit_rows(w, real)
         part = 0.5 if self.symmetric else 1.0

@@ -66,7 +66,7 @@ def topk(
     ids = drivers.LayerIds(n_rows, n_classes)
     try:
         ids.group_all(False, out and out.ids, out and out.start)
-    except drivers.BadId as error:
+    except drivers.BadIdError as error:
         raise explain(error, {"exclude": (exclude, out and out.place)}, n_classes) from None
     values, classes = np.empty((n_rows, count), layer.real), np.empty((n_rows, count), INT64)
     threads = threads_for(n_threads, 1, n_rows, n_classes, dim)

@@ -188,7 +188,7 @@ class LinearBCELoss(Parameterized):
         ids = drivers.LayerIds(n_rows, n_classes)
         try:
             ids.take_labels(labels.ids, labels.start)
-        except drivers.BadId as error:
+        except drivers.BadIdError as error:
             raise explain(error, {"labels": (given, labels.place)}, n_classes) from None
         target = np.ones(len(labels.ids)) if labels.weight is None else labels.weight
         positive = target

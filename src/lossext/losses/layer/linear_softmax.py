@@ -133,7 +133,7 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
 
     def __repr__(self) -> str:
         """Keywords at their defaults are left out."""
-        shown = [("reduction", self.reduction)]
+        shown: list[tuple[str, Any]] = [("reduction", self.reduction)]
         shown += [("ignore_index", self.ignore_index)] if self.ignore_index != -100 else []
         shown += [("label_smoothing", self.label_smoothing)] if self.label_smoothing else []
         shown += [("weight", self.weight)] if self.weight is not None else []
@@ -318,7 +318,7 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
         ids = drivers.LayerIds(n_rows, n_classes)
         try:
             ids.take_labels(labels, start)
-        except drivers.BadId as error:
+        except drivers.BadIdError as error:
             raise explain(error, {"labels": (given, place)}, n_classes) from None
         if class_weight is not None:
             share = class_weight[labels] * (1 if share is None else share)
@@ -343,7 +343,9 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
         if grad is None:
             return value, None
         if self.label_smoothing and n_rows:
-            smooth_gradients(grad, layer.inputs, weighting.factors(job.scale), self.label_smoothing / n_classes, class_weight)
+            smooth_gradients(
+                grad, layer.inputs, weighting.factors(job.scale), self.label_smoothing / n_classes, class_weight
+            )
         w, b, x = (as_result(g, layer.dtype) for g in grad)
         return value, LinearSoftmaxGrad(w, b, weighting.all_rows(x))
 
