@@ -8,6 +8,7 @@ anew.
 cdef enum:
     KEEP_BYTES = 7 << 20       # logits of a block of rows by all classes: beyond, computing anew beats keeping
     PACKED_BYTES = 64 << 20    # of the weights that are packed meanwhile
+    INPUT_BYTES = 16 << 20     # of a wave's inputs that are packed, in each of two forms
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     UNITS = 32                 # of products, at least, before panels are taken together,
@@ -240,12 +241,15 @@ cdef int plan_waves(layer_plan *plan, lx_layer *layer) except -1:
                      and plan.all_tiles <= PACKED_BYTES // (layer.tile * layer.stride * item))
     if plan.resident:
         plan.wave_tiles = plan.all_tiles
-        plan.wave_blocks = max(<Py_ssize_t> 2, WAVE_BYTES // (max(<Py_ssize_t> 1, plan.all_tiles) * plan.tile_bytes))
-        plan.wave_blocks = min(plan.all_blocks, plan.wave_blocks)
+        plan.wave_blocks = WAVE_BYTES // (max(<Py_ssize_t> 1, plan.all_tiles) * plan.tile_bytes)
     else:
-        plan.wave_blocks = min(plan.all_blocks, <Py_ssize_t> WAVE_BLOCKS)
-        plan.wave_tiles = max(<Py_ssize_t> 2, WAVE_BYTES // (plan.wave_blocks * plan.tile_bytes))
-        plan.wave_tiles = min(plan.wave_tiles, plan.all_tiles)
+        plan.wave_blocks = WAVE_BLOCKS
+    plan.wave_blocks = min(plan.wave_blocks, INPUT_BYTES // (LX_ROW_BLOCK * layer.stride * item))
+    plan.wave_blocks = min(plan.all_blocks, max(<Py_ssize_t> 2, plan.wave_blocks))
+    if not plan.resident:
+        plan.wave_tiles = WAVE_BYTES // (plan.wave_blocks * plan.tile_bytes)
+        plan.wave_tiles = min(plan.wave_tiles, PACKED_BYTES // 2 // (layer.tile * layer.stride * item))
+        plan.wave_tiles = min(plan.all_tiles, max(<Py_ssize_t> 2, plan.wave_tiles))
     plan.wave_rows = min(plan.wave_blocks * LX_ROW_BLOCK, ceil_div(layer.rows, panel) * panel)
     return 0
 
