@@ -115,7 +115,7 @@ static void take_tiles(const void *call, ptrdiff_t block)
         for (ptrdiff_t i = 0; i < n; i += LANES) {
             vec factor = v_load(of_tile + i) * v_load(row_factor + i);
             for (ptrdiff_t s = 0; s < classes_of(wave, tile); s++)
-                v_store(p + s * BLOCK + i, v_load(p + s * BLOCK + i) * factor);
+                v_store(p + s * BLOCK + i, normal_or_zero(v_load(p + s * BLOCK + i) * factor));
         }
     }
 }
