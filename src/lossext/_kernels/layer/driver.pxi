@@ -40,7 +40,7 @@ cdef class LayerJob:
     cdef public object biases                   # as many as weights; without sampled classes, of the classes
     cdef public LayerIds ids
     cdef public object label_log_counts, class_log_counts  # float64: what biases are lessened by
-    cdef public object label_share, label_rest  # float64, one a label; default: 1 / number of the row's labels, the rest
+    cdef public object label_share, label_rest  # float64, one a label; default: 1 / the row's number, the rest
     cdef public object row_weight, row_upstream # float64 (rows,)
     cdef public double grad_scale
     cdef public object smoothing_row            # (dim,)
@@ -65,7 +65,8 @@ cdef class LayerJob:
         try:
             self.hold_operands(&held, &layer)
             plan.steps = lx_layer_kernels(self.real_type)
-            plan.item, plan.n_threads, plan.with_grad = 8 if self.real_type else 4, n_threads, self.grad_inputs is not None
+            plan.item, plan.n_threads = 8 if self.real_type else 4, n_threads
+            plan.with_grad = self.grad_inputs is not None
             plan.mode, plan.class_bias = self.kind, NULL
             plan_waves(&plan, &layer)
             self.allot(&plan, &layer, &memory)
