@@ -8,6 +8,7 @@ anew.
 cdef enum:
     KEEP_BYTES = 7 << 20       # logits of a block of rows by all classes: beyond, computing anew beats keeping
     PACKED_BYTES = 64 << 20    # of the weights that are packed meanwhile
+    INPUT_BYTES = 16 << 20     # of a wave's inputs that are packed, in each of two forms
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     UNITS = 32                 # of products, at least, before panels are taken together,
@@ -39,7 +40,7 @@ cdef class LayerJob:
     cdef public object biases                   # as many as weights; without sampled classes, of the classes
     cdef public LayerIds ids
     cdef public object label_log_counts, class_log_counts  # float64: what biases are lessened by
-    cdef public object label_share, label_rest  # float64, one a label; default: 1 / number of the row's labels, the rest
+    cdef public object label_share, label_rest  # float64, one a label; default: 1 / the row's number, the rest
     cdef public object row_weight, row_upstream # float64 (rows,)
     cdef public double grad_scale
     cdef public object smoothing_row            # (dim,)
@@ -64,7 +65,8 @@ cdef class LayerJob:
         try:
             self.hold_operands(&held, &layer)
             plan.steps = lx_layer_kernels(self.real_type)
-            plan.item, plan.n_threads, plan.with_grad = 8 if self.real_type else 4, n_threads, self.grad_inputs is not None
+            plan.item, plan.n_threads = 8 if self.real_type else 4, n_threads
+            plan.with_grad = self.grad_inputs is not None
             plan.mode, plan.class_bias = self.kind, NULL
             plan_waves(&plan, &layer)
             self.allot(&plan, &layer, &memory)
@@ -240,12 +242,15 @@ cdef int plan_waves(layer_plan *plan, lx_layer *layer) except -1:
                      and plan.all_tiles <= PACKED_BYTES // (layer.tile * layer.stride * item))
     if plan.resident:
         plan.wave_tiles = plan.all_tiles
-        plan.wave_blocks = max(<Py_ssize_t> 2, WAVE_BYTES // (max(<Py_ssize_t> 1, plan.all_tiles) * plan.tile_bytes))
-        plan.wave_blocks = min(plan.all_blocks, plan.wave_blocks)
+        plan.wave_blocks = WAVE_BYTES // (max(<Py_ssize_t> 1, plan.all_tiles) * plan.tile_bytes)
     else:
-        plan.wave_blocks = min(plan.all_blocks, <Py_ssize_t> WAVE_BLOCKS)
-        plan.wave_tiles = max(<Py_ssize_t> 2, WAVE_BYTES // (plan.wave_blocks * plan.tile_bytes))
-        plan.wave_tiles = min(plan.wave_tiles, plan.all_tiles)
+        plan.wave_blocks = WAVE_BLOCKS
+    plan.wave_blocks = min(plan.wave_blocks, INPUT_BYTES // (LX_ROW_BLOCK * layer.stride * item))
+    plan.wave_blocks = min(plan.all_blocks, max(<Py_ssize_t> 2, plan.wave_blocks))
+    if not plan.resident:
+        plan.wave_tiles = WAVE_BYTES // (plan.wave_blocks * plan.tile_bytes)
+        plan.wave_tiles = min(plan.wave_tiles, PACKED_BYTES // 2 // (layer.tile * layer.stride * item))
+        plan.wave_tiles = min(plan.all_tiles, max(<Py_ssize_t> 2, plan.wave_tiles))
     plan.wave_rows = min(plan.wave_blocks * LX_ROW_BLOCK, ceil_div(layer.rows, panel) * panel)
     return 0
 

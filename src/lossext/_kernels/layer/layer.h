@@ -70,7 +70,7 @@ typedef struct {
     const void *inputs, *weights; /* (rows, dim), (any, dim) */
     const int64_t *class_row;     /* (classes,): rows of weights; NULL: class s is row s */
     const void *bias;             /* (classes,) */
-    const void *upstream;         /* (rows,): what a row's gradient is multiplied by, scale included; NULL: none wanted */
+    const void *upstream;         /* (rows,): of a row's gradient, scale included; NULL: no gradients are wanted */
     lx_labels labels;
     lx_hits hits;
     lx_groups groups;

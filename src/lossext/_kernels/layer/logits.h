@@ -87,7 +87,7 @@ INLINE void sigmoid_column(real *z, const real *bias, vec scale, ptrdiff_t n, ve
         const vec a = v_fma(scale, v_load(z + s * BLOCK), v_set(bias[s])), e = v_exp_negative(-v_abs(a));
         *sum += v_max(v_zero(), a) + v_log1p_unit(e);
         if (keep)
-            v_store(z + s * BLOCK, v_select(v_lt(a, v_zero()), e, one) / (one + e) * factor);
+            v_store(z + s * BLOCK, normal_or_zero(v_select(v_lt(a, v_zero()), e, one) / (one + e) * factor));
     }
 }
 
@@ -109,7 +109,7 @@ static void finish_logits(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, 
         case LX_NORMALIZED_SOFTMAX:
             for (ptrdiff_t s = 0; s < n; s++) {
                 const vec a = v_fma(scale, v_load(z + s * BLOCK + i), v_set(bias[s]));
-                v_store(z + s * BLOCK + i, v_exp_negative(a - peak) * factor);
+                v_store(z + s * BLOCK + i, normal_or_zero(v_exp_negative(a - peak) * factor));
             }
             break;
         case LX_SIGMOID:

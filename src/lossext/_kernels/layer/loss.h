@@ -25,7 +25,8 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
         distance += t[k] == top || share[k] == 0 ? 0 : share[k] * (top - t[k]);
         mass += share[k];
     }
-    const double rescale = peak == top ? 1 : exp(peak - top), others = layer->row_sum[i] * rescale, total = others + true_sum;
+    const double rescale = peak == top ? 1 : exp(peak - top), others = layer->row_sum[i] * rescale;
+    const double total = others + true_sum;
     const double log_total = n == 1 && t[0] == top ? log1p(others) : log(total);
     double loss = mass == 0 ? distance : distance + mass * log_total;
     if (smooth) {
@@ -79,7 +80,8 @@ INLINE void rescale_tiles(const lx_wave *wave, ptrdiff_t block)
         v_store(rescale + i, v_exp_negative(old - peak));
         v_store(row_peak + i, peak);
         for (ptrdiff_t tile = 0; tile < wave->tiles; tile++) {
-            real *of_tile = by_tile(wave, layer->peak, tile, block) + i, *sum = by_tile(wave, layer->sum, tile, block) + i;
+            real *of_tile = by_tile(wave, layer->peak, tile, block) + i;
+            real *sum = by_tile(wave, layer->sum, tile, block) + i;
             const vec factor = v_exp_negative(v_load(of_tile) - peak);
             v_store(of_tile, factor);
             v_store(sum, factor * v_load(sum));
@@ -115,7 +117,7 @@ static void take_tiles(const void *call, ptrdiff_t block)
         for (ptrdiff_t i = 0; i < n; i += LANES) {
             vec factor = v_load(of_tile + i) * v_load(row_factor + i);
             for (ptrdiff_t s = 0; s < classes_of(wave, tile); s++)
-                v_store(p + s * BLOCK + i, v_load(p + s * BLOCK + i) * factor);
+                v_store(p + s * BLOCK + i, normal_or_zero(v_load(p + s * BLOCK + i) * factor));
         }
     }
 }

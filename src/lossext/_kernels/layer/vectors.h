@@ -9,6 +9,15 @@ enum { BLOCK = LX_ROW_BLOCK, PANEL = 2 * LANES };
 
 INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
+#ifdef LX_DOUBLE
+#define REAL_MIN DBL_MIN
+#else
+#define REAL_MIN FLT_MIN
+#endif
+
+/* 0 for subnormal numbers, with which a product takes some hundred cycles; NaN stays */
+INLINE vec normal_or_zero(vec a) { return v_select(v_lt(v_abs(a), v_set(REAL_MIN)), v_zero(), a); }
+
 INLINE real dot(const real *a, const real *b, ptrdiff_t n)
 {
     vec sum = v_zero(), other = v_zero();

@@ -108,7 +108,7 @@ class FrequencyEstimator:
             At most 0. An item never seen counts as one that is due now.
         """
         interval = self._interval[self._buckets(ids)].astype(np.float64)
-        result: Array = -np.log(np.where(interval > 0, np.maximum(interval, 1.0), self.step + 1.0))
+        result: Array = np.log(1 / np.where(interval > 0, np.maximum(interval, 1.0), self.step + 1.0))
         return result
 
     def merge(self, other: FrequencyEstimator) -> None:

@@ -78,7 +78,7 @@ class LinearBCELoss(Parameterized):
     >>> loss = lx.LinearBCELoss()
     >>> value, grad = loss.value_and_grad(np.zeros((4, 3)), np.zeros(4), [[1, 3], [0, -1]], np.ones((2, 3)))
     >>> print(value.round(8), grad.biases)  # log 2
-    0.69314718 [ 0.     0.     0.125  0.   ]
+    0.69314718 [0.    0.    0.125 0.   ]
     """
 
     pos_weight = Parameter[Any]()
