@@ -8,6 +8,7 @@
  * A term with factor 0 is 0 even at x = 0 and x = 1.  Nothing is clipped: torch divides by max(x (1 - x), 1e-12) and
  * caps values at 100. */
 NO_PARAMETERS
+#define COSTLY
 #define HAS_LIMIT
 #define HAS_FISHER
 

@@ -10,6 +10,7 @@
  * With t = e^-|x|, q = w / (1 + t), w = t or 1 for a hard target; so q^gamma = exp(-gamma |x| - gamma log1p(t)), whose
  * exponent is kept in two numbers, has all its digits where 1 - s(x) has none. */
 PARAMETERS(positive, negative, gamma)
+#define COSTLY
 #define HAS_SHARED
 #define HAS_RESIDUAL
 #include "_sigmoid_power.h"
