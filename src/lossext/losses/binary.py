@@ -148,8 +148,8 @@ class SigmoidFocalLoss(
     and :math:`a = 1` without alpha. Label smoothing :math:`s` makes the target :math:`y (1 - s) + s / 2` first, and
     alpha acts on that. ``gamma=0`` without alpha is binary cross entropy with logits. Small losses keep their digits
     (at x = 20, y = 1 in float32 the value is 8.8e-27, where 1 - s(x) is 0), and gradients are finite for every gamma.
-    At an infinite logit the value is the limit. Errors are of the sum of the sizes of the terms, for gamma up to 4; a
-    greater one adds some 2 ulp for each 1.
+    At an infinite logit the value is the limit. Errors are of the sum of the sizes of the terms, for gamma up to 3; a
+    greater one adds some 2 ulp for each 1. Derivatives smaller than 1e4 of the smallest normal numbers may be 0.
 
     The loss is not convex: the second derivative is negative for some predictions; ``curvature="residual"``,
     :math:`a \, |s(x) - y|`, never is. `init_raw` is the lowest of all constants between those of the log-odds of

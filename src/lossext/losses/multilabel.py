@@ -92,7 +92,7 @@ class AsymmetricLoss(
     At the kink :math:`s(x) = clip` gradient and curvature of the second term are 0. At an infinite logit the value is
     the limit. ``clip=0`` with two equal powers is the focal loss of hard targets; with both 0, binary cross entropy
     with logits. Errors are of the sum of the sizes of the terms (s(x) and clip among these), for powers up to 4; a
-    greater one adds some 2 ulp for each 1.
+    greater one adds some 2 ulp for each 1. Derivatives smaller than 1e4 of the smallest normal numbers may be 0.
 
     What differs from the code of its authors: logarithms are not capped (theirs end at 1e-8, 18.42); the gradient is
     that of the value, powers included (theirs takes the powers for constants unless it is told otherwise); a soft

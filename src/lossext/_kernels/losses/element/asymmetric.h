@@ -24,11 +24,10 @@ typedef struct {
 
 INLINE parts parts_of(E e)
 {
-    const vec far = one() / (one() + e.shared), near = e.shared * far;
     const mask left = v_lt(e.x, v_zero());
     parts p;
-    p.up = v_select(left, near, far);
-    p.down = v_select(left, far, near);
+    p.up = v_select(left, e.shared, one()) / (one() + e.shared); /* its powers count every rounding */
+    p.down = v_select(left, one(), e.shared) / (one() + e.shared);
     p.above = v_max(v_zero(), e.x);
     p.below = v_max(v_zero(), -e.x);
     p.log1p_t = v_log1p_unit(e.shared);
