@@ -130,7 +130,7 @@ def test_focal_gradients_of_small_gamma_are_finite(gamma, isa):
     x = np.concatenate([np.linspace(-2000, 2000, 4001), [np.inf, -np.inf, 1e300]])
     for dtype in (np.float32, np.float64):
         for y in (0, 1):
-            _, grad = lx.SigmoidFocalLoss(gamma=gamma, reduction="sum").value_and_grad(x.astype(dtype), np.full(x.shape, y))
+            grad = lx.SigmoidFocalLoss(gamma=gamma, reduction="sum").grad(x.astype(dtype), np.full(x.shape, y))
             assert np.isfinite(grad).all()
 
 
@@ -396,7 +396,8 @@ def test_no_constant_is_lower_than_the_start(loss, ones):
         return float(loss(np.full(20, raw), y, sample_weight=weight))
 
     # constants between those of probabilities 1e-15 and 1 - 1e-15
-    low, high = (0, 1) if loss.declaration.input_domain else (-17, 17) if type(loss) is lx.ExponentialLoss else (-34, 34)
+    reach = 17 if type(loss) is lx.ExponentialLoss else 34
+    low, high = (0, 1) if loss.declaration.input_domain else (-reach, reach)
     others = np.concatenate([np.linspace(low, high, 401), np.clip(start + np.linspace(-1e-3, 1e-3, 21), low, high)])
     assert at(start) <= min(map(at, others)) * (1 + 1e-12) + 1e-14
 
@@ -429,6 +430,26 @@ def csr_of(dense):
     indices = np.concatenate(rows)
     data = dense[np.repeat(np.arange(len(dense)), np.diff(indptr)), indices]
     return SimpleNamespace(data=data, indices=indices, indptr=indptr, shape=dense.shape, format="csr")
+
+
+@pytest.mark.parametrize("loss", [lx.SigmoidFocalLoss(), lx.AsymmetricLoss(), lx.ExponentialLoss(), lx.BCELoss()])
+def test_sparse_targets_are_dense_ones(loss):
+    rng = np.random.default_rng(5)
+    x, y = rng.random((40, 57)), (rng.random((40, 57)) < 0.1).astype(float)
+    known = rng.random(40) < 0.7
+    for mask in (None, known):
+        dense = loss.value_and_grad(x, y, mask=None if mask is None else np.repeat(known[:, None], 57, 1))
+        sparse = loss.value_and_grad(x, csr_of(y), mask=mask)
+        assert dense[0] == sparse[0]
+        assert np.array_equal(dense[1], sparse[1])
+
+
+def test_domain_of_input_beside_sparse_targets():
+    x, y = np.full((4, 3), 0.5), csr_of(np.eye(4, 3))
+    x[2, 1] = 2
+    with pytest.raises(ValueError, match=r"input\[2, 1\] = 2\.0 is not in \[0, 1\]"):
+        lx.binary_cross_entropy(x, y)
+    assert lx.BCELoss()(x, y, mask=np.arange(4) != 2) == pytest.approx(math.log(2))
 
 
 def test_balanced_weights():

@@ -12,9 +12,10 @@ NO_PARAMETERS
 #define HAS_LIMIT
 #define HAS_FISHER
 
-INLINE vec value(E e) { return -v_fma(one() - e.y, v_log1p(-e.x), e.y * v_log(e.x)); }
+/* 0 less the logarithms: no value is -0 */
+INLINE vec value(E e) { return v_zero() - v_fma(one() - e.y, v_log1p(-e.x), e.y * v_log(e.x)); }
 
-INLINE vec limit(E e) { return -(times(one() - e.y, v_log1p(-e.x)) + times(e.y, v_log(e.x))); }
+INLINE vec limit(E e) { return v_zero() - (times(one() - e.y, v_log1p(-e.x)) + times(e.y, v_log(e.x))); }
 
 /* a / b, 0 where a is */
 INLINE vec share(vec a, vec b) { return v_where(v_not_equal(a, v_zero()), a / b); }
