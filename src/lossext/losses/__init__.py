@@ -1,6 +1,6 @@
 """The losses, by subject."""
 
-from lossext.losses import binary, embedding, multiclass, multilabel
+from lossext.losses import binary, embedding, multiclass, multilabel, regression
 from lossext.losses._sampled import SampledSoftmaxGrad
 from lossext.losses.binary import *  # noqa: F403
 from lossext.losses.embedding import *  # noqa: F403
@@ -9,6 +9,7 @@ from lossext.losses.linear_softmax import LinearSoftmaxGrad, LinearSoftmaxLoss, 
 from lossext.losses.multiclass import *  # noqa: F403
 from lossext.losses.multilabel import *  # noqa: F403
 from lossext.losses.nce import NCELoss, nce_loss
+from lossext.losses.regression import *  # noqa: F403
 from lossext.losses.sampled_softmax import SampledSoftmaxLoss, sampled_softmax_loss
 
 __all__ = [
@@ -29,3 +30,4 @@ __all__ += binary.__all__
 __all__ += embedding.__all__
 __all__ += multiclass.__all__
 __all__ += multilabel.__all__
+__all__ += regression.__all__
