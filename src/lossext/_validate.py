@@ -455,3 +455,19 @@ def bad_target(
         return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
     at = np.unravel_index(int(np.argmax(bad)), target.shape)
     return ValueError(f"{item('target', at)} = {target[at]} is not {requirement}")
+
+
+def check_input(input: Array, target: Any, mask: Any, facts: Any) -> None:
+    """ValueError that names the first prediction outside the loss's domain, of those whose target is known."""
+    domain = facts.input_domain
+    with np.errstate(invalid="ignore"):
+        bad = (input < domain.low) | (input > domain.high)
+    if facts.nan_is_missing and not is_csr(target):
+        given = np.asarray(target)
+        bad &= ~np.isnan(given) if given.dtype.kind == "f" else True
+    if mask is not None:
+        known = np.asarray(mask, bool)
+        bad &= known.reshape(known.shape + (1,) * (input.ndim - known.ndim))
+    if bad.any():
+        at = np.unravel_index(int(np.argmax(bad)), input.shape)
+        raise ValueError(f"{item('input', at)} = {input[at]} is not {domain.requirement}")

@@ -14,6 +14,7 @@ from lossext import _start, _threads, _validate
 from lossext._declare import (
     CURVATURES,
     Declaration,
+    InputDomain,
     Link,
     Target,
     find_kernels,
@@ -82,6 +83,11 @@ class DenseLoss(Parameterized):
     def _target(self) -> Target:
         """The targets that this loss takes: of its class, unless a parameter decides."""
         return self.declaration.target
+
+    @property
+    def _input_domain(self) -> InputDomain | None:
+        """Likewise the predictions."""
+        return self.declaration.input_domain
 
     # ---- calls ----
 
@@ -306,6 +312,7 @@ class DenseLoss(Parameterized):
             ignore_index=parameters.get("ignore_index"),
             n_outputs=self._n_outputs,
             target=self._target,
+            input_domain=self._input_domain,
             weight=parameters.get("weight"),
             cost=declaration.cost,
             cost_of_row=declaration.cost_of_row,
