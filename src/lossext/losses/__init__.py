@@ -1,8 +1,10 @@
 """The losses, by subject."""
 
-from lossext.losses import binary, embedding, multiclass, multilabel, regression
+from lossext.losses import binary, counts, distributions, embedding, multiclass, multilabel, regression
 from lossext.losses._sampled import SampledSoftmaxGrad
 from lossext.losses.binary import *  # noqa: F403
+from lossext.losses.counts import *  # noqa: F403
+from lossext.losses.distributions import *  # noqa: F403
 from lossext.losses.embedding import *  # noqa: F403
 from lossext.losses.in_batch_softmax import FrequencyEstimator, InBatchSoftmaxGrad, InBatchSoftmaxLoss
 from lossext.losses.linear_softmax import LinearSoftmaxGrad, LinearSoftmaxLoss, linear_softmax_loss, topk
@@ -27,6 +29,8 @@ __all__ = [
     "topk",
 ]
 __all__ += binary.__all__
+__all__ += counts.__all__
+__all__ += distributions.__all__
 __all__ += embedding.__all__
 __all__ += multiclass.__all__
 __all__ += multilabel.__all__

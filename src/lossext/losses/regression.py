@@ -15,16 +15,20 @@ __all__ = [
     "HalfSquaredErrorLoss",
     "HuberLoss",
     "L1Loss",
+    "LogCoshLoss",
     "MSELoss",
     "PinballLoss",
+    "PseudoHuberLoss",
     "SmoothL1Loss",
     "epsilon_insensitive_loss",
     "expectile_loss",
     "half_squared_error_loss",
     "huber_loss",
     "l1_loss",
+    "log_cosh_loss",
     "mse_loss",
     "pinball_loss",
+    "pseudo_huber_loss",
     "smooth_l1_loss",
 ]
 
@@ -211,6 +215,79 @@ huber_loss = function_of(
     HuberLoss,
     """>>> print(lx.huber_loss([1.0, 2.0, 4.0], [1.5, 2.0, 1.0], delta=2.0, reduction="none"))
     [0.125 0.    4.   ]""",
+)
+
+
+class PseudoHuberLoss(
+    ElementLoss,
+    kernel="pseudo_huber",
+    function="pseudo_huber_loss",
+    target=REAL,
+    link=IDENTITY,
+    start=_start.at_root,
+    curvatures=("exact", "majorizer"),
+    cost=0.2,
+):
+    r"""Huber loss without a seam.
+
+    For an element :math:`x` of input, its target :math:`y` and :math:`d = x - y`,
+
+    .. math:: \delta^2 \left(\sqrt{1 + (d / \delta)^2} - 1\right)
+
+    (Charbonnier 1994), as XGBoost's ``reg:pseudohubererror``. It is computed as :math:`d^2 / (1 + s)` with s the root,
+    so small errors keep their digits and large ones do not overflow.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([1.0, 2.0, 4.0], np.float32), np.array([1.0001, 2.0, 1.0], np.float32)
+    >>> value, grad = lx.PseudoHuberLoss(delta=2.0, reduction="sum").value_and_grad(x, y)
+    >>> print(value, grad.round(4))
+    3.2111025 [-0.0001  0.      1.6641]
+    """
+
+    delta: float = parameter(1.0, above(0), "The error where the loss turns from a parabola to straight lines.")
+
+
+pseudo_huber_loss = function_of(
+    PseudoHuberLoss,
+    """>>> print(lx.pseudo_huber_loss([1.0, 2.0, 4.0], [1.5, 2.0, 1.0], reduction="none").round(4))
+    [0.118  0.     2.1623]""",
+)
+
+
+class LogCoshLoss(
+    ElementLoss,
+    kernel="log_cosh",
+    function="log_cosh_loss",
+    target=REAL,
+    link=IDENTITY,
+    start=_start.at_root,
+    curvatures=("exact", "majorizer"),
+    cost=0.4,
+):
+    r"""Logarithm of the hyperbolic cosine of the error.
+
+    For an element :math:`x` of input and its target :math:`y`,
+
+    .. math:: \log \cosh(x - y).
+
+    Large errors do not overflow, and small ones keep their digits, which the form
+    :math:`|d| + \log(1 + e^{-2|d|}) - \log 2` of other libraries loses.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([1e-4, 2.0, 400.0], np.float32), np.array([0.0, 1.0, 0.0], np.float32)
+    >>> print(lx.LogCoshLoss(reduction="none")(x, y))
+    [5.0000000e-09 4.3378082e-01 3.9930685e+02]
+    """
+
+
+log_cosh_loss = function_of(
+    LogCoshLoss,
+    """>>> print(lx.log_cosh_loss([1.0, 2.0, 4.0], [1.5, 2.0, 1.0], reduction="none").round(4))
+    [0.1201 0.     2.3093]""",
 )
 
 
