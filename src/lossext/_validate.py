@@ -262,22 +262,27 @@ def reduction(value: Any) -> str:
 
 def real_number(name: str, value: Any) -> float:
     """A real number, maybe infinite, but neither NaN nor a bool."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
-        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = as_number(name, value)
     if math.isnan(number):
         raise ValueError(f"{name} = nan is not a number")
     return number
 
 
+def as_number(name: str, value: Any) -> float:
+    """A real number, not a bool, as a float."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
+        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def finite_real(name: str, value: Any) -> float:
     """A finite real number, not a bool."""
-    number = real_number(name, value)
+    number = as_number(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} = {number} is not a finite float")
     return number
