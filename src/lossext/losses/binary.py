@@ -134,7 +134,7 @@ class SigmoidFocalLoss(
     value_ulp=8.0,
     grad_ulp=8.0,
     convex=False,
-    cost=1.0,
+    cost=0.5,
 ):
     r"""Focal loss of logits: binary cross entropy with less weight on what is predicted well.
 

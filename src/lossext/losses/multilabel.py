@@ -80,7 +80,7 @@ class AsymmetricLoss(
     value_ulp=8.0,
     grad_ulp=8.0,
     convex=False,
-    cost=1.2,
+    cost=0.9,
 ):
     r"""Focal loss of several labels, with another power for what is absent, and a probability up to which that is free.
 
