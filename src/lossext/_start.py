@@ -19,6 +19,11 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     if loss.declaration.start is None:
         raise TypeError(f"{type(loss).__name__} has no link, so no constant to start from; start from 0")
     y, known = known_targets(loss, target)
+    outputs = loss._n_outputs
+    if outputs:
+        if y.ndim != 1:
+            raise ValueError(f"target has shape {y.shape}; allowed is (N,) where a loss has several outputs")
+        y, known = (np.repeat(a[:, np.newaxis], outputs, axis=1) for a in (y, known))
     weight = known * weights_of(loss, "weight", y.shape)
     if sample_weight is not None:
         row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
@@ -32,7 +37,9 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     if not np.isfinite(weights).all():
         raise ValueError("a weight is not finite: no constant minimises the loss")
     start = loss.declaration.start
-    raw = np.array([start(loss, columns[:, k], weights[:, k]) for k in range(columns.shape[1])])
+    raw = np.array(
+        [start(loss._of_output(k) if outputs else loss, columns[:, k], weights[:, k]) for k in range(columns.shape[1])]
+    )
     return raw.reshape(*y.shape[1:], *raw.shape[1:]) if y.ndim > 1 or raw.ndim > 1 else float(raw[0])
 
 
@@ -105,6 +112,10 @@ def at_half_log_odds(loss: Any, y: Array, weight: Array) -> float:
 
 def at_median(loss: Any, y: Array, weight: Array) -> float:
     return quantile(y, weight, 0.5)
+
+
+def at_quantile(loss: Any, y: Array, weight: Array) -> float:
+    return quantile(y, weight, loss.quantile)
 
 
 def log_odds(ones: float, zeros: float) -> float:
