@@ -9,12 +9,12 @@
  *   the second part is 0 where r is
  *   residual = |s(x) - y|
  *
- * Powers of s as in sigmoid_focal.h; c = 0 is that loss with its two gammas. */
+ * Powers of s as _powers.h says; c = 0 is that loss with its two gammas. */
 PARAMETERS(gamma_neg, gamma_pos, clip)
 #define COSTLY
 #define HAS_SHARED
 #define HAS_RESIDUAL
-#include "_sigmoid_power.h"
+#include "_powers.h"
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
@@ -34,14 +34,22 @@ INLINE parts parts_of(E e)
     return p;
 }
 
-INLINE vec positive_factor(E e, parts p) { return e.y * sigmoid_power(p.above, p.log1p_t, e.gamma_pos); }
+INLINE vec positive_factor(E e, parts p)
+{
+    return e.y * (is_power(e.gamma_pos, 1) ? p.down : sigmoid_power(p.above, p.log1p_t, e.gamma_pos));
+}
 
 typedef struct {
     vec factor, log, u, v; /* (1 - y) r^gamma_neg, 0 where r is; L, u and v as above */
     vec rest, d;
 } negative;
 
-static NOINLINE vec clipped_power(vec r, vec gamma) { return v_pow(r, gamma); }
+INLINE vec negative_power(E e, parts p, vec r, int clips)
+{
+    if (is_power(e.gamma_neg, 4))
+        return (r * r) * (r * r);
+    return clips ? any_power(r, e.gamma_neg) : sigmoid_power(p.below, p.log1p_t, e.gamma_neg);
+}
 
 INLINE negative negative_of(E e, parts p)
 {
@@ -56,7 +64,7 @@ INLINE negative negative_of(E e, parts p)
     n.v = v_select(clips, k / rest, p.up);
     n.rest = rest;
     n.d = p.down - p.up;
-    n.factor = n.factor * (m_any(clips) ? clipped_power(r, e.gamma_neg) : sigmoid_power(p.below, p.log1p_t, e.gamma_neg));
+    n.factor = n.factor * negative_power(e, p, r, m_any(clips));
     return n;
 }
 
