@@ -243,7 +243,7 @@ class PseudoHuberLoss(
     >>> x, y = np.array([1.0, 2.0, 4.0], np.float32), np.array([1.0001, 2.0, 1.0], np.float32)
     >>> value, grad = lx.PseudoHuberLoss(delta=2.0, reduction="sum").value_and_grad(x, y)
     >>> print(value, grad.round(4))
-    3.2111025 [-0.0001  0.      1.6641]
+    3.2111027 [-1.0000e-04  0.0000e+00  1.6641e+00]
     """
 
     delta: float = parameter(1.0, above(0), "The error where the loss turns from a parabola to straight lines.")
@@ -280,7 +280,7 @@ class LogCoshLoss(
     >>> import numpy as np, lossext as lx
     >>> x, y = np.array([1e-4, 2.0, 400.0], np.float32), np.array([0.0, 1.0, 0.0], np.float32)
     >>> print(lx.LogCoshLoss(reduction="none")(x, y))
-    [5.0000000e-09 4.3378082e-01 3.9930685e+02]
+    [4.9999995e-09 4.3378085e-01 3.9930685e+02]
     """
 
 

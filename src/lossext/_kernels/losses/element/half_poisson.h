@@ -1,10 +1,10 @@
 /* Half the Poisson deviance of the logarithm x of a mean and a count y >= 0; t = x - log(y):
  *
  *   value = y log(y / e^x) - y + e^x = y (expm1(t) - t)
- *   slope = e^x - y = y expm1(t)
+ *   slope = e^x - y = y expm1(t) = -e^x expm1(-t)
  *   curvature = fisher = e^x
  *
- * The forms with t lose no digits at the optimum, those with e^x none far above it; e^x for y = 0. */
+ * The form with t loses no digits at the optimum, that with e^x none far above it.  Value and slope are e^x for y = 0. */
 #include "_deviance.h"
 NO_PARAMETERS
 #define HAS_SHARED
@@ -12,16 +12,20 @@ NO_PARAMETERS
 
 INLINE vec shared(E e) { return log_ratio(e.x, positive_part(e.y)); }
 
-INLINE mask uses_ratio(E e) { return m_and(v_gt(e.y, v_zero()), v_le(e.shared, v_set(2))); }
-
 INLINE vec value(E e)
 {
-    const vec far = v_exp(e.x) - v_where(v_gt(e.y, v_zero()), e.y * (e.shared + one()));
-    return v_select(uses_ratio(e), e.y * v_expm1_minus(e.shared), far);
+    const mask some = v_gt(e.y, v_zero()), near = m_and(some, v_le(e.shared, v_set(2)));
+    const vec far = v_exp(e.x) - v_where(some, e.y * (e.shared + one()));
+    return v_select(near, e.y * v_expm1_minus(e.shared), far);
 }
 
 INLINE vec limit(E e) { return v_select(v_is_nan(e.x), e.x, v_set((real)INFINITY)); }
 
-INLINE vec slope(E e) { return v_select(uses_ratio(e), e.y * v_expm1(e.shared), v_exp(e.x) - e.y); }
+INLINE vec slope(E e)
+{
+    const vec share = v_expm1(v_minus_abs(e.shared)), mean = v_exp(e.x);
+    const vec apart = v_select(v_gt(e.shared, v_zero()), -mean, e.y) * share;
+    return v_select(v_gt(e.y, v_zero()), apart, mean);
+}
 
 INLINE vec curvature(E e) { return v_exp(e.x); }

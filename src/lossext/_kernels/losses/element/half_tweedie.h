@@ -2,7 +2,7 @@
  *
  *   value = (e^(a x) - y^a) / a - y (e^(b x) - y^b) / b, where a or b is 0 the limit         (Jorgensen 1997)
  *         = y^a t^2 D, D = exp[0, b t, a t], the second divided difference
- *   slope = e^(b x) (e^x - y) = y e^(b x) expm1(t)
+ *   slope = e^(b x) (e^x - y) = y e^(b x) expm1(t) = -e^(a x) expm1(-t)
  *   curvature = a e^(a x) - b y e^(b x)
  *   fisher = e^(a x)
  *
@@ -14,24 +14,20 @@ PARAMETERS(power)
 #define HAS_SHARED
 #define HAS_LIMIT
 #define HAS_FISHER
+#ifndef RADIUS
+#define RADIUS ((real)2.4)
+#endif
 
 INLINE vec a_of(E e) { return v_set(2) - e.power; }
 INLINE vec b_of(E e) { return one() - e.power; }
 
 INLINE vec shared(E e) { return log_ratio(e.x, positive_part(e.y)); }
 
-/* e^(c x), the product in two parts */
-INLINE vec power_of_mean(E e, vec c)
+/* y e^(c x) for y >= 0, the product c x in two parts */
+INLINE vec times_power_of_mean(vec y, vec c, vec x)
 {
-    const vec t = c * e.x;
-    return v_exp_pair(t, v_product_error(c, e.x, t));
-}
-
-/* |y| e^(b x), 0 for y = 0 */
-INLINE vec y_times_power(E e)
-{
-    const vec t = b_of(e) * e.x, size = v_abs(e.y), rest = v_product_error(b_of(e), e.x, t);
-    return v_where(v_gt(size, v_zero()), times_exp(positive_part(size), t, rest));
+    const vec t = v_where(v_not_equal(c, v_zero()), c * x); /* 0 times inf is NaN */
+    return times_exp(y, t, v_product_error(c, x, t));
 }
 
 /* exp(-m) D for nodes with mean m that are at most 3 away from it; e2, e3 of the nodes less m */
@@ -62,7 +58,7 @@ INLINE vec value(E e)
     const vec a = a_of(e), b = b_of(e), t = e.shared, third = v_set((real)(1.0 / 3)), mean = (a + b) * third;
     const vec n0 = -mean, n1 = b - mean, n2 = a - mean, pairs = n1 * n2 + n0 * (n1 + n2);
     const mask positive = v_gt(e.y, v_zero());
-    const mask near = m_and(positive, v_le(v_abs(t) * v_max(v_max(v_abs(n0), v_abs(n1)), v_abs(n2)), v_set(3)));
+    const mask near = m_and(positive, v_le(v_abs(t) * v_max(v_max(v_abs(n0), v_abs(n1)), v_abs(n2)), v_set(RADIUS)));
 
     /* y^a, or y^a e^(mean t) */
     const pair log_y = v_log_pair(positive_part(e.y));
@@ -73,30 +69,46 @@ INLINE vec value(E e)
     const vec close = power_of_y * (t * t * divided_difference(pairs * t * t, n0 * n1 * n2 * t * t * t));
 
     /* one of a t and b t may be small: its difference by expm1 */
-    const vec c = v_select(v_lt(v_abs(a), v_abs(b)), a, b), ct = c * t;
-    const mask small = m_and(positive, v_lt(v_abs(ct), one()));
+    const mask a_is_less = v_lt(v_abs(a), v_abs(b));
+    const vec c = v_select(a_is_less, a, b), ct = c * t, divisor = v_select(v_not_equal(b, v_zero()), b, one());
+    const mask small = m_and(positive, m_or(v_lt(v_abs(ct), one()), m_not(v_not_equal(c, v_zero()))));
     const vec at_0 = v_select(v_not_equal(e.power, v_zero()), v_zero(), e.y * e.y);
     const vec constant = v_select(positive, power_of_y, at_0);
     const vec quotient = power_of_y * v_select(v_not_equal(c, v_zero()), v_expm1(ct) / c, t);
-    const vec by_mean = (power_of_mean(e, a) - constant) / a;
-    const vec by_y = (v_copysign(y_times_power(e), e.y) - constant) / b;
-    const mask a_is_small = m_and(small, v_lt(v_abs(a), v_abs(b))), b_is_small = m_without(small, a_is_small);
+    const vec mean_part = times_power_of_mean(one() / v_abs(a), a, e.x), y_part = e.y / divisor;
+    const vec by_mean = v_copysign(mean_part, a) - constant / a;
+    const vec by_y = v_copysign(times_power_of_mean(v_abs(y_part), b, e.x), y_part) - constant / divisor;
+    const mask a_is_small = m_and(small, a_is_less), b_is_small = m_without(small, a_is_less);
     const vec far = v_select(a_is_small, quotient, by_mean) - v_select(b_is_small, quotient, by_y);
     return v_select(near, close, far);
 }
 
 INLINE vec limit(E e) { return v_select(v_is_nan(e.x), e.x, v_set((real)INFINITY)); }
 
+INLINE mask is_positive(E e) { return v_gt(e.y, v_zero()); }
+INLINE mask is_above(E e) { return m_and(is_positive(e), v_gt(e.shared, v_zero())); }
+
+/* c times the greater of e^(a x), y e^(b x); times e^(b x) for y < 0, e^(a x) for y = 0 */
+INLINE vec times_greater(E e, vec c)
+{
+    const mask by_mean = m_or(is_above(e), m_without(v_ge(e.y, v_zero()), is_positive(e)));
+    const vec size = v_abs(c) * v_select(m_without(is_positive(e), by_mean), e.y, one());
+    return v_copysign(times_power_of_mean(size, v_select(by_mean, a_of(e), b_of(e)), e.x), c);
+}
+
 INLINE vec slope(E e)
 {
-    const vec part = v_copysign(y_times_power(e), e.y);
-    const mask near = m_and(v_gt(e.y, v_zero()), v_le(v_abs(e.shared), v_set(2)));
-    return v_select(near, part * v_expm1(e.shared), power_of_mean(e, a_of(e)) - part);
+    const vec share = v_expm1(v_minus_abs(e.shared)), apart = v_select(is_above(e), -share, share);
+    const vec together = v_select(v_lt(e.y, v_zero()), v_exp(e.x) - e.y, one());
+    return times_greater(e, v_select(is_positive(e), apart, together));
 }
 
 INLINE vec curvature(E e)
 {
-    return a_of(e) * power_of_mean(e, a_of(e)) - b_of(e) * v_copysign(y_times_power(e), e.y);
+    const vec a = a_of(e), b = b_of(e), share = v_exp_negative(v_minus_abs(e.shared));
+    const vec apart = v_select(is_above(e), v_fnma(b, share, a), v_fma(a, share, -b));
+    const vec together = v_select(v_lt(e.y, v_zero()), v_fnma(b, e.y, a * v_exp(e.x)), a);
+    return times_greater(e, v_select(is_positive(e), apart, together));
 }
 
-INLINE vec fisher(E e) { return power_of_mean(e, a_of(e)); }
+INLINE vec fisher(E e) { return times_power_of_mean(one(), a_of(e), e.x); }

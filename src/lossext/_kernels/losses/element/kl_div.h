@@ -3,6 +3,7 @@
  *   value = t (log(t) - x), 0 at t = 0
  *   slope = -t
  *   curvature = 0 */
+#include "_deviance.h"
 VARIANT(LOG_TARGET, 0, 1)
 NO_PARAMETERS
 
@@ -10,7 +11,8 @@ INLINE vec probability(E e) { return LOG_TARGET ? v_exp(e.y) : e.y; }
 
 INLINE vec value(E e)
 {
-    const vec log_t = LOG_TARGET ? e.y : v_log(e.y), gap = log_t - e.x, product = probability(e) * gap;
+    const vec log_t = LOG_TARGET ? e.y : v_log(e.y), gap = log_t - e.x;
+    const vec product = LOG_TARGET ? v_copysign(times_exp(v_abs(gap), e.y, v_zero()), gap) : e.y * gap;
     const mask some = v_gt(log_t, v_set((real)-INFINITY)), beyond = v_gt(v_abs(gap), v_set(REAL_MAX));
     return v_select(some, v_select(beyond, gap, product), v_where(v_is_nan(e.x), e.x)); /* 0 times inf is 0 */
 }

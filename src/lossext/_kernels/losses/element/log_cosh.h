@@ -2,7 +2,7 @@
  *
  *   value = d^2/2 + d^4 Q(d^2) if |d| < 1, with a minimax polynomial, else |d| + log1p(q) - log 2
  *   slope = tanh(d)
- *   curvature = 4 q / (1 + q)^2
+ *   curvature = 1 / cosh(d)^2
  *   majorizer = tanh(d) / d
  *
  * log(cosh(d)) as written overflows, |d| + log1p(q) - log 2 has no digit left where d is small. */
@@ -44,8 +44,8 @@ INLINE vec slope(E e)
 
 INLINE vec curvature(E e)
 {
-    const vec below = one() + e.shared;
-    return v_set(4) * e.shared / (below * below);
+    const vec e1 = v_exp_negative(v_minus_abs(e.x - e.y)), inverse = (e1 + e1) / v_fma(e1, e1, one());
+    return inverse * inverse;
 }
 
 INLINE vec majorizer(E e) { return v_tanh_ratio_of(e.x - e.y, e.shared); }
