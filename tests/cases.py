@@ -14,10 +14,10 @@ REDUCTIONS = ("none", "mean", "sum", "weighted_mean", "batchmean")
 WHOLE = ("bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 TARGET_DTYPES = {
     "unit": WHOLE,
-    "real": WHOLE,
-    "non_negative": WHOLE,
-    "positive": WHOLE,
-    "log_probability": WHOLE,
+    "real": WHOLE[1:],  # targets other than 0 and 1 are no bool
+    "non_negative": WHOLE[1:],
+    "positive": WHOLE[1:],
+    "log_probability": WHOLE[1:],
     "sign": ("i1", "i2", "i4", "i8", "f2", "f4", "f8"),
     "class": ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"),
 }
@@ -138,7 +138,7 @@ def plain(cls: type, **given: Any) -> Any:
 def roundings(loss: Any, *, soft: bool = False, sample_weight: Any = None, grad_output: Any = None) -> int:
     """How many roundings a call adds to those of the plain loss, whose bound its declaration states."""
     weights = sum(getattr(loss, name) is not None for name in loss.declaration.weights)
-    return weights + 2 * soft + (sample_weight is not None) + (grad_output is not None) + (loss.reduction == "mean")
+    return weights + 2 * soft + (sample_weight is not None) + (grad_output is not None) + (loss.reduction not in ("none", "sum"))
 
 
 dense = lossext.registry()

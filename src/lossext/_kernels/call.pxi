@@ -374,7 +374,7 @@ cdef class Evaluator:
 
     cdef int repeat(self, call_state *call, lx_operand *operand) except -1:
         """Repeats an operand by column as the kernels of element losses want it."""
-        if operand.layout != LX_BY_COLUMN:
+        if operand.layout != LX_BY_COLUMN or call.job.cols == 0:
             return 0
         cdef Py_ssize_t have = call.job.cols * call.item_size, needed = have + LX_CHUNK * call.item_size
         cdef char *repeated = <char *> PyMem_Malloc(needed)
@@ -506,7 +506,7 @@ cdef class Evaluator:
         job.counts = 0
         if bad:
             raise self.convert.bad_target(self.target, target, shape, None, None, self.declaration)
-        if self.over_columns and not job.weight[LX_ROW_SCALE].layout:
+        if self.over_columns and not self.rowwise and not job.weight[LX_ROW_SCALE].layout:
             return total.count / job.cols
         return total.count
 
