@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from lossext import _start
-from lossext._declare import LOG, NON_NEGATIVE, POSITIVE, REAL, Target, function_of
-from lossext._parameters import outside, parameter
+from lossext._declare import IDENTITY, LOG, MEAN, NON_NEGATIVE, POSITIVE, REAL, InputDomain, Link, Target, function_of
+from lossext._parameters import at_least, flag, outside, parameter
 from lossext.losses._dense import ElementLoss
 
 __all__ = [
     "HalfGammaLoss",
     "HalfPoissonLoss",
     "HalfTweedieLoss",
+    "PoissonNLLLoss",
     "half_gamma_loss",
     "half_poisson_loss",
     "half_tweedie_loss",
+    "poisson_nll_loss",
 ]
 
 
@@ -137,4 +139,54 @@ half_tweedie_loss = function_of(
     HalfTweedieLoss,
     """>>> print(lx.half_tweedie_loss([0.0, 1.0, -1.0], [1, 5, 0], power=1.5, reduction="none").round(4))
     [0.     0.4155 1.2131]""",
+)
+
+
+class PoissonNLLLoss(
+    ElementLoss,
+    kernel="poisson_nll",
+    function="poisson_nll_loss",
+    target=NON_NEGATIVE,
+    link=LOG,
+    start=_start.at_poisson_mean,
+    variant="log_input",
+    curvatures=("exact", "fisher"),
+    value_ulp=3.0,
+    cost=0.7,
+):
+    r"""Negative log-likelihood of counts that are Poisson distributed.
+
+    For an element :math:`x` of input and its target :math:`y`,
+
+    .. math:: e^x - y \, x \qquad \text{or, without log\_input,} \qquad x - y \log(x + \epsilon),
+
+    to which ``full`` adds :math:`\log y!`, of which torch has Stirling's approximation, and only above y = 1. Without
+    ``log_input`` a negative x is a ValueError. Where the terms cancel, the bound of the error is in ulp of their sizes'
+    sum; `HalfPoissonLoss` has no terms that cancel.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.0, -1.0], np.float32), np.array([1, 5, 0])
+    >>> value, grad = lx.PoissonNLLLoss(reduction="sum").value_and_grad(x, y)
+    >>> print(value, grad.round(4))
+    -0.91383874 [ 0.     -2.2817  0.3679]
+    """
+
+    log_input: bool = parameter(True, flag(), "Whether input is the logarithm of the mean, or the mean itself.")
+    full: bool = parameter(False, flag(), "Whether to add what does not depend on input.")
+    eps: float = parameter(1e-8, at_least(0), "Added to a mean before its logarithm is taken.")
+
+    @property
+    def _input_domain(self) -> InputDomain | None:
+        return None if self.log_input else MEAN
+
+    def _link(self) -> Link:
+        return LOG if self.log_input else IDENTITY
+
+
+poisson_nll_loss = function_of(
+    PoissonNLLLoss,
+    """>>> print(lx.poisson_nll_loss([0.5, 3.0, 2.0], [1, 5, 0], log_input=False, full=True, reduction="none").round(4))
+    [1.1931 2.2944 2.    ]""",
 )

@@ -4,6 +4,14 @@
 /* y, 1 where it is not positive */
 INLINE vec positive_part(vec y) { return v_select(v_gt(y, v_zero()), y, v_set(1)); }
 
+/* a + b with its rounding, whichever is greater (Knuth) */
+INLINE pair pair_add(vec a, vec b)
+{
+    const vec sum = a + b, from_b = sum - a;
+    const pair c = {sum, (a - (sum - from_b)) + (b - from_b)};
+    return c;
+}
+
 /* x - log(y) for y > 0, rounded once: an error of the logarithm would count as much as one of x, which may be small */
 INLINE vec log_ratio(vec x, vec y)
 {
