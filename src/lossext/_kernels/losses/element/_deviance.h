@@ -26,7 +26,8 @@ INLINE vec times_exp(vec y, vec t, vec rest)
     vec k;
     const vec m = v_split_any(positive_part(y), &k), x = v_within(v_set(-most), t, v_set(most)), n = v_exp_whole(x);
     const pair r = v_exp_rest(x, n);
-    const vec s = r.hi + v_where(v_lt(v_abs(t), v_set(most)), rest), grown = m * (v_fma(v_exp_tail(s), s * s, s) + v_set(1));
+    const vec s = r.hi + v_where(v_lt(v_abs(t), v_set(most)), rest);
+    const vec grown = m * (v_fma(v_exp_tail(s), s * s, s) + v_set(1));
     const vec sum = v_max(v_set(-(real)MOST_EXPONENT), n + k);
     const vec product = v_scale(grown, v_select(v_gt(sum, v_set((real)MOST_EXPONENT + 1)), v_set(most), sum));
     return v_select(v_gt(y, v_zero()), product, y);

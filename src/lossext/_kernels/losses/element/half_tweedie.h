@@ -6,9 +6,9 @@
  *   curvature = a e^(a x) - b y e^(b x)
  *   fisher = e^(a x)
  *
- * For y <= 0 without the powers of y; the square of e^x - y for power 0.  Near t = 0 the terms of the first form cancel.
- * D is exp(m) sum_k h_k / (k + 2)! about the nodes' mean m, with the complete symmetric polynomials h_k of the nodes less
- * m; these follow from h_k = -e2 h_(k-2) + e3 h_(k-3), so that Clenshaw's rule adds them up. */
+ * For y <= 0 without the powers of y, but for power 0: (e^x - y)^2 / 2.  Near t = 0 the terms of the first form cancel.
+ * D is exp(m) sum_k h_k / (k + 2)! about the nodes' mean m, with the complete symmetric polynomials h_k of the nodes
+ * less m; these follow from h_k = -e2 h_(k-2) + e3 h_(k-3), so that Clenshaw's rule adds them up. */
 #include "_deviance.h"
 PARAMETERS(power)
 #define HAS_SHARED
@@ -24,8 +24,9 @@ INLINE vec shared(E e) { return log_ratio(e.x, positive_part(e.y)); }
 /* y e^(c x) for y >= 0, the product c x in two parts */
 INLINE vec times_power_of_mean(vec y, vec c, vec x)
 {
-    const vec t = v_where(v_not_equal(c, v_zero()), c * x); /* 0 times inf is NaN */
-    return times_exp(y, t, v_product_error(c, x, t));
+    const vec t = c * x;
+    const mask some = v_not_equal(c, v_zero()); /* 0 times inf is NaN */
+    return times_exp(y, v_where(some, t), v_where(some, v_product_error(c, x, t)));
 }
 
 /* exp(-m) D for nodes with mean m that are at most RADIUS away from it; e2, e3 of the nodes less m */
@@ -90,7 +91,7 @@ INLINE vec value(E e)
 INLINE vec limit(E e) { return v_select(v_is_nan(e.x), e.x, v_set((real)INFINITY)); }
 
 INLINE mask is_positive(E e) { return v_gt(e.y, v_zero()); }
-INLINE mask is_above(E e) { return m_and(is_positive(e), v_gt(e.shared, v_zero())); }
+INLINE mask is_above(E e) { return m_and(is_positive(e), v_ge(e.shared, v_zero())); }
 
 /* c times the greater of e^(a x), y e^(b x); times e^(b x) for y < 0, e^(a x) for y = 0 */
 INLINE vec times_greater(E e, vec c)
