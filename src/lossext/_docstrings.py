@@ -66,8 +66,8 @@ def notes_of(declaration: Declaration) -> list[str]:
     )
     inside = f", each {declaration.input_domain.requirement} or NaN" if declaration.input_domain else ""
     notes = [
-        f"*input* is {shape}{inside}, float32 or float64 (read as it is); float16 is computed in float32; integers and bools in "
-        f"float64. {target}",
+        f"*input* is {shape}{inside}, float32 or float64 (read as it is); float16 is computed in float32; integers and "
+        f"bools in float64. {target}",
         f"Error: {declaration.value_ulp:g} ulp of a value, {declaration.grad_ulp:g} ulp of the gradient (one more for "
         "each weight and for the mean's divisor); results under the smallest normal number may be 0.",
         divisor_note(declaration),

@@ -142,8 +142,10 @@ def at_margin(loss: Any, y: Array, weight: Array) -> float:
 
 
 def at_lowest(loss: Any, y: Array, weight: Array) -> float:
-    """The lowest of all raw scores within those of LARGEST_LOG_ODDS, also of a loss that is not convex: the best of a
-    grid, then the root of the slope beside it."""
+    """The lowest of all raw scores up to LARGEST_LOG_ODDS, also of a loss that is not convex.
+
+    The best of a grid, then the root of the slope beside it.
+    """
     y, weight = used(y, weight)
     if not len(y):
         return 0.0

@@ -262,22 +262,27 @@ def reduction(value: Any) -> str:
 
 def real_number(name: str, value: Any) -> float:
     """A real number, maybe infinite, but neither NaN nor a bool."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
-        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = as_number(name, value)
     if math.isnan(number):
         raise ValueError(f"{name} = nan is not a number")
     return number
 
 
+def as_number(name: str, value: Any) -> float:
+    """A real number, not a bool, as a float."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
+        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def finite_real(name: str, value: Any) -> float:
     """A finite real number, not a bool."""
-    number = real_number(name, value)
+    number = as_number(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} = {number} is not a finite float")
     return number
@@ -305,13 +310,14 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def ids_in_range(name: str, value: Any, n_classes: int) -> Array:
-    """Class ids as int64, each in [0, n_classes)."""
+def ids_in_range(name: str, value: Any, n_classes: int, own: bool = False) -> Array:
+    """Class ids as int64, each in [0, n_classes); a copy if it is to be the callee's `own`."""
     array, _ = class_ids(name, value)
+    array = np.array(array, INT64) if own else native(array, INT64)
     if array.size and (array.min() < 0 or array.max() >= n_classes):
         at = np.unravel_index(int(np.argmax((array < 0) | (array >= n_classes))), array.shape)
         raise ValueError(f"{item(name, at)} = {np.asarray(value)[at]} is not in [0, {n_classes})")
-    return native(array, INT64)
+    return array
 
 
 def item(name: str, index: tuple[Any, ...]) -> str:

@@ -53,7 +53,8 @@ def balanced_weights(target: npt.ArrayLike, num_classes: int) -> Array:
     else:
         ids = _validate.ids_in_range("target", target, n_classes)
         counts = np.bincount(ids.ravel(), minlength=n_classes).astype(np.float64)
-    return counts.sum() / (n_classes * np.where(counts > 0, counts, 1))
+    weights: Array = counts.sum() / (n_classes * np.where(counts > 0, counts, 1))
+    return weights
 
 
 def balanced_pos_weight(target: npt.ArrayLike) -> Any:

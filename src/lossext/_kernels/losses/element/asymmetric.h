@@ -5,14 +5,16 @@
  *   slope = -y s(-x)^gamma_pos (gamma_pos s(x) sp(-x) + s(-x)) + (1 - y) r^gamma_neg (gamma_neg u L + v)
  *   curvature = y s(-x)^g s(x) (g (g s(x) - s(-x)) sp(-x) + (2 g + 1) s(-x)),  g = gamma_pos
  *     + (1 - y) r^g (g u ((g - 1) u + d) L + 2 g u v + v (v + d)),              g = gamma_neg
- *   with k = s(x) s(-x),  u = k / r,  v = k / (1 - r),  d = s(-x) - s(x);  the second part is 0 where r is
+ *   with k = s(x) s(-x),  u = k / r,  v = k / (1 - r),  d = s(-x) - s(x),  v + d = (s(-x)^2 + c d) / (1 - r);
+ *   the second part is 0 where r is
  *   residual = |s(x) - y|
  *
- * Powers of s as in sigmoid_focal.h; c = 0 is that loss with its two gammas. */
+ * Powers of s as _powers.h says; c = 0 is that loss with its two gammas. */
 PARAMETERS(gamma_neg, gamma_pos, clip)
+#define COSTLY
 #define HAS_SHARED
 #define HAS_RESIDUAL
-#include "_sigmoid_power.h"
+#include "_powers.h"
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
@@ -22,24 +24,32 @@ typedef struct {
 
 INLINE parts parts_of(E e)
 {
-    const vec far = one() / (one() + e.shared), near = e.shared * far;
     const mask left = v_lt(e.x, v_zero());
     parts p;
-    p.up = v_select(left, near, far);
-    p.down = v_select(left, far, near);
+    p.up = v_select(left, e.shared, one()) / (one() + e.shared); /* its powers count every rounding */
+    p.down = v_select(left, one(), e.shared) / (one() + e.shared);
     p.above = v_max(v_zero(), e.x);
     p.below = v_max(v_zero(), -e.x);
     p.log1p_t = v_log1p_unit(e.shared);
     return p;
 }
 
-INLINE vec positive_factor(E e, parts p) { return e.y * sigmoid_power(p.above, p.log1p_t, e.gamma_pos); }
+INLINE vec positive_factor(E e, parts p)
+{
+    return e.y * (is_power(e.gamma_pos, 1) ? p.down : sigmoid_power(p.above, p.log1p_t, e.gamma_pos));
+}
 
 typedef struct {
-    vec factor, log, u, v; /* (1 - y) r^gamma_neg and the L, u, v above; 0 where r is */
+    vec factor, log, u, v; /* (1 - y) r^gamma_neg, 0 where r is; L, u and v as above */
+    vec rest, d;
 } negative;
 
-static NOINLINE vec clipped_power(vec r, vec gamma) { return v_pow(r, gamma); }
+INLINE vec negative_power(E e, parts p, vec r, int clips)
+{
+    if (is_power(e.gamma_neg, 4))
+        return (r * r) * (r * r);
+    return clips ? any_power(r, e.gamma_neg) : sigmoid_power(p.below, p.log1p_t, e.gamma_neg);
+}
 
 INLINE negative negative_of(E e, parts p)
 {
@@ -52,7 +62,9 @@ INLINE negative negative_of(E e, parts p)
     n.factor = v_where(active, one() - e.y);
     n.u = v_select(clips, v_where(active, k / r), p.down);
     n.v = v_select(clips, k / rest, p.up);
-    n.factor = n.factor * (m_any(clips) ? clipped_power(r, e.gamma_neg) : sigmoid_power(p.below, p.log1p_t, e.gamma_neg));
+    n.rest = rest;
+    n.d = p.down - p.up;
+    n.factor = n.factor * negative_power(e, p, r, m_any(clips));
     return n;
 }
 
@@ -75,11 +87,13 @@ INLINE vec curvature(E e)
 {
     const parts p = parts_of(e);
     const negative n = negative_of(e, p);
-    const vec d = p.down - p.up, g = e.gamma_pos, h = e.gamma_neg, two = v_set(2);
+    const vec g = e.gamma_pos, h = e.gamma_neg, two = v_set(2);
+    const vec sum = v_fma(p.down, p.down, e.clip * n.d) / n.rest; /* v + d, s(-x) where c is 0 */
+    const vec turn = v_select(v_gt(e.clip, v_zero()), sum, p.down);
     const vec bent = g * v_fma(g, p.up, -p.down) * times(p.up, p.below + p.log1p_t);
     const vec positive = v_fma(v_fma(two, g, one()) * p.up, p.down, bent);
-    const vec bent_back = h * v_fma(h - one(), n.u, d) * times(n.u, n.log);
-    return v_fma(positive_factor(e, p), positive, n.factor * (bent_back + n.v * (two * h * n.u + (n.v + d))));
+    const vec bent_back = h * v_fma(h - one(), n.u, n.d) * times(n.u, n.log);
+    return v_fma(positive_factor(e, p), positive, n.factor * (bent_back + n.v * (two * h * n.u + turn)));
 }
 
 INLINE vec residual(E e)

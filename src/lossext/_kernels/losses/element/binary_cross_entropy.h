@@ -8,12 +8,14 @@
  * A term with factor 0 is 0 even at x = 0 and x = 1.  Nothing is clipped: torch divides by max(x (1 - x), 1e-12) and
  * caps values at 100. */
 NO_PARAMETERS
+#define COSTLY
 #define HAS_LIMIT
 #define HAS_FISHER
 
-INLINE vec value(E e) { return -v_fma(one() - e.y, v_log1p(-e.x), e.y * v_log(e.x)); }
+/* 0 less the logarithms: no value is -0 */
+INLINE vec value(E e) { return v_zero() - v_fma(one() - e.y, v_log1p(-e.x), e.y * v_log(e.x)); }
 
-INLINE vec limit(E e) { return -(times(one() - e.y, v_log1p(-e.x)) + times(e.y, v_log(e.x))); }
+INLINE vec limit(E e) { return v_zero() - (times(one() - e.y, v_log1p(-e.x)) + times(e.y, v_log(e.x))); }
 
 /* a / b, 0 where a is */
 INLINE vec share(vec a, vec b) { return v_where(v_not_equal(a, v_zero()), a / b); }

@@ -6,6 +6,7 @@
  *
  * A term with factor 0 is 0 even where its exponential overflows. */
 NO_PARAMETERS
+#define COSTLY
 #define HAS_RESIDUAL
 
 INLINE vec up(E e) { return times(one() - e.y, v_exp(e.x)); }

@@ -19,7 +19,7 @@ INLINE vec value(E e)
 INLINE vec slope(E e)
 {
     const vec z = gap(e), h = v_max(v_zero(), z);
-    return -e.y * (P == 1 ? v_select(v_ge(z, v_zero()), one(), h) : h + h);
+    return P == 1 ? v_select(v_ge(z, v_zero()), -e.y, h) : v_fnma(e.y, h + h, v_zero()); /* not -0 */
 }
 
 INLINE vec curvature(E e)

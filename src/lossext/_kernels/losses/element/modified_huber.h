@@ -19,7 +19,7 @@ INLINE vec value(E e)
 INLINE vec slope(E e)
 {
     const vec h = v_max(v_zero(), one() - agreement(e));
-    return -e.y * v_min(v_set(4), h + h);
+    return v_fnma(e.y, v_min(v_set(4), h + h), v_zero()); /* not -0 */
 }
 
 INLINE vec curvature(E e)

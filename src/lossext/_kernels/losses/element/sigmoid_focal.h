@@ -10,9 +10,10 @@
  * With t = e^-|x|, q = w / (1 + t), w = t or 1 for a hard target; so q^gamma = exp(-gamma |x| - gamma log1p(t)), whose
  * exponent is kept in two numbers, has all its digits where 1 - s(x) has none. */
 PARAMETERS(positive, negative, gamma)
+#define COSTLY
 #define HAS_SHARED
 #define HAS_RESIDUAL
-#include "_sigmoid_power.h"
+#include "_powers.h"
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
@@ -32,15 +33,15 @@ INLINE parts parts_of(E e)
     return p;
 }
 
-static NOINLINE vec power_of_soft(vec q, vec gamma) { return v_pow(q, gamma); }
-
 /* q^gamma times the weight */
 INLINE vec factor(E e, parts p)
 {
-    const vec a = v_fma(e.positive, e.y, e.negative * (one() - e.y));
+    const vec a = v_fma(e.positive, e.y, e.negative * (one() - e.y)), q = p.w / (one() + e.shared);
+    if (is_power(e.gamma, 2))
+        return a * (q * q);
     const mask soft = m_and(v_gt(e.y, v_zero()), v_lt(e.y, one()));
     const vec hard = sigmoid_power(v_where(v_not_ge(p.side, v_set((real)0.5)), v_abs(e.x)), p.log1p_t, e.gamma);
-    return a * (m_any(soft) ? v_select(soft, power_of_soft(p.w * p.far, e.gamma), hard) : hard);
+    return a * (m_any(soft) ? v_select(soft, any_power(q, e.gamma), hard) : hard);
 }
 
 INLINE vec cross_entropy(E e, parts p) { return p.log1p_t + times(p.side, v_abs(e.x)); }

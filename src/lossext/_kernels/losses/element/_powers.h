@@ -1,3 +1,8 @@
+/* Powers of probabilities, gamma >= 0 being the same for all; those that are defaults are products. */
+INLINE int is_power(vec gamma, int number) { return !m_any(v_not_equal(gamma, v_set((real)number))); }
+
+static NOINLINE vec any_power(vec q, vec gamma) { return v_pow(q, gamma); }
+
 /* s(-u)^gamma = exp(-gamma (linear + log1p(e^-|u|))) with linear = max(u, 0) and the logarithm given, for gamma >= 0.
  *
  * gamma times linear is kept with its rounding, for an error of the exponent is one of the result's digits. */
