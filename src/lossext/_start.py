@@ -88,11 +88,15 @@ def at_mean(loss: Any, y: Array, weight: Array) -> float:
 
 
 def at_log_mean(loss: Any, y: Array, weight: Array) -> float:
-    """Where all targets are 0, the least mean has no logarithm: that of 1e-300 serves."""
+    """Where no target is above 0, the least mean has no logarithm: that of 1e-300 serves."""
     mean = at_mean(loss, y, weight)
-    if mean < 0:
+    if mean < 0 and (weight < 0).any():
         raise no_minimum()
     return math.log(max(mean, 1e-300)) if weight.any() else 0.0
+
+
+def at_poisson_mean(loss: Any, y: Array, weight: Array) -> float:
+    return at_log_mean(loss, y, weight) if loss.log_input else max(at_mean(loss, y, weight) - loss.eps, 0.0)
 
 
 def at_log_odds(loss: Any, y: Array, weight: Array) -> float:

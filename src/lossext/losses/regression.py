@@ -354,7 +354,7 @@ class ExpectileLoss(
     .. math:: q \, (y - x)^2 \text{ if } x \le y, \qquad (1 - q) \, (x - y)^2 \text{ otherwise}
 
     (Newey and Powell 1987). For a sequence of Q expectiles input is (N, Q), with a column for each, and target (N,).
-    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2q. The difference, whose
+    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2 (1 - q). The difference, whose
     rounding counts twice, 1 - q and two products are rounded: half an ulp more than other losses.
 
     Examples

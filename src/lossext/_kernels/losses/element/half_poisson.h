@@ -4,7 +4,7 @@
  *   slope = e^x - y = y expm1(t) = -e^x expm1(-t)
  *   curvature = fisher = e^x
  *
- * The form with t loses no digits at the optimum, that with e^x none far above it.  Value and slope are e^x for y = 0. */
+ * The form with t loses no digits at the optimum, that with e^x none far above it.  For y = 0 both are e^x. */
 #include "_deviance.h"
 NO_PARAMETERS
 #define HAS_SHARED
@@ -24,7 +24,7 @@ INLINE vec limit(E e) { return v_select(v_is_nan(e.x), e.x, v_set((real)INFINITY
 INLINE vec slope(E e)
 {
     const vec share = v_expm1(v_minus_abs(e.shared)), mean = v_exp(e.x);
-    const vec apart = v_select(v_gt(e.shared, v_zero()), -mean, e.y) * share;
+    const vec apart = v_select(v_ge(e.shared, v_zero()), -mean, e.y) * share;
     return v_select(v_gt(e.y, v_zero()), apart, mean);
 }
 
