@@ -6,13 +6,17 @@ Environment:
   LOSSEXT_ABI3   = auto (default: one wheel for all CPython >= 3.11 that have a GIL) | off
 """
 
+import functools
+import hashlib
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -25,7 +29,6 @@ FLAGS = {
     # no -ffast-math: it would change the floating-point state of every process that imports this;
     # no contraction: value, gradient and both together are to have the same bits
     "unix": [
-        "-O3",
         "-g0",
         "-std=gnu11",
         "-fno-math-errno",
@@ -42,6 +45,9 @@ LEVELS = {
         "msvc": ["/arch:AVX512"],
     },
 }
+# short loops of known length are unrolled away, as with -O3, at two thirds of its size
+LOSS_OPTIMIZATION = ["-O2", "-fpeel-loops"]
+UNITS = ("element_shared", "row_shared", "sampled")  # beside the losses
 TYPES = {"f32": [], "f64": [("LX_DOUBLE", "1")]}
 
 X86_PROBE = "#if !(defined(__x86_64__) || defined(_M_X64))\n#error\n#endif\nint main(void) { return 0; }\n"
@@ -68,16 +74,51 @@ def homebrew_prefix(formula):
         return None
 
 
+class Loss(NamedTuple):
+    """A kernel to build: a header losses/<family>/<header>.h, for one of its variants if it has any."""
+
+    family: str
+    header: str
+    parameters: str
+    variant: tuple[str, str] | None
+
+    @property
+    def name(self):
+        return f"{self.header}_{self.variant[1]}" if self.variant else self.header
+
+
 def losses():
-    """(family, name) of every loss: a file in maths/<family>/ is a loss."""
-    return sorted((header.parent.name, header.stem) for header in (KERNELS / "maths").glob("*/*.h"))
+    """Every loss: a file in losses/<family>/ whose name does not begin with an underscore is one."""
+    for path in sorted((KERNELS / "losses").glob("*/[!_]*.h")):
+        text = path.read_text()
+        parameters = re.search(r"^(?:PARAMETERS\((.*)\)|NO_PARAMETERS)$", text, re.MULTILINE)
+        if not parameters:
+            raise SystemExit(f"lossext: {path} has neither PARAMETERS(...) nor NO_PARAMETERS")
+        names = re.sub(r"\s", "", parameters[1] or "")
+        variant = re.search(r"^VARIANT\((.*)\)$", text, re.MULTILINE)
+        key, *values = re.sub(r"\s", "", variant[1]).split(",") if variant else (None, None)
+        for value in values:
+            yield Loss(path.parent.name, path.stem, names, (key, value) if variant else None)
+
+
+def read_with_includes(path, seen=None):
+    """The text of a C file and of all headers of this project that it includes."""
+    seen = set() if seen is None else seen
+    if path in seen or not path.exists():
+        return ""
+    seen.add(path)
+    text = path.read_text()
+    folders = (path.parent, KERNELS)
+    names = re.findall(r'^#include "(.*)"', text, re.MULTILINE)
+    return text + "".join(read_with_includes((f / name).resolve(), seen) for name in names for f in folders)
+
+
+def loss_macros(loss):
+    macros = [("LX_LOSS", f'"losses/{loss.family}/{loss.header}.h"')]
+    return [*macros, loss.variant] if loss.variant else macros
 
 
 class BuildExt(build_ext):
-    def finalize_options(self):
-        super().finalize_options()
-        self.force = True  # what lies in build/ may come from another compiler or other settings
-
     @property
     def kind(self):
         return "msvc" if self.compiler.compiler_type == "msvc" else "unix"
@@ -119,33 +160,55 @@ class BuildExt(build_ext):
         return [level for level in LEVELS if level in wish and self.compiles(X86_PROBE, LEVELS[level][self.kind])]
 
     def kernel_objects(self, levels, generated):
-        """Every loss from the one source of its family, or a family as a whole, by type and instruction set."""
+        """Every loss from the one source of its family, and the other kernels, by type and instruction set."""
+        small = LOSS_OPTIMIZATION if self.compiles("int main(void) { return 0; }", ["-Werror", *LOSS_OPTIMIZATION]) else ["-O2"]
+        units = [
+            (loss.family, f"{loss.family}_{loss.name}", small, loss_macros(loss))
+            for loss in losses()
+        ]
+        units += [(name, name, ["-O3"], []) for name in UNITS]
         jobs = []
-        units = [(family, f"{family}_{name}", [("LX_LOSS", f'"maths/{family}/{name}.h"')]) for family, name in losses()]
-        units += [("sampled", "sampled", [])]
-        for source, unit, maths in units:
+        for source, unit, optimization, macros in units:
             for level in ["baseline", *levels]:
-                for suffix, macros in TYPES.items():
-                    symbol = f"lx_{unit}_{level}_{suffix}"
-                    jobs.append(
-                        (
-                            KERNELS / f"{source}.c",
-                            Path(self.build_temp) / symbol,
-                            [*macros, *maths, (f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", symbol)],
-                            LEVELS.get(level, {}).get(self.kind, []),
-                        )
-                    )
+                for suffix, type_macros in TYPES.items():
+                    kernel = f"lx_{unit}_{level}_{suffix}"
+                    own = [(f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", kernel), ("LX_SUFFIX", f"{level}_{suffix}")]
+                    flags = LEVELS.get(level, {}).get(self.kind, [])
+                    if self.kind == "unix":
+                        flags = [*optimization, *flags]
+                    jobs.append((KERNELS / f"{source}.c", kernel, [*type_macros, *macros, *own], flags))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [path for paths in pool.map(lambda job: self.compile_to(*job, generated), jobs) for path in paths]
 
-    def compile_to(self, source, folder, macros, flags, generated):
-        return self.compiler.compile(
+    def compile_to(self, source, name, macros, flags, generated):
+        """Compile, unless an object of the same text, compiler and flags is there."""
+        folder = Path(self.build_temp) / name
+        flags = FLAGS[self.kind] + flags
+        loss = dict(macros).get("LX_LOSS", "").strip('"')
+        text = read_with_includes(source.resolve()) + (read_with_includes((KERNELS / loss).resolve()) if loss else "")
+        command = repr((getattr(self.compiler, "compiler_so", self.kind), flags, macros, self.compiler_version))
+        stamp, fresh = folder / "stamp", hashlib.sha256((command + text).encode()).hexdigest()
+        objects = self.compiler.object_filenames([str(source)], output_dir=str(folder))
+        if stamp.exists() and stamp.read_text() == fresh and all(map(os.path.exists, objects)):
+            return objects
+        stamp.unlink(missing_ok=True)
+        objects = self.compiler.compile(
             [str(source)],
             output_dir=str(folder),
             macros=macros,
             include_dirs=[str(KERNELS), str(generated)],
-            extra_postargs=FLAGS[self.kind] + flags,
+            extra_postargs=flags,
         )
+        stamp.write_text(fresh)
+        return objects
+
+    @functools.cached_property
+    def compiler_version(self):
+        """What the compiler says of itself: another one makes other objects."""
+        command = getattr(self.compiler, "compiler_so", None)
+        if not command:
+            return self.kind
+        return subprocess.run([command[0], "--version"], capture_output=True, text=True, check=False).stdout
 
     def build_extensions(self):
         from Cython.Build import cythonize
@@ -154,7 +217,7 @@ class BuildExt(build_ext):
             raise SystemExit("lossext: no working C compiler (CC says which one)")
         generated = Path(self.build_temp) / "generated"
         generated.mkdir(parents=True, exist_ok=True)
-        lines = (f"LX_LOSS({family}, {name})\n" for family, name in losses())
+        lines = (f'LX_LOSS({loss.family}, {loss.name}, "{loss.parameters}")\n' for loss in losses())
         (generated / "lx_losses.inc").write_text("".join(lines))
 
         openmp_compile, openmp_link = self.openmp()
@@ -165,7 +228,7 @@ class BuildExt(build_ext):
         ext.sources += [str(KERNELS / "dispatch.c"), str(KERNELS / "runtime.c")]
         ext.include_dirs = [str(KERNELS), str(generated)]
         ext.define_macros += [(f"LX_HAVE_{level.upper()}", "1") for level in levels]
-        ext.extra_compile_args = FLAGS[self.kind] + openmp_compile
+        ext.extra_compile_args = FLAGS[self.kind] + (["-O3"] if self.kind == "unix" else []) + openmp_compile
         ext.extra_link_args = openmp_link
         ext.extra_objects = self.kernel_objects(levels, generated)
         if self.kind == "unix":

@@ -1,20 +1,180 @@
-"""What losses and samplers have in common: checked, read-only parameters, and what follows from them."""
+"""What losses and samplers have in common: declared, checked, read-only parameters, and what follows from them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
+from lossext import _validate
 from lossext._validate import Array
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Parameterized")
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a parameter may be: as a sentence for messages and documents, as code, and as values for tests."""
+
+    requirement: str  # "a finite real number above 0"
+    read: Callable[[str, Any], Any]  # in the type that the layers below expect; TypeError, ValueError
+    accepts: Callable[[Any], bool]
+    tries: tuple[Any, ...]  # some that are allowed
+    refused: tuple[Any, ...]  # some of the right type that are not
+
+    def __call__(self, name: str, value: Any) -> Any:
+        checked = self.read(name, value)
+        if not self.accepts(checked):
+            raise ValueError(f"{name} = {checked} is not {self.requirement}")
+        return checked
+
+
+def always(value: Any) -> bool:
+    return True
+
+
+def real() -> Check:
+    """Any finite real number."""
+    return Check(
+        "a finite real number", _validate.finite_real, always, (1.0, 0.3, -0.5), (math.nan, math.inf, -math.inf)
+    )
+
+
+def above(bound: float, *, finite: bool = True) -> Check:
+    """A real number above `bound`."""
+    read = _validate.finite_real if finite else _validate.real_number
+    tries = (bound + 1.0, bound + 0.25, *(() if finite else (math.inf,)))
+    return Check(f"above {bound:g}", read, lambda v: v > bound, tries, (bound, bound - 1.0, math.nan))
+
+
+def at_least(bound: float) -> Check:
+    """A finite real number of at least `bound`."""
+    return Check(
+        f"at least {bound:g}",
+        _validate.finite_real,
+        lambda v: v >= bound,
+        (bound, bound + 0.5, bound + 2.0),
+        (bound - 0.25, math.nan, math.inf),
+    )
+
+
+def between(low: float, high: float) -> Check:
+    """A real number in the open interval."""
+    tries = tuple(low + share * (high - low) for share in (0.5, 0.1, 0.9))
+    return Check(
+        f"in ({low:g}, {high:g})",
+        _validate.finite_real,
+        lambda v: low < v < high,
+        tries,
+        (low, high, low - 0.5, math.nan),
+    )
+
+
+def within(low: float, high: float) -> Check:
+    """A real number in the closed interval."""
+    tries = tuple(low + share * (high - low) for share in (0.0, 0.1, 1.0))
+    return Check(
+        f"in [{low:g}, {high:g}]",
+        _validate.finite_real,
+        lambda v: low <= v <= high,
+        tries,
+        (low - 0.1, high + 0.1, math.nan),
+    )
+
+
+def outside(low: float, high: float) -> Check:
+    """A finite real number that is not in the open interval."""
+    tries = ((low + high) / 2 + (high - low), low, high, high + 0.9, low - 1.0)
+    return Check(
+        f"outside ({low:g}, {high:g})",
+        _validate.finite_real,
+        lambda v: not low < v < high,
+        tries,
+        ((low + high) / 2, math.nan),
+    )
+
+
+def optional(check: Check) -> Check:
+    """None, or what another check takes."""
+    return Check(
+        f"None or {check.requirement}",
+        lambda name, value: None if value is None else check.read(name, value),
+        lambda v: v is None or check.accepts(v),
+        (None, *check.tries),
+        check.refused,
+    )
+
+
+def one_of(*values: int) -> Check:
+    """One of a few integers."""
+    return Check(
+        " or ".join(map(str, values)),
+        _validate.integer,
+        lambda v: v in values,
+        values,
+        (min(values) - 1, max(values) + 1),
+    )
+
+
+def an_integer() -> Check:
+    """Any int."""
+    return Check("an int", _validate.integer, always, (-100, 0), ())
+
+
+def flag() -> Check:
+    """True or False."""
+    return Check("a bool", _validate.boolean, always, (True, False), ())
+
+
+def word(*values: str) -> Check:
+    """One of a few words."""
+    return Check(
+        f"one of {', '.join(map(repr, values))}",
+        lambda name, value: _validate.choice(name, value, values),
+        always,
+        values,
+        ("no such word",),
+    )
+
+
+def weights(*, by_class: bool = False) -> Check:
+    """None, or weights of a real dtype: one a class, or anything that broadcasts to input's shape."""
+
+    def read(name: str, value: Any) -> Any:
+        array = None if value is None else _validate.weights(name, value)
+        if by_class and array is not None and array.ndim != 1:
+            raise ValueError(f"{name} has shape {array.shape}; allowed is (C,), one a class")
+        return array
+
+    return Check("None or weights of a real dtype", read, always, (None,), ())
+
+
+def one_or_several(check: Check) -> Check:
+    """A number that another check takes, or a sequence of such, one for each column of input."""
+
+    def read(name: str, value: Any) -> Any:
+        if np.ndim(value) == 0:
+            return check.read(name, value)
+        numbers = [check.read(f"{name}[{i}]", v) for i, v in enumerate(value)]
+        if np.ndim(value) != 1 or not numbers:
+            raise ValueError(f"{name} has shape {np.shape(value)}; allowed is a number or a sequence of at least one")
+        return np.array(numbers)
+
+    def accepts(value: Any) -> bool:
+        return all(map(check.accepts, np.atleast_1d(value)))
+
+    return Check(f"{check.requirement}, or a sequence of such", read, accepts, check.tries, check.refused)
+
+
 class Parameter(Generic[T]):
-    """A read-only attribute out of the parameters."""
+    """A read-only attribute out of the parameters, with what is allowed and what it means."""
+
+    def __init__(self, default: Any = None, check: Check | None = None, text: str = "", kw_only: bool = True) -> None:
+        self.default, self.check, self.text, self.kw_only = default, check, text, kw_only
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -31,6 +191,11 @@ class Parameter(Generic[T]):
 
     def __set__(self, instance: Parameterized, value: T) -> None:
         raise AttributeError(f"{self.name} of a {type(instance).__name__} is read-only; make a new one")
+
+
+def parameter(default: Any, check: Check, text: str, *, kw_only: bool = True) -> Any:
+    """A declared parameter: its default, its check and the sentence that documents it."""
+    return Parameter(default, check, text, kw_only)
 
 
 class Parameterized:
@@ -92,8 +257,11 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def borrowing(cls: type[Self], **parameters: Any) -> Self:
+def without_copy(cls: type[Self], **parameters: Any) -> Self:
     """An object for one call, which does not copy its arrays."""
     instance = cls.__new__(cls)
     instance.__dict__["_parameters"] = cls._checked(**parameters)
     return instance
+
+
+borrowing = without_copy

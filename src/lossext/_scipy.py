@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lossext import _validate
 from lossext._validate import Array
-from lossext.losses._dense import CLASS, DenseLoss
+from lossext.losses._dense import DenseLoss
 
 
 class ScipyObjective:
@@ -104,8 +104,8 @@ def scipy_objective(
 
     Parameters
     ----------
-    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
-        With reduction "mean" or "sum".
+    loss : dense loss
+        Any of ``lossext.registry()``, with a reduction other than "none".
     X : array_like or sparse matrix or array of shape (N, D)
         Kept as float64; a sparse one (of SciPy, or anything with a ``tocsr`` method) as CSR.
     y : array_like of shape (N,) or (N, C)
@@ -117,7 +117,7 @@ def scipy_objective(
     fit_intercept : bool
         Whether there is an intercept, which is not penalised; else it is 0.
     n_classes : int, optional
-        For multi margin, C; default: one more than the greatest class in y.
+        For losses of class ids, C; default: one more than the greatest class in y.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def scipy_objective(
         int; y is not of a type that the loss takes.
     ValueError
         The loss's reduction is "none"; X is not of rank 2 or of another length than y; alpha is negative or not finite;
-        n_classes is given with another loss than multi margin. When called: a bad target, w or v of another shape.
+        n_classes is given with a loss that takes no class ids. When called: a bad target, w or v of another shape.
 
     Notes
     -----
@@ -155,7 +155,7 @@ def scipy_objective(
     if not isinstance(loss, DenseLoss):
         raise TypeError(f"loss must be a loss object such as BCEWithLogitsLoss(), not {loss!r}")
     if loss.reduction == "none":
-        raise ValueError(f"loss = {loss!r} has no single value; its reduction must be 'mean' or 'sum'")
+        raise ValueError(f"loss = {loss!r} has no single value; its reduction must not be 'none'")
     sparse = hasattr(X, "tocsr")
     X = X.tocsr() if sparse else _validate.as_array("X", X)
     _validate.require_real("X", X)
@@ -168,8 +168,8 @@ def scipy_objective(
     alpha = _validate.finite_real("alpha", alpha)
     if alpha < 0:
         raise ValueError(f"alpha = {alpha} is not at least 0")
-    if loss.declaration.target is CLASS:
-        _validate.class_ids("y", target)
+    if loss.declaration.takes_ids:
+        target = _validate.native(_validate.class_ids("y", target)[0], _validate.INT64)
         count = int(target.max(initial=-1)) + 1 if n_classes is None else _validate.integer("n_classes", n_classes)
         columns: _validate.Shape = (count,)
     else:

@@ -1,4 +1,4 @@
-"""From what a caller hands over to arrays that the kernels read: the only path.
+"""What of a call kernels cannot read as it is, made so or explained: one argument at a time.
 
 Kernels take native, aligned, C-contiguous float32 or float64.  An array that is so already goes through untouched;
 anything else real is copied into that form.  Every error names the argument, what came and what is allowed.
@@ -33,11 +33,8 @@ _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
 class Operand(NamedTuple):
     """An array that broadcasts to the input, in a layout that the kernels know."""
 
-    array: Any  # ndarray, or None where there is none
+    array: Any
     layout: int
-
-
-NO_OPERAND = Operand(None, drivers.ABSENT)
 
 
 def ready(array: Array) -> bool:
@@ -89,19 +86,23 @@ def real_input(name: str, value: Any) -> tuple[Array, np.dtype[Any], np.dtype[An
     return native(array, real), real, real
 
 
-def real_target(name: str, value: Any, real: np.dtype[Any]) -> tuple[Array, int]:
+def real_target(name: str, value: Any, real: np.dtype[Any], takes_bool: bool) -> tuple[Array, int]:
     """Targets in a type that the kernels read, and which one it is."""
     array = value if type(value) is np.ndarray else as_array(name, value)
-    if array.dtype is real:
-        return (array if ready(array) else native(array, real)), drivers.REAL
     require_real(name, array)
     dtype = array.dtype.newbyteorder("=")
+    if dtype == np.bool_ and not takes_bool:
+        raise TypeError(
+            f"{name} has dtype bool, and False is not -1; allowed is an integer or float dtype holding -1 and 1"
+        )
+    if dtype in (FLOAT32, FLOAT64):
+        return native(array, dtype), drivers.REAL if dtype == real else drivers.OTHER_REAL
     kind = TARGET_TYPES.get(dtype)
     if kind is not None:
         return native(array, dtype), kind
     if dtype.kind == "i":  # int8, int16
         return native(array, INT32), drivers.INT32
-    return native(array, real), drivers.REAL
+    return native(array, real), drivers.REAL  # float16, uint16, uint32, uint64
 
 
 def class_ids(name: str, value: Any) -> tuple[Array, int]:
@@ -128,18 +129,10 @@ def weights(name: str, value: Any) -> Array:
     return array
 
 
-def optional_weights(name: str, value: Any) -> Array | None:
-    """Weights of a real type that a loss may have."""
-    return None if value is None else weights(name, value)
-
-
-def class_weights(name: str, array: Array | None, n_classes: int, dtype: np.dtype[Any]) -> Operand:
-    """One weight a class."""
-    if array is None:
-        return NO_OPERAND
+def check_class_weights(name: str, array: Array, n_classes: int) -> None:
+    """ValueError unless there is one weight a class."""
     if array.shape != (n_classes,):
         raise ValueError(f"{name} has shape {array.shape}; allowed is ({n_classes},), one a class")
-    return Operand(native(array, dtype), drivers.BY_COLUMN)
 
 
 def sample_weights(value: Any, n_rows: int | None, dtype: np.dtype[Any]) -> Array | None:
@@ -157,20 +150,39 @@ def upstream(value: Any, shape: Shape | None, dtype: np.dtype[Any]) -> tuple[Arr
     """grad_output as (array of the value's shape, 1.0); as (None, scalar) where the value is one and `shape` None."""
     if value is None:
         return None, 1.0
-    array = weights("grad_output", value)
     if shape is None:
-        if array.ndim:
-            raise ValueError(f"grad_output has shape {array.shape}; the value is a scalar, and so is its gradient")
-        return None, float(array)
+        return None, upstream_scalar(value)
+    return upstream_array(value, shape, dtype), 1.0
+
+
+def upstream_scalar(value: Any) -> float:
+    """grad_output of a value that is a scalar."""
+    array = weights("grad_output", value)
+    if array.ndim:
+        raise ValueError(f"grad_output has shape {array.shape}; the value is a scalar, and so is its gradient")
+    return float(array)
+
+
+def upstream_array(value: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """grad_output of the value's shape."""
+    array = weights("grad_output", value)
     if array.shape != shape:
         raise ValueError(f"grad_output has shape {array.shape}; allowed is the value's, {shape}")
-    return native(array, dtype), 1.0
+    return native(array, dtype)
 
 
-def result(name: str, value: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
-    """An array to write a result to."""
-    if value is None:
-        return np.empty(shape, dtype)
+def known(name: str, value: Any, shape: Shape) -> Array:
+    """A mask, true where the target is known."""
+    array = as_array(name, value)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} has dtype {array.dtype}; allowed is bool, True where the target is known")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; allowed is {shape}")
+    return native(array, np.dtype(np.bool_))
+
+
+def check_result(name: str, value: Any, shape: Shape, dtype: np.dtype[Any]) -> None:
+    """TypeError or ValueError unless it is an array that a result can be written to."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, not {type(value).__name__}")
     if value.dtype != dtype:
@@ -179,13 +191,18 @@ def result(name: str, value: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
         raise ValueError(f"{name} has shape {value.shape}; allowed is input's, {shape}")
     if not value.flags.carray:
         raise ValueError(f"{name} must be C-contiguous, aligned and writable")
-    return value
 
 
-def apart(name: str, out: Array, other_name: str, other: Any) -> None:
-    """ValueError if `out` may share memory with another argument."""
-    if isinstance(other, np.ndarray) and np.may_share_memory(out, other):
-        raise ValueError(f"{name} shares memory with {other_name}; only input may be overwritten, and as a whole")
+def require_no_overlap(out: Array, input: Any, others: dict[str, Any]) -> None:
+    """ValueError if `out` may share memory with an argument, but for the whole of input."""
+    whole = isinstance(input, np.ndarray) and (
+        out.__array_interface__["data"][0] == input.__array_interface__["data"][0]
+        and out.strides == input.strides
+        and out.nbytes == input.nbytes
+    )
+    for name, array in (*(() if whole else (("input", input),)), *others.items()):
+        if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
+            raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
 
 
 def padded(shape: Shape, n_dims: int) -> Shape:
@@ -206,10 +223,8 @@ def split_axis(shape: Shape, *operands: Array | None) -> int:
     return min(by_column) if by_column else min(max(by_row, default=1), len(shape) - 1)
 
 
-def operand(name: str, array: Array | None, shape: Shape, split: int, dtype: np.dtype[Any]) -> Operand:
+def operand(name: str, array: Array, shape: Shape, split: int, dtype: np.dtype[Any]) -> Operand:
     """`array` for an input of `shape` cut at axis `split`; repeated in memory only if neither by row nor by column."""
-    if array is None:
-        return NO_OPERAND
     if array.shape == shape:
         return Operand(native(array, dtype), drivers.FULL)
     if array.shape == shape[split:] and shape[0] > 1:  # the common case, without the arithmetic below
@@ -245,8 +260,8 @@ def reduction(value: Any) -> str:
     return choice("reduction", value, ("none", "mean", "sum"))
 
 
-def finite_real(name: str, value: Any) -> float:
-    """A finite real number, not a bool."""
+def real_number(name: str, value: Any) -> float:
+    """A real number, maybe infinite, but neither NaN nor a bool."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
@@ -255,6 +270,14 @@ def finite_real(name: str, value: Any) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
+    if math.isnan(number):
+        raise ValueError(f"{name} = nan is not a number")
+    return number
+
+
+def finite_real(name: str, value: Any) -> float:
+    """A finite real number, not a bool."""
+    number = real_number(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} = {number} is not a finite float")
     return number
@@ -294,3 +317,141 @@ def ids_in_range(name: str, value: Any, n_classes: int) -> Array:
 def item(name: str, index: tuple[Any, ...]) -> str:
     """How an element is called in a message: target[3], target[2, 1]."""
     return f"{name}[{', '.join(str(int(i)) for i in index)}]" if index else name
+
+
+# ---- input and target together ----
+
+
+def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> Shape:
+    """The shape that is computed on; ValueError where input and target do not go together."""
+    if facts.matrix_only and len(shape) != 2:
+        raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C)")
+    if facts.matrix_only and shape[1] == 0:
+        raise ValueError(f"input has shape {shape}; at least one column is needed")
+    if facts.n_outputs:
+        allowed = f"{shape[:1]}, one for the {facts.n_outputs} columns of a row of input"
+        if len(shape) != 2 or shape[1] != facts.n_outputs:
+            raise ValueError(f"input has shape {shape}; allowed is (N, {facts.n_outputs}), one column a parameter")
+        if target_shape != shape[:1]:
+            raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
+        return shape
+    if facts.rowwise:
+        if target_shape != shape[:1]:
+            raise ValueError(f"target has shape {target_shape}; allowed is {shape[:1]}, one class id a row of input")
+        return shape
+    if target_shape == shape:
+        return shape
+    if facts.broadcasts:
+        try:
+            return np.broadcast_shapes(shape, target_shape)
+        except ValueError:
+            pass
+        raise ValueError(f"target has shape {target_shape}, which does not broadcast with input's, {shape}")
+    raise ValueError(f"target has shape {target_shape}; allowed is input's, {shape}")
+
+
+def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real: np.dtype[Any]) -> Operand:
+    """A target of another shape than input's, in the computation's type and a layout that kernels know."""
+    if domain.is_bad(target, real).any():
+        raise bad_target(domain, target, target.shape, real)
+    if target.shape == shape[: target.ndim] and len(shape) == target.ndim + 1 == split + 1:
+        return Operand(native(target, real), drivers.BY_ROW)
+    layout = operand("target", target, shape, split, real)
+    if layout.layout == drivers.SCALAR:
+        return Operand(native(np.broadcast_to(target, shape), real), drivers.FULL)
+    return layout
+
+
+def is_csr(value: Any) -> bool:
+    """Whether this is a SciPy CSR matrix or array, or looks like one; SciPy is not imported."""
+    return not isinstance(value, np.ndarray) and all(
+        hasattr(value, name) for name in ("data", "indices", "indptr", "shape")
+    )
+
+
+def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Array, Array]:
+    """(starts of rows, columns, values) of a CSR target: columns ascending, none twice; duplicates add up."""
+    if getattr(value, "format", "csr") != "csr":
+        raise TypeError(f"target is sparse in format {value.format}; allowed is CSR: target.tocsr()")
+    data, columns = as_array("target.data", value.data), as_array("target.indices", value.indices)
+    start = native(as_array("target.indptr", value.indptr), INT64)
+    require_real("target", data)
+    n_rows, n_columns = shape
+    sound = start.shape == (n_rows + 1,) and columns.dtype.kind in "iu" and columns.ndim == data.ndim == 1
+    sound = sound and start[0] == 0 and bool((np.diff(start) >= 0).all()) and len(data) >= start[-1] <= len(columns)
+    if not sound:
+        raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
+    columns, data = columns[: start[-1]], data[: start[-1]]
+    if columns.size and (columns.min() < 0 or columns.max() >= n_columns):
+        raise ValueError(f"target.indices holds a column that is not in [0, {n_columns})")
+    columns = native(columns, INT32 if columns.dtype == INT32 else INT64)
+    row_ends = start[1:-1]
+    steps = np.diff(columns) > 0
+    steps[row_ends[(row_ends > 0) & (row_ends < len(columns))] - 1] = True
+    if not steps.all():
+        start, columns, data = merged(start, columns, data, n_columns)
+    return start, columns, native(data, real)
+
+
+def merged(start: Array, columns: Array, data: Array, n_columns: int) -> tuple[Array, Array, Array]:
+    """Rows with ascending columns, entries of one place added up."""
+    n_rows = len(start) - 1
+    rows = np.repeat(np.arange(n_rows), np.diff(start))
+    order = np.lexsort((columns, rows))
+    rows, columns, data = rows[order], columns[order], data[order]
+    first = np.ones(len(rows), bool)
+    first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    at = np.flatnonzero(first)
+    data = np.add.reduceat(data.astype(np.float64), at) if len(at) else data.astype(np.float64)
+    start = np.searchsorted(rows[at], np.arange(n_rows + 1)).astype(np.int64)
+    return start, np.ascontiguousarray(columns[at]), data
+
+
+# ---- results ----
+
+
+def store_result(computed: Array | None, out: Array | None) -> None:
+    """A derivative into the caller's array: in its dtype, and summed over axes that input was repeated along."""
+    if computed is None or out is None:
+        return
+    extra = computed.ndim - out.ndim
+    axes = (*range(extra), *(extra + i for i, n in enumerate(out.shape) if n == 1 and computed.shape[extra + i] != 1))
+    with np.errstate(all="ignore"):
+        if axes:
+            computed = computed.sum(axis=axes, dtype=np.float64).reshape(out.shape)
+        out[...] = computed
+
+
+def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
+    """In another dtype; what it cannot hold is infinite, without a word."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)
+
+
+def bad_target(
+    domain: Any,
+    given: Any,
+    shape: Shape,
+    real: np.dtype[Any] | None = None,
+    mask: Any = None,
+    facts: Any = None,
+) -> ValueError:
+    """The error that names the first target outside the domain."""
+    if is_csr(given):
+        return ValueError(f"target holds a value that is not {domain.requirement} (entries of one place add up)")
+    target = np.asarray(given)
+    if domain.kind == "class":
+        bad = (target < 0) | (target >= shape[1])
+        if facts is not None and facts.ignore_index is not None:
+            bad &= target != facts.ignore_index
+    else:
+        bad = domain.is_bad(target, real)
+        if facts is not None and facts.nan_is_missing:
+            bad &= ~np.isnan(target) if target.dtype.kind == "f" else True
+    if mask is not None:
+        bad &= np.asarray(mask, bool)
+    requirement = domain.requirement.format(n_classes=shape[1] if len(shape) > 1 else 0)
+    if not bad.any():
+        return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
+    at = np.unravel_index(int(np.argmax(bad)), target.shape)
+    return ValueError(f"{item('target', at)} = {target[at]} is not {requirement}")

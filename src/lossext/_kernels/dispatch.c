@@ -43,11 +43,11 @@ static int cpu_level(void)
 static int cpu_level(void) { return LX_BASELINE; }
 #endif
 
-/* setup.py writes lx_losses.inc from the folder maths/: LX_LOSS(family, name) a line. */
-#define KERNELS(family, name, level) \
-    int lx_##family##_##name##_##level##_f32(const lx_job *, ptrdiff_t, ptrdiff_t, double *); \
-    int lx_##family##_##name##_##level##_f64(const lx_job *, ptrdiff_t, ptrdiff_t, double *);
-#define PAIR(family, name, level) {lx_##family##_##name##_##level##_f32, lx_##family##_##name##_##level##_f64}
+/* setup.py writes lx_losses.inc from the folder losses/: LX_LOSS(family, name, "parameters") a line. */
+#define KERNEL(family, name, level, type) lx_##family##_##name##_##level##_##type
+#define DECLARE(function) int function(const lx_job *, ptrdiff_t, ptrdiff_t, lx_total *);
+#define KERNELS(family, name, level) DECLARE(KERNEL(family, name, level, f32)) DECLARE(KERNEL(family, name, level, f64))
+#define PAIR(family, name, level) {KERNEL(family, name, level, f32), KERNEL(family, name, level, f64)}
 #ifdef LX_HAVE_AVX2
 #define IF_AVX2(...) __VA_ARGS__
 #else
@@ -59,20 +59,31 @@ static int cpu_level(void) { return LX_BASELINE; }
 #define IF_AVX512(...)
 #endif
 
-#define LX_LOSS(family, name) \
+#define EVERY_LEVEL(family, name) \
     KERNELS(family, name, baseline) IF_AVX2(KERNELS(family, name, avx2)) IF_AVX512(KERNELS(family, name, avx512))
+#define TABLE(family, name) \
+    {[LX_BASELINE] = PAIR(family, name, baseline), IF_AVX2([LX_AVX2] = PAIR(family, name, avx2), ) \
+     IF_AVX512([LX_AVX512] = PAIR(family, name, avx512))}
+
+#define LX_LOSS(family, name, parameters) EVERY_LEVEL(family, name)
 #include "lx_losses.inc"
 #undef LX_LOSS
 
 static const struct {
-    const char *name;
+    const char *family, *name, *parameters;
     lx_block_kernel kernel[LX_LEVELS][LX_TYPES];
 } losses[] = {
-#define LX_LOSS(family, name) \
-    {#name, {[LX_BASELINE] = PAIR(family, name, baseline), IF_AVX2([LX_AVX2] = PAIR(family, name, avx2), ) \
-             IF_AVX512([LX_AVX512] = PAIR(family, name, avx512))}},
+#define LX_LOSS(family, name, parameters) {#family, #name, parameters, TABLE(family, name)},
 #include "lx_losses.inc"
 #undef LX_LOSS
+};
+
+#define COUNT(name) EVERY_LEVEL(count, name)
+COUNT(elements) COUNT(by_row) COUNT(rows)
+static const lx_block_kernel counts[LX_COUNTS][LX_LEVELS][LX_TYPES] = {
+    [LX_COUNT_ELEMENTS] = TABLE(count, elements),
+    [LX_COUNT_BY_ROW] = TABLE(count, by_row),
+    [LX_COUNT_ROWS] = TABLE(count, rows),
 };
 
 #define STEPS(level) extern const lx_sampled_steps lx_sampled_##level##_f32, lx_sampled_##level##_f64;
@@ -83,15 +94,18 @@ static const lx_sampled_steps *const sampled[LX_LEVELS][LX_TYPES] = {
     [LX_BASELINE] = STEPS_PAIR(baseline), IF_AVX2([LX_AVX2] = STEPS_PAIR(avx2), )
     IF_AVX512([LX_AVX512] = STEPS_PAIR(avx512))};
 
-int lx_find_loss(const char *name)
+int lx_find_loss(const char *family, const char *name)
 {
     for (int i = 0; i < (int)(sizeof losses / sizeof *losses); i++)
-        if (!strcmp(losses[i].name, name))
+        if (!strcmp(losses[i].family, family) && !strcmp(losses[i].name, name))
             return i;
     return -1;
 }
 
-static int level = -1;
+const char *lx_parameters(int loss) { return losses[loss].parameters; }
+
+/* Known from the first call of lx_find_level on, which the import makes: threads never see it half made. */
+static int level = LX_BASELINE;
 
 const char *lx_level_name(int l)
 {
@@ -101,16 +115,20 @@ const char *lx_level_name(int l)
 
 int lx_level_supported(int l) { return l <= cpu_level() && losses[0].kernel[l][LX_FLOAT32] != NULL; }
 
-int lx_level(void)
+void lx_find_level(void)
 {
-    if (level < 0)
-        for (level = LX_LEVELS - 1; !lx_level_supported(level);)
-            level--;
-    return level;
+    int best = LX_LEVELS - 1;
+    while (!lx_level_supported(best))
+        best--;
+    level = best;
 }
+
+int lx_level(void) { return level; }
 
 void lx_set_level(int l) { level = l; }
 
-lx_block_kernel lx_kernel(int loss, int type) { return losses[loss].kernel[lx_level()][type]; }
+lx_block_kernel lx_kernel(int loss, int type) { return losses[loss].kernel[level][type]; }
 
-const lx_sampled_steps *lx_sampled_kernels(int type) { return sampled[lx_level()][type]; }
+lx_block_kernel lx_count(int what, int type) { return counts[what][level][type]; }
+
+const lx_sampled_steps *lx_sampled_kernels(int type) { return sampled[level][type]; }

@@ -8,13 +8,10 @@ BY_COLUMN: Final[int]
 BY_ROW: Final[int]
 SCALAR: Final[int]
 REAL: Final[int]
+OTHER_REAL: Final[int]
 UINT8: Final[int]
 INT32: Final[int]
 INT64: Final[int]
-NO_VALUE: Final[int]
-TOTAL: Final[int]
-ROWS: Final[int]
-ELEMENTS: Final[int]
 VALUE: Final[int]
 GRAD: Final[int]
 HESS: Final[int]
@@ -34,48 +31,24 @@ def one_thread_only() -> bool: ...
 def threads_for(work: float) -> int: ...
 def remember_threads(threads: int) -> None: ...
 def compiler() -> str: ...
-def find_loss(name: str) -> int: ...
-def run_dense(
-    loss: int,
-    rowwise: bool,
-    real_type: int,
-    rows: int,
-    cols: int,
-    input: Any,
-    target: Any,
-    target_type: int,
-    target_layout: int,
-    weight: Any,
-    weight_layout: int,
-    pos_weight: Any,
-    pos_weight_layout: int,
-    sample_weight: Any,
-    grad_output: Any,
-    grad_output_layout: int,
-    param: float,
-    power: int,
-    value_divisor: float,
-    grad_scale: float,
-    reduce: int,
-    value: Any,
-    grad: Any,
-    hess: Any,
-    n_threads: int,
-) -> float | None: ...
+def find_loss(family: str, name: str) -> tuple[int, tuple[str, ...]]: ...
 
-class SmallCalls:
-    def __init__(
+class Evaluator:
+    def __init__(self, facts: Any, convert: Any, threads: Any) -> None: ...
+    def run(
         self,
-        loss: int,
-        rowwise: bool,
-        by_row: bool,
-        takes_bool: bool,
-        parameters: dict[str, Any],
-        cost: float,
-        cost_of_row: float,
-    ) -> None: ...
-    def run(self, want: int, input: Any, target: Any, out: Any) -> tuple[Any, Any, Any] | None: ...
-    def work(self, rows: int, cols: int, item_size: int) -> float: ...
+        want: int,
+        input: Any,
+        target: Any,
+        element_weight: Any,
+        sample_weight: Any,
+        mask: Any,
+        grad_output: Any,
+        out: Any,
+        n_threads: Any,
+        curvature: int = 0,
+    ) -> tuple[Any, Any, Any]: ...
+    def divisor(self, target: Any, element_weight: Any, sample_weight: Any, mask: Any, shape: Any) -> float: ...
 
 def run_sampled(
     real_type: int,

@@ -8,6 +8,6 @@ small.pxi, which is the only part that knows NumPy).
 
 include "runtime.pxi"
 include "buffers.pxi"
-include "dense.pxi"
-include "small.pxi"
+include "blocks.pxi"
+include "call.pxi"
 include "sampled.pxi"

@@ -1,7 +1,8 @@
 """Facts of the build and of the machine, and the choice of the instruction set."""
 
-cdef extern from "kernels.h" nogil:
+cdef extern from "job.h" nogil:
     enum: LX_LEVELS
+    void lx_find_level()
     int lx_level()
     const char *lx_level_name(int level)
     int lx_level_supported(int level)
@@ -27,6 +28,7 @@ cdef extern from "runtime.h" nogil:
     Py_ssize_t lx_team_take(lx_team *team, lx_member *member, Py_ssize_t units)
     void lx_team_leave(lx_team *team)
 
+lx_find_level()
 if lx_arm_fork_handlers() != 0:
     raise ImportError("lossext: pthread_atfork failed, so parallel calls would hang in forked children")
 

@@ -11,7 +11,7 @@
 #ifndef LX_SAMPLED_H
 #define LX_SAMPLED_H
 
-#include "kernels.h"
+#include "job.h"
 #include "runtime.h"
 
 enum {

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossext._parameters import Parameter, Parameterized, borrowing
+from lossext._parameters import Parameter, Parameterized
 from lossext._validate import Array
-from lossext.losses._dense import CLASS, SIGN, DenseLoss
-from lossext.losses._logistic import LogisticLink
-from lossext.losses.hinge_embedding import HingeEmbeddingLoss
-from lossext.losses.multi_margin import MultiMarginLoss
+from lossext.losses._dense import DenseLoss
 
 SMALLEST_HESS = 1e-16
-NEAR_KINK = 0.5  # in margins: less slows leaves that hold rows of both sides, more is no better than the bare slope
 
 
 def require(library: str) -> Any:
@@ -45,26 +41,6 @@ def is_dataset(argument: Any) -> bool:
     return hasattr(argument, "get_label")
 
 
-def curvature(loss: DenseLoss, scores: Array, target: Array, grad: Array, hess: Array) -> Array:
-    """The Hessian, or what stands in for it where the loss is a sum of hinges.
-
-    That is the curvature of the parabolas which touch the hinges at the scores and have their minimum at the kinks: of
-    the squared hinges, each weighted so that it majorises its hinge.
-    """
-    if isinstance(loss, MultiMarginLoss) and loss.p == 1:
-        own = target[:, np.newaxis]
-        to_kink = loss.margin - np.take_along_axis(scores, own, axis=1) + scores
-    elif isinstance(loss, HingeEmbeddingLoss):
-        to_kink = np.where(target > 0, scores, loss.margin - scores)
-    else:
-        return hess
-    secant: Array = np.abs(grad) / np.maximum(to_kink, NEAR_KINK * (abs(loss.margin) or 1.0))
-    if loss.declaration.target is CLASS:  # the class's score is in every hinge of the row
-        np.put_along_axis(secant, own, 0, axis=1)
-        np.put_along_axis(secant, own, secant.sum(axis=1, keepdims=True), axis=1)
-    return secant
-
-
 class Adapter(Parameterized):
     """Base of the objectives."""
 
@@ -78,7 +54,7 @@ class Adapter(Parameterized):
 
     @functools.cached_property
     def _summed(self) -> DenseLoss:
-        return borrowing(type(self.loss), **{**self.loss._parameters, "reduction": "sum"})
+        return self.loss._with(reduction="sum")
 
     @property
     def _name(self) -> str:
@@ -87,19 +63,19 @@ class Adapter(Parameterized):
     def predict(self, raw: npt.ArrayLike) -> Array:
         """Probabilities of the model's raw scores; the scores themselves where the loss has no link."""
         scores = np.asarray(raw)
-        return self.loss.inverse_link(scores) if isinstance(self.loss, LogisticLink) else scores
+        return self.loss.inverse_link(scores) if self.loss.declaration.link else scores
 
     def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
         """Scores and targets as the loss takes them."""
         kind = self.loss.declaration.target
-        if kind is CLASS:
+        if self.loss.declaration.takes_ids:
             classes = target.astype(np.int64)
             if (classes != target).any():
                 raise ValueError(f"label {target[classes != target][0]} is not a class id")
             return np.column_stack((np.zeros_like(raw), raw)) if raw.ndim == 1 else raw, classes
         if self.loss.declaration.ranks == (2,) and raw.ndim == 1:
             raw = raw[:, np.newaxis]
-        if kind is SIGN:
+        if kind.sign:
             target = np.where(target == 0, -1, target)
         if target.size != raw.size:
             raise ValueError(f"labels of shape {target.shape} do not go with raw scores of shape {raw.shape}")
@@ -108,9 +84,11 @@ class Adapter(Parameterized):
     def _derivatives(self, raw: Array, target: Array, weight: Array | None) -> tuple[Array, Array]:
         """Gradient and positive Hessian, of raw's shape."""
         scores, target = self._arranged(raw, target)
-        undo_mean = float(scores.shape[1]) if self.loss.declaration.value_by_row else 1.0
-        grad, hess = self._summed.grad_and_hess(scores, target, sample_weight=weight, grad_output=undo_mean)
-        hess = curvature(self.loss, scores, target, grad, hess)
+        undo_mean = float(scores.shape[1]) if self.loss.declaration.over_columns else 1.0
+        kind = "exact" if self.loss.declaration.smooth else self.loss.declaration.curvatures[-1]
+        grad, hess = self._summed.grad_and_hess(
+            scores, target, sample_weight=weight, grad_output=undo_mean, curvature=kind
+        )
         if grad.size != raw.size:  # two classes, one score
             grad, hess = grad[:, 1], hess[:, 1]
         hess = np.maximum(hess, SMALLEST_HESS)

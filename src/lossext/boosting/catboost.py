@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lossext._validate import Array
 from lossext.boosting._adapter import ShiftedAdapter, require
-from lossext.losses._dense import CLASS, DenseLoss
+from lossext.losses._dense import DenseLoss
 
 require("catboost")
 from catboost import MultiTargetCustomMetric, MultiTargetCustomObjective  # noqa: E402
@@ -138,7 +138,7 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
 
     def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0) -> None:
         super().__init__(loss, init_raw)
-        if loss.declaration.target is CLASS:
+        if loss.declaration.takes_ids:
             raise ValueError(f"loss = {loss!r} takes one class id a row: for CatBoostObjective")
 
     def calc_ders_multi(self, approxes: Array, targets: Array, weight: float) -> tuple[Array, Array]:

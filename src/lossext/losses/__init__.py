@@ -1,37 +1,31 @@
-"""The losses, one file each."""
+"""The losses, by subject."""
 
+from lossext.losses import binary, embedding, multiclass, multilabel
 from lossext.losses._sampled import SampledSoftmaxGrad
-from lossext.losses.bce_with_logits import BCEWithLogitsLoss, binary_cross_entropy_with_logits
-from lossext.losses.hinge_embedding import HingeEmbeddingLoss, hinge_embedding_loss
+from lossext.losses.binary import *  # noqa: F403
+from lossext.losses.embedding import *  # noqa: F403
 from lossext.losses.in_batch_softmax import FrequencyEstimator, InBatchSoftmaxGrad, InBatchSoftmaxLoss
 from lossext.losses.linear_softmax import LinearSoftmaxGrad, LinearSoftmaxLoss, linear_softmax_loss, topk
-from lossext.losses.multi_margin import MultiMarginLoss, multi_margin_loss
-from lossext.losses.multilabel_soft_margin import MultiLabelSoftMarginLoss, multilabel_soft_margin_loss
+from lossext.losses.multiclass import *  # noqa: F403
+from lossext.losses.multilabel import *  # noqa: F403
 from lossext.losses.nce import NCELoss, nce_loss
 from lossext.losses.sampled_softmax import SampledSoftmaxLoss, sampled_softmax_loss
 
-DENSE = (MultiLabelSoftMarginLoss, MultiMarginLoss, HingeEmbeddingLoss, BCEWithLogitsLoss)
-
 __all__ = [
-    "DENSE",
-    "BCEWithLogitsLoss",
     "FrequencyEstimator",
-    "HingeEmbeddingLoss",
     "InBatchSoftmaxGrad",
     "InBatchSoftmaxLoss",
     "LinearSoftmaxGrad",
     "LinearSoftmaxLoss",
-    "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss",
     "NCELoss",
     "SampledSoftmaxGrad",
     "SampledSoftmaxLoss",
-    "binary_cross_entropy_with_logits",
-    "hinge_embedding_loss",
     "linear_softmax_loss",
-    "multi_margin_loss",
-    "multilabel_soft_margin_loss",
     "nce_loss",
     "sampled_softmax_loss",
     "topk",
 ]
+__all__ += binary.__all__
+__all__ += embedding.__all__
+__all__ += multiclass.__all__
+__all__ += multilabel.__all__

@@ -1,79 +1,98 @@
-"""What the dense losses have in common: the way from a call to the kernel."""
+"""Bases of the losses of an array of predictions: construction and calls, the same for all of them."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _threads, _validate
+from lossext import _start, _threads, _validate
+from lossext._declare import (
+    CURVATURES,
+    Declaration,
+    Link,
+    Target,
+    find_kernels,
+    parameters_of,
+    register,
+    signature_of,
+)
+from lossext._docstrings import complete_docstring
 from lossext._kernels import drivers
 from lossext._kernels.drivers import GRAD, HESS, VALUE
-from lossext._parameters import Parameter, Parameterized
-from lossext._validate import FLOAT64, Array, Shape
+from lossext._parameters import Parameterized, parameter, weights, word
+from lossext._validate import Array
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a loss takes as its target."""
-
-    kind: str
-    says: str  # how a message puts it
-
-    def is_bad(self, target: Array, n_classes: int) -> npt.NDArray[np.bool_]:
-        """Which elements lie outside."""
-        if self.kind == "class":
-            return np.asarray((target < 0) | (target >= n_classes))
-        if self.kind == "sign":
-            return np.asarray((target != 1) & (target != -1))
-        return np.asarray(~((target >= 0) & (target <= 1)))
-
-
-UNIT = Target("unit", "in [0, 1]")
-SIGN = Target("sign", "-1 or 1")
-CLASS = Target("class", "in [0, {n_classes})")
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What the layers below and the tests need to know of a loss."""
-
-    function: str
-    kernel: str  # _kernels/maths/<family>/<kernel>.h
-    family: str  # "elementwise", "rowwise"
-    target: Target
-    weights: tuple[str, ...] = ()
-    ranks: tuple[int, ...] | None = None  # None: any
-    value_by_row: bool = False  # one value a row, divided by the number of columns
-    broadcasts: bool = False  # input and target, with each other
-    value_ulp: float = 2.0
-    grad_ulp: float = 3.0
-    # ns on one thread of an AVX-512 machine, for the choice of threads
-    cost: float = 0.3  # a float32 element
-    cost_of_row: float = 0.0  # besides
+REDUCTIONS = ("none", "mean", "sum", "weighted_mean", "batchmean")
 
 
 class DenseLoss(Parameterized):
-    """Base of the losses of an array of scores."""
+    """Base of the losses of an array of predictions."""
 
     declaration: ClassVar[Declaration]
-    _kernel: ClassVar[int]  # its number among the compiled ones
+    _kernels: ClassVar[dict[Any, int]]  # numbers of the compiled ones, by variant
 
-    reduction = Parameter[str]()
+    reduction: str = parameter(
+        "mean",
+        word(*REDUCTIONS),
+        "Mean over what is known, its sum, one value each, the mean weighted by all weights, or the sum over the number "
+        "of rows.",
+    )
 
-    def __init_subclass__(cls) -> None:
-        cls._kernel = drivers.find_loss(cls.declaration.kernel)
+    def __init__(self, *arguments: Any, **parameters: Any) -> None:
+        given = self.__signature__.bind(*arguments, **parameters)  # type: ignore[attr-defined]
+        given.apply_defaults()
+        self._set_parameters(**self._checked(**given.arguments))
+
+    @classmethod
+    def _checked(cls, **parameters: Any) -> dict[str, Any]:
+        return {name: p.check(name, parameters[name]) for name, p in parameters_of(cls).items() if p.check is not None}
+
+    @classmethod
+    def _without_copy(cls, **parameters: Any) -> DenseLoss:
+        """An object for one call, which does not copy its arrays."""
+        instance = cls.__new__(cls)
+        instance.__dict__["_parameters"] = cls._checked(**parameters)
+        return instance
+
+    @classmethod
+    def _declare(cls, declaration: Declaration) -> None:
+        """Finish a new class: what follows from its declaration and parameters."""
+        parameters = parameters_of(cls)
+        variants = parameters[declaration.variant].check.tries if declaration.variant else ()  # type: ignore[union-attr]
+        cls._kernels, names = find_kernels(declaration, variants)
+        own = {name for name in parameters if name in vars(cls)} - cls._not_for_the_kernel - {declaration.variant}
+        if not own <= set(names) or not all(hasattr(cls, name) for name in names):
+            raise TypeError(f"{cls.__name__} declares {sorted(own)}, but its kernel has the parameters {names}")
+        cls.declaration = dataclasses.replace(declaration, kernel_parameters=names)
+        cls.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
+        complete_docstring(cls)
+        register(cls)
+
+    # parameters that the family looks after; a kernel's parameter that is none of the loss's is a class attribute
+    _not_for_the_kernel: ClassVar[frozenset[str]] = frozenset(
+        ("weight", "reduction", "missing", "label_smoothing", "ignore_index")
+    )
+
+    @property
+    def _target(self) -> Target:
+        """The targets that this loss takes: of its class, unless a parameter decides."""
+        return self.declaration.target
+
+    # ---- calls ----
 
     def __call__(
         self,
         input: npt.ArrayLike,
         target: npt.ArrayLike,
         *,
+        element_weight: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
         n_threads: int | None = None,
     ) -> Any:
         """Value of the loss.
@@ -81,9 +100,14 @@ class DenseLoss(Parameterized):
         Parameters
         ----------
         input, target : array_like
-            Scores and what they should have been; see the class for shapes and types.
+            Predictions and what they should have been; see the class for shapes and types.
+        element_weight : array_like, optional
+            Multiplies the loss, as ``weight`` does, and with it: a scalar or what broadcasts to input's shape.
         sample_weight : array_like of shape (N,), optional
             Multiplies each row's loss; stays out of the divisor of ``reduction="mean"``.
+        mask : array_like of bool, optional
+            True where the target is known; what is not known is left out. One an element, or one a row for losses with
+            a value for each row.
         n_threads : int, optional
             At least 1. Default: see ``lossext.show_config()``.
 
@@ -92,14 +116,18 @@ class DenseLoss(Parameterized):
         numpy scalar or ndarray
             A scalar of input's dtype, or an array for ``reduction="none"``.
         """
-        return evaluate(self, VALUE, input, target, sample_weight, None, None, n_threads)[0]
+        return self._evaluator.run(
+            VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads
+        )[0]
 
     def grad(
         self,
         input: npt.ArrayLike,
         target: npt.ArrayLike,
         *,
+        element_weight: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
         grad_output: npt.ArrayLike | None = None,
         out: Array | None = None,
         n_threads: int | None = None,
@@ -108,10 +136,10 @@ class DenseLoss(Parameterized):
 
         Parameters
         ----------
-        input, target, sample_weight, n_threads
+        input, target, element_weight, sample_weight, mask, n_threads
             As for calling the loss.
         grad_output : array_like, optional
-            Upstream gradient: a scalar for mean and sum, of the value's shape for none. Default 1.
+            Upstream gradient: a scalar, or of the value's shape for none. Default 1.
         out : ndarray, optional
             Takes the gradient: of input's shape and dtype, C-contiguous, writable. May be input itself, shares memory
             with nothing else. Undefined after an error.
@@ -121,7 +149,9 @@ class DenseLoss(Parameterized):
         ndarray
             The gradient; ``out`` if it was given.
         """
-        gradient: Array = evaluate(self, GRAD, input, target, sample_weight, grad_output, out, n_threads)[1]
+        gradient: Array = self._evaluator.run(
+            GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
+        )[1]
         return gradient
 
     def value_and_grad(
@@ -129,221 +159,200 @@ class DenseLoss(Parameterized):
         input: npt.ArrayLike,
         target: npt.ArrayLike,
         *,
+        element_weight: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
         grad_output: npt.ArrayLike | None = None,
         out: Array | None = None,
         n_threads: int | None = None,
     ) -> tuple[Any, Array]:
         """``(value, gradient)`` from one pass over memory; parameters as for `grad`."""
-        return evaluate(self, VALUE | GRAD, input, target, sample_weight, grad_output, out, n_threads)[:2]
+        results: tuple[Any, Array, None] = self._evaluator.run(
+            VALUE | GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
+        )
+        return results[:2]
 
     def grad_and_hess(
         self,
         input: npt.ArrayLike,
         target: npt.ArrayLike,
         *,
+        curvature: str = "exact",
+        element_weight: npt.ArrayLike | None = None,
         sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
         grad_output: npt.ArrayLike | None = None,
         n_threads: int | None = None,
     ) -> tuple[Array, Array]:
-        """``(gradient, diagonal of the Hessian)`` from one pass, both like input; parameters as for `grad`.
+        """``(gradient, curvature)`` from one pass, both like input; other parameters as for `grad`.
 
-        The second derivative is exact where there is one; it is 0 for the piecewise linear losses (hinge embedding,
-        multi margin with p = 1), and the one-sided 0 at the kinks of multi margin with p = 2.
+        Parameters
+        ----------
+        input, target, element_weight, sample_weight, mask, grad_output, n_threads
+            As for `grad`.
+        curvature : {"exact", "majorizer", "fisher", "residual"}
+            The diagonal of the Hessian (at a kink one-sided); the second derivative of the lowest parabola that touches
+            the loss at the prediction and lies above it, infinite at a kink that no parabola covers; the expected
+            information, where the loss is a likelihood; the distance of the predicted probability from the target.
+            Each loss says which of these it has.
+
+        Returns
+        -------
+        tuple of ndarray
+            Gradient and curvature, with all weights.
         """
-        return evaluate(self, GRAD | HESS, input, target, sample_weight, grad_output, None, n_threads)[1:]
+        kind = _validate.choice("curvature", curvature, self.declaration.curvatures)
+        results: tuple[None, Array, Array] = self._evaluator.run(
+            GRAD | HESS, input, target, element_weight, sample_weight, mask, grad_output, None, n_threads,
+            CURVATURES[kind],
+        )  # fmt: skip
+        return results[1:]
+
+    def divisor(
+        self,
+        target: npt.ArrayLike,
+        *,
+        shape: tuple[int, ...] | None = None,
+        element_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+    ) -> float:
+        """What the sum of the values is divided by: 1.0 for none and sum.
+
+        Parameters
+        ----------
+        target, element_weight, sample_weight, mask
+            As for calling the loss.
+        shape : tuple of int, optional
+            Of input, where it is not the target's.
+
+        Returns
+        -------
+        float
+            The number of known elements or rows for mean, the sum of their weights for weighted_mean, the number of
+            rows for batchmean.
+        """
+        if shape is None:
+            shape = self._shape_of_input(target)
+        return float(self._evaluator.divisor(target, element_weight, sample_weight, mask, shape))
+
+    def _shape_of_input(self, target: npt.ArrayLike) -> tuple[int, ...]:
+        if _validate.is_csr(target):
+            return tuple(target.shape)  # type: ignore[union-attr]
+        return np.shape(target)
+
+    # ---- links and constants to start from ----
 
     def inverse_link(self, raw: npt.ArrayLike) -> Array:
-        """Probabilities of raw scores, for the losses that have a link: the logistic ones.
+        """Means (probabilities, counts) of raw scores, by the loss's link; TypeError where it has none.
 
-        A hinge says how far a score should be from another, not how probable a label is; so TypeError.
+        A hinge says how far a score should be from another, not how probable a label is.
         """
-        raise TypeError(f"{type(self).__name__} has no link: its scores are not those of probabilities")
+        array, real, dtype = _validate.real_input("raw", raw)
+        with np.errstate(all="ignore"):
+            mean: Array = np.asarray(self._link().inverse(array)).astype(dtype, copy=False)
+        return mean
+
+    def link(self, mean: npt.ArrayLike) -> Array:
+        """Raw scores of means, the inverse of `inverse_link`; TypeError where the loss has no link."""
+        array, real, dtype = _validate.real_input("mean", mean)
+        with np.errstate(all="ignore"):
+            raw: Array = np.asarray(self._link().link(array)).astype(dtype, copy=False)
+        return raw
+
+    def _link(self) -> Link:
+        if self.declaration.link is None:
+            raise TypeError(f"{type(self).__name__} has no link: its scores are not those of means or probabilities")
+        return self.declaration.link
 
     def init_raw(self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
-        """The constant raw score that minimises the loss, for the losses that have a link: the logistic ones.
+        """The constant raw score of each column that minimises the loss; TypeError where there is none.
 
-        A constant says nothing to the hinge losses: adding one to every column leaves multi margin as it is, and hinge
-        embedding has no minimum; so TypeError.
+        Parameters
+        ----------
+        target : array_like of shape (N,) or (N, C)
+            As for the loss.
+        sample_weight : array_like of shape (N,), optional
+            As for the loss, whose own weights count too.
+
+        Returns
+        -------
+        float or ndarray of shape (C,)
+            Of float64, and finite; 0 for a column without weight.
         """
-        raise TypeError(f"{type(self).__name__} has no link, so no constant to start from; start from 0")
+        return _start.constant(self, target, sample_weight)
+
+    # ---- the way to the kernel ----
 
     @functools.cached_property
-    def _small_calls(self) -> drivers.SmallCalls:
-        declaration = self.declaration
-        rowwise = declaration.family == "rowwise"
-        return drivers.SmallCalls(
-            self._kernel,
-            rowwise,
-            rowwise or declaration.value_by_row,
-            declaration.target is not SIGN,
-            self._parameters,
-            declaration.cost,
-            declaration.cost_of_row,
+    def _evaluator(self) -> drivers.Evaluator:
+        declaration, parameters = self.declaration, self._parameters
+        variant = parameters[declaration.variant] if declaration.variant else None
+        values = tuple(getattr(self, name) for name in declaration.kernel_parameters)
+        several = [len(v) for v in values if isinstance(v, np.ndarray) and self._outputs_by_parameter]
+        facts = SimpleNamespace(
+            kernel_number=self._kernels[variant],
+            parameter_names=declaration.kernel_parameters,
+            kernel_parameters=values,
+            reduction=parameters["reduction"],
+            rowwise=declaration.family == "row",
+            per_row=declaration.value_by_row,
+            over_columns=declaration.over_columns,
+            takes_bool=not declaration.target.sign,
+            matrix_only=declaration.ranks is not None,
+            broadcasts=declaration.broadcasts,
+            nan_is_missing=parameters.get("missing") == "nan",
+            label_smoothing=parameters.get("label_smoothing", 0.0),
+            ignore_index=parameters.get("ignore_index"),
+            n_outputs=several[0] if several else 0,
+            target=self._target,
+            weight=parameters.get("weight"),
+            cost=declaration.cost,
+            cost_of_row=declaration.cost_of_row,
         )
+        return drivers.Evaluator(facts, _validate, _threads)
+
+    # whether a sequence for a parameter stands for several outputs of one target, one a column of input
+    _outputs_by_parameter: ClassVar[bool] = False
+
+    def _with(self, **changed: Any) -> DenseLoss:
+        """The same loss with other values for those of these parameters that it has."""
+        parameters = {**self._parameters, **{k: v for k, v in changed.items() if k in self._parameters}}
+        return type(self)._without_copy(**parameters)
 
     def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
         """Product of the Hessian with a direction, both of input's shape, from the Hessian's diagonal `hess`."""
         return hess * direction
 
 
-def evaluate(
-    loss: DenseLoss,
-    want: int,
-    input: Any,
-    target: Any,
-    sample_weight: Any,
-    grad_output: Any,
-    out: Any,
-    n_threads: int | None,
-) -> tuple[Any, Any, Any]:
-    """Value, gradient and diagonal of the Hessian; None for what is not wanted."""
-    if sample_weight is None and grad_output is None and n_threads is None:
-        results = loss._small_calls.run(want, input, target, out)
-        if results is not None:
-            return results
-    declaration, parameters = loss.declaration, loss._parameters
-    rowwise = declaration.family == "rowwise"
-    per_row = rowwise or declaration.value_by_row
-    reduction = parameters["reduction"]
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
+class ElementLoss(DenseLoss):
+    """Base of the losses of one prediction and one target."""
 
-    x, real, dtype = _validate.real_input("input", input)
-    y, y_type = _validate.class_ids("target", target) if rowwise else _validate.real_target("target", target, real)
-    own_shape, shape = x.shape, common_shape(declaration, x.shape, y)
-    if y_type == drivers.REAL and y is not target:
-        check_before_rounding(declaration.target, target, real)
-    value_shape = None if reduction != "none" else shape[:1] if per_row else shape
-    row_weight = _validate.sample_weights(sample_weight, shape[0] if shape else None, real)
-    upstream, grad_scale = _validate.upstream(grad_output, value_shape, real)
-    grad: Array | None = _validate.result("out", out, own_shape, dtype) if want & GRAD else None
-    hess: Array | None = np.empty(own_shape, dtype) if want & HESS else None
+    weight: npt.ArrayLike | None = parameter(
+        None, weights(), "Multiplies the loss: a scalar or what broadcasts to input's shape; cast to input's dtype."
+    )
 
-    # input as rows and columns, and how the operands meet them
-    weight, pos_weight = parameters.get("weight"), parameters.get("pos_weight")
-    split = _validate.split_axis(shape, weight, pos_weight, row_weight)
-    rows, cols = shape if len(shape) == 2 else (math.prod(shape[:split]), math.prod(shape[split:]))
-    size = rows * cols
-    if rowwise:
-        weights = _validate.class_weights("weight", weight, cols, real)
-    else:
-        weights = _validate.operand("weight", weight, shape, split, real)
-    pos_weights = _validate.operand("pos_weight", pos_weight, shape, split, real)
-    y_layout = drivers.FULL
-    if not rowwise and y.shape != shape:
-        y_type, (y, y_layout) = drivers.REAL, _validate.operand("target", y, shape, split, real)
-    if row_weight is not None and len(row_weight) != rows:
-        row_weight = np.repeat(row_weight, rows // max(1, len(row_weight)))
-    threads = _threads.choose(n_threads, loss._small_calls.work(rows, cols, real.itemsize))
-    if size == 0:
-        for derivative in (grad, hess):
-            if derivative is not None:
-                derivative.fill(0)  # a sum over nothing, where input was broadcast to nothing
-        return empty_value(reduction, value_shape, dtype) if want & VALUE else None, grad, hess
-    if own_shape != shape:
-        x = _validate.native(np.broadcast_to(x, shape), real)
+    missing: str = parameter(
+        "error", word("error", "nan"), 'Whether a target that is NaN is an error, or not known and left out ("nan").'
+    )
 
-    # where the results go: straight into their arrays, if these are of the kernel's type and shape
-    direct = dtype is real and own_shape == shape
-    as_given = y is target and upstream is grad_output and row_weight is sample_weight
-    as_given = as_given and weights.array is weight and pos_weights.array is pos_weight
-    if out is not None and not (direct and as_given):  # else the driver looks at their memory
-        for name, array in {
-            "target": target,
-            "weight": weight,
-            "pos_weight": pos_weight,
-            "sample_weight": sample_weight,
-            "grad_output": grad_output,
-        }.items():
-            _validate.apart("out", out, name, array)
-    kernel_grad = np.empty(shape, real) if grad is not None and not direct else grad
-    kernel_hess = np.empty(shape, real) if hess is not None and not direct else hess
-    value = np.empty(value_shape, real) if want & VALUE and value_shape is not None else None
-    if not want & VALUE:
-        reduce = drivers.NO_VALUE
-    elif value is None:
-        reduce = drivers.TOTAL
-    else:
-        reduce = drivers.ROWS if per_row else drivers.ELEMENTS
-    divisor = float(cols if per_row else 1)
-    if reduction == "mean":
-        divisor *= rows if per_row else size
-
-    total = drivers.run_dense(
-        loss._kernel, rowwise, real is FLOAT64, rows, cols, x, y, y_type, y_layout, weights.array, weights.layout,
-        pos_weights.array, pos_weights.layout, row_weight, upstream,
-        drivers.BY_ROW if per_row else drivers.FULL, parameters.get("margin", 0.0), parameters.get("p", 1), divisor,
-        grad_scale / divisor, reduce, value, kernel_grad, kernel_hess, threads,
-    )  # fmt: skip
-    if total is None:
-        raise bad_target(declaration.target, target, shape)
-    if not direct:
-        store_result(kernel_grad, grad)
-        store_result(kernel_hess, hess)
-    if not want & VALUE:
-        return None, grad, hess
-    if value is None:
-        return dtype.type(total), grad, hess
-    return value if dtype is real else value.astype(dtype), grad, hess
+    def __init_subclass__(cls, *, target: Target, **facts: Any) -> None:
+        if target.kind not in ("real", "non_negative", "positive", "unit"):
+            cls.missing = "error"
+        weights = tuple(name for name in ("weight", "pos_weight") if name in parameters_of(cls))
+        cls._declare(Declaration(family="element", target=target, weights=weights, **facts))
 
 
-def common_shape(declaration: Declaration, shape: Shape, target: Array) -> Shape:
-    """The shape that is computed on; ValueError, TypeError where input and target do not go together."""
-    if declaration.ranks is not None and len(shape) not in declaration.ranks:
-        raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C)")
-    if declaration.ranks is not None and shape[1] == 0:
-        raise ValueError(f"input has shape {shape}; at least one column is needed")
-    if declaration.target is SIGN and target.dtype == np.bool_:
-        raise TypeError(
-            "target has dtype bool, and False is not -1; allowed is an integer or float dtype holding -1 and 1"
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
+class RowLoss(DenseLoss):
+    """Base of the losses of a row of scores."""
+
+    weight: npt.ArrayLike | None = parameter(
+        None, weights(by_class=True), "Weight of each class, of shape (C,); cast to input's dtype."
+    )
+
+    def __init_subclass__(cls, **facts: Any) -> None:
+        cls._declare(
+            Declaration(family="row", **{"ranks": (2,), "value_by_row": True, "cost": 0.1, "cost_of_row": 2.5, **facts})
         )
-    if declaration.family == "rowwise":
-        if target.shape != shape[:1]:
-            raise ValueError(f"target has shape {target.shape}; allowed is {shape[:1]}, one class id a row of input")
-        return shape
-    if target.shape == shape:
-        return shape
-    if declaration.broadcasts:
-        try:
-            return np.broadcast_shapes(shape, target.shape)
-        except ValueError:
-            raise ValueError(
-                f"target has shape {target.shape}, which does not broadcast with input's, {shape}"
-            ) from None
-    raise ValueError(f"target has shape {target.shape}; allowed is input's, {shape}")
-
-
-def check_before_rounding(domain: Target, target: Any, real: np.dtype[Any]) -> None:
-    """ValueError for a bad target of a wider type, which could round to a good one."""
-    array = np.asarray(target)
-    if array.dtype.itemsize > real.itemsize and domain.is_bad(array, 0).any():
-        raise bad_target(domain, array, array.shape)
-
-
-def empty_value(reduction: str, value_shape: Shape | None, dtype: np.dtype[Any]) -> Any:
-    """Value of nothing: the sum is 0, the mean is not defined."""
-    if value_shape is not None:
-        return np.empty(value_shape, dtype)
-    return dtype.type(math.nan if reduction == "mean" else 0)
-
-
-def store_result(computed: Array | None, out: Array | None) -> None:
-    """A derivative into the caller's array: in its dtype, and summed over axes that input was repeated along."""
-    if computed is None or out is None:
-        return
-    extra = computed.ndim - out.ndim
-    axes = (*range(extra), *(extra + i for i, n in enumerate(out.shape) if n == 1 and computed.shape[extra + i] != 1))
-    if axes:
-        computed = computed.sum(axis=axes, dtype=np.float64).reshape(out.shape)
-    with np.errstate(over="ignore"):
-        out[...] = computed
-
-
-def bad_target(domain: Target, given: Any, shape: Shape) -> ValueError:
-    """The error that names the first target outside the domain."""
-    target = np.asarray(given)
-    bad = domain.is_bad(target, shape[1] if domain is CLASS else 0)
-    says = domain.says.format(n_classes=shape[1]) if domain is CLASS else domain.says
-    if not bad.any():
-        return ValueError(f"target held a value that is not {says}, and was changed during the call")
-    at = np.unravel_index(int(np.argmax(bad)), target.shape)
-    return ValueError(f"{_validate.item('target', at)} = {target[at]} is not {says}")

@@ -28,17 +28,26 @@ enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); }
+INLINE vec v_min(vec a, vec b) { return OP(min)(a, b); }
 INLINE vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
 INLINE vec v_minus_abs(vec a) { return OP(or)(a, v_set((real)-0.0)); }
+INLINE vec v_copysign(vec a, vec sign)
+{
+    const vec bit = v_set((real)-0.0);
+    return OP(or)(OP(andnot)(bit, a), OP(and)(bit, sign));
+}
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(cmp)(a, b, _CMP_LT_OQ); }
 INLINE mask v_gt(vec a, vec b) { return OP(cmp)(a, b, _CMP_GT_OQ); }
 INLINE mask v_ge(vec a, vec b) { return OP(cmp)(a, b, _CMP_GE_OQ); }
+INLINE mask v_le(vec a, vec b) { return OP(cmp)(a, b, _CMP_LE_OQ); }
 INLINE mask v_not_equal(vec a, vec b) { return OP(cmp)(a, b, _CMP_NEQ_UQ); }
 INLINE mask v_not_ge(vec a, vec b) { return OP(cmp)(a, b, _CMP_NGE_UQ); }
 INLINE mask m_none(void) { return OP(setzero)(); }
+INLINE mask m_and(mask a, mask b) { return OP(and)(a, b); }
 INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
+INLINE mask m_not(mask a) { return OP(xor)(a, AS_MASK(_mm256_set1_epi32(-1))); }
 INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE __m256i first_bits(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(first_lanes + LANES - n)); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(first_bits(n)); }
@@ -55,6 +64,7 @@ INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(blendv)(b, a, m); }
 INLINE vec v_where(mask m, vec a) { return OP(and)(m, a); }
+INLINE vec v_without(vec a, mask m) { return OP(andnot)(m, a); }
 INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
 {
     return v_select(m_first(n), OP(maskload)(p, first_bits(n)), v_set(fill));
@@ -98,14 +108,29 @@ INLINE double d_sum(doubles a)
 }
 #ifdef LX_DOUBLE
 INLINE real v_sum(vec a) { return d_sum(a); }
+INLINE real v_greatest(vec a)
+{
+    __m128d s = _mm_max_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
+}
 #else
 INLINE doubles v_low_double(vec a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 INLINE doubles v_high_double(vec a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+INLINE vec v_of_doubles(doubles low, doubles high)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+}
 INLINE real v_sum(vec a)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+INLINE real v_greatest(vec a)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 #endif
 

@@ -27,17 +27,26 @@ enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
 INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); } /* b where either is NaN */
+INLINE vec v_min(vec a, vec b) { return OP(min)(a, b); } /* likewise */
 INLINE vec v_abs(vec a) { return OP(abs)(a); }
 INLINE vec v_minus_abs(vec a) { return OP(or)(a, v_set((real)-0.0)); }
+INLINE vec v_copysign(vec a, vec sign) /* |a| with the sign of `sign` */
+{
+    const vec bit = v_set((real)-0.0);
+    return OP(or)(OP(andnot)(bit, a), OP(and)(bit, sign));
+}
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }
 INLINE mask v_gt(vec a, vec b) { return COMPARE(a, b, _CMP_GT_OQ); }
 INLINE mask v_ge(vec a, vec b) { return COMPARE(a, b, _CMP_GE_OQ); }
+INLINE mask v_le(vec a, vec b) { return COMPARE(a, b, _CMP_LE_OQ); }
 INLINE mask v_not_equal(vec a, vec b) { return COMPARE(a, b, _CMP_NEQ_UQ); } /* true for NaN */
 INLINE mask v_not_ge(vec a, vec b) { return COMPARE(a, b, _CMP_NGE_UQ); }    /* true for NaN */
 INLINE mask m_none(void) { return 0; }
+INLINE mask m_and(mask a, mask b) { return (mask)(a & b); }
 INLINE mask m_or(mask a, mask b) { return (mask)(a | b); }
+INLINE mask m_not(mask a) { return (mask)~a; }
 INLINE mask m_without(mask a, mask b) { return (mask)(a & ~b); }
 INLINE mask m_first(ptrdiff_t n) { return (mask)((1u << n) - 1); } /* lanes 0 .. n-1, n < LANES */
 INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
@@ -54,6 +63,7 @@ INLINE int m_any(mask a) { return a != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(mask_blend)(m, b, a); } /* m ? a : b */
 INLINE vec v_where(mask m, vec a) { return OP(maskz_mov)(m, a); }             /* m ? a : 0 */
+INLINE vec v_without(vec a, mask m) { return OP(maskz_mov)((mask)~m, a); } /* m ? 0 : a */
 INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill) { return OP(mask_loadu)(v_set(fill), m_first(n), p); }
 INLINE void v_store_first(real *p, vec a, ptrdiff_t n) { OP(mask_storeu)(p, m_first(n), a); }
 
@@ -85,10 +95,15 @@ INLINE vec v_split(vec a, vec *exponent)
 }
 
 INLINE real v_sum(vec a) { return OP(reduce_add)(a); }
+INLINE real v_greatest(vec a) { return OP(reduce_max)(a); } /* any number where a lane is NaN */
 
 #ifndef LX_DOUBLE
 INLINE doubles v_low_double(vec a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
 INLINE doubles v_high_double(vec a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+INLINE vec v_of_doubles(doubles low, doubles high)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+}
 #endif
 INLINE doubles d_set(double a) { return _mm512_set1_pd(a); }
 INLINE doubles d_fma(doubles a, doubles b, doubles c) { return _mm512_fmadd_pd(a, b, c); }

@@ -19,6 +19,7 @@
 #define ALIGNED __attribute__((aligned(64)))
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #else /* MSVC: scalar vectors */
@@ -27,6 +28,7 @@
 #define ALIGNED __declspec(align(64))
 #define RESTRICT __restrict
 #define PREFETCH(p) ((void)(p))
+#define PREFETCH_TO_WRITE(p) ((void)(p))
 #define UNROLL(n)
 #endif
 
@@ -42,6 +44,8 @@ typedef float real;
 #include "avx512.h"
 #elif defined(LX_ISA_AVX2)
 #include "avx2.h"
+#elif defined(LX_FORCE_SCALAR) /* for tests on machines that have vectors */
+#include "scalar.h"
 #elif (defined(__x86_64__) || defined(__SSE2__)) && defined(__GNUC__)
 #include "sse2.h"
 #elif defined(__aarch64__) && defined(__GNUC__)
@@ -57,6 +61,12 @@ typedef float real;
 
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }
+
+/* -1, 1, or a itself: a zero or NaN */
+INLINE vec v_sign(vec a)
+{
+    return v_select(v_gt(a, v_zero()), v_set(1), v_select(v_lt(a, v_zero()), v_set(-1), a));
+}
 
 /* `count` elements from p, the other lanes 0; the compiler drops the choice where count is the constant LANES. */
 INLINE vec v_load_count(const real *p, ptrdiff_t count)
@@ -91,6 +101,16 @@ INLINE wide wide_of(vec v)
 {
     const wide w = {AS_DOUBLES(v)};
     return w;
+}
+
+/* Double lanes as reals */
+INLINE vec v_of_wide(wide w)
+{
+#ifdef LX_DOUBLE
+    return w.part[0];
+#else
+    return v_of_doubles(w.part[0], w.part[1]);
+#endif
 }
 
 INLINE wide wide_zero(void) { return wide_of(v_zero()); }

@@ -28,17 +28,26 @@ enum { FUSED = 0 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 INLINE vec v_fnma(vec a, vec b, vec c) { return c - a * b; }
 INLINE vec v_max(vec a, vec b) { return OP(max)(a, b); }
+INLINE vec v_min(vec a, vec b) { return OP(min)(a, b); }
 INLINE vec v_abs(vec a) { return OP(andnot)(v_set((real)-0.0), a); }
 INLINE vec v_minus_abs(vec a) { return OP(or)(a, v_set((real)-0.0)); }
+INLINE vec v_copysign(vec a, vec sign)
+{
+    const vec bit = v_set((real)-0.0);
+    return OP(or)(OP(andnot)(bit, a), OP(and)(bit, sign));
+}
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return OP(cmplt)(a, b); }
 INLINE mask v_gt(vec a, vec b) { return OP(cmpgt)(a, b); }
 INLINE mask v_ge(vec a, vec b) { return OP(cmpge)(a, b); }
+INLINE mask v_le(vec a, vec b) { return OP(cmple)(a, b); }
 INLINE mask v_not_equal(vec a, vec b) { return OP(cmpneq)(a, b); }
 INLINE mask v_not_ge(vec a, vec b) { return OP(cmpnge)(a, b); }
 INLINE mask m_none(void) { return OP(setzero)(); }
+INLINE mask m_and(mask a, mask b) { return OP(and)(a, b); }
 INLINE mask m_or(mask a, mask b) { return OP(or)(a, b); }
+INLINE mask m_not(mask a) { return OP(xor)(a, AS_MASK(_mm_set1_epi32(-1))); }
 INLINE mask m_without(mask a, mask b) { return OP(andnot)(b, a); }
 INLINE mask m_first(ptrdiff_t n) { return AS_MASK(_mm_loadu_si128((const __m128i *)(first_lanes + LANES - n))); }
 INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
@@ -58,6 +67,7 @@ INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
 
 INLINE vec v_select(mask m, vec a, vec b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
 INLINE vec v_where(mask m, vec a) { return OP(and)(m, a); }
+INLINE vec v_without(vec a, mask m) { return OP(andnot)(m, a); }
 INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
 {
     real lanes[LANES];
@@ -104,15 +114,32 @@ INLINE doubles d_fma(doubles a, doubles b, doubles c) { return a * b + c; }
 INLINE double d_sum(doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a))); }
 #ifdef LX_DOUBLE
 INLINE real v_sum(vec a) { return d_sum(a); }
+INLINE real v_greatest(vec a) { return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a))); }
 #else
 INLINE doubles v_low_double(vec a) { return _mm_cvtps_pd(a); }
 INLINE doubles v_high_double(vec a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
+INLINE vec v_of_doubles(doubles low, doubles high) { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
 INLINE real v_sum(vec a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
+INLINE real v_greatest(vec a)
+{
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
 #endif
+
+INLINE void v_transpose(vec v[LANES])
+{
+#ifdef LX_DOUBLE
+    const vec a = _mm_unpacklo_pd(v[0], v[1]), b = _mm_unpackhi_pd(v[0], v[1]);
+    v[0] = a, v[1] = b;
+#else
+    _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]);
+#endif
+}
 
 #undef OP
 #undef AS_MASK

@@ -1,0 +1,223 @@
+"""What a loss declares of itself: the targets it takes, its link, its digits; and what follows from that.
+
+Everything that asks what a loss can do (estimators, boosting, benchmarks, tests, documents) asks its declaration, and
+finds the losses in the registry, where a subclass enters itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossext._kernels import drivers
+from lossext._parameters import Parameter
+from lossext._validate import Array
+
+CURVATURES = {"exact": 0, "majorizer": 1, "fisher": 2, "residual": 3}  # as in _kernels/job.h
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which targets a loss takes: those from `low` to `high`, which are finite unless it says otherwise."""
+
+    kind: str
+    requirement: str  # how a message puts it
+    low: float = -math.inf
+    high: float = math.inf
+    above_low: bool = False  # `low` itself is refused
+    low_may_be_infinite: bool = False
+    slack: float = 0.0  # so many ulp (of 1) beyond a bound count as the bound
+    sign: bool = False  # the bounds are those of the magnitude
+
+    def bounds(self, real: np.dtype[Any]) -> tuple[float, float]:
+        """The least and the greatest value in a type."""
+        info = np.finfo(real)
+        low = max(self.low, float(info.min)) if not self.low_may_be_infinite else self.low
+        if self.above_low:
+            low = float(np.nextafter(real.type(self.low), real.type(math.inf)))
+        return low, min(self.high, float(info.max))
+
+    def is_bad(self, target: Array, real: np.dtype[Any] | None = None) -> npt.NDArray[np.bool_]:
+        """Which elements lie outside, for a computation in the type `real` (default: the target's own)."""
+        own = target.dtype if target.dtype.kind == "f" and target.dtype.itemsize >= 4 else np.dtype(np.float64)
+        low, high = self.bounds(real or own)
+        slack = self.slack * float(np.finfo(own).eps)
+        with np.errstate(all="ignore"):
+            size = abs(target.astype(own)) if self.sign else target.astype(own)
+            bad = ~((size >= low - slack) & (size <= high + slack))
+            if real is not None and real.itemsize < own.itemsize:  # what rounding makes of it
+                bad |= ~((size.astype(real) >= low - slack) & (size.astype(real) <= high + slack))
+        return np.asarray(bad)
+
+
+REAL = Target("real", "a finite number")
+NON_NEGATIVE = Target("non_negative", "a finite number of at least 0", low=0.0)
+POSITIVE = Target("positive", "a finite number above 0", low=0.0, above_low=True)
+UNIT = Target("unit", "in [0, 1]", low=0.0, high=1.0, slack=4.0)
+SIGN = Target("sign", "-1 or 1", low=1.0, high=1.0, sign=True)
+LOG_PROBABILITY = Target("log_probability", "a finite number or -inf", low_may_be_infinite=True)
+CLASS = Target("class", "in [0, {n_classes})")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The function of the mean that a raw score stands for."""
+
+    name: str
+    formula: str
+    link: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
+
+
+def logistic(raw: Array) -> Array:
+    e = np.exp(-abs(raw))
+    return np.where(raw >= 0, 1, e) / (1 + e)  # type: ignore[no-any-return]
+
+
+def log_odds(mean: Array) -> Array:
+    return np.log(mean) - np.log1p(-mean)  # type: ignore[no-any-return]
+
+
+def softmax(raw: Array) -> Array:
+    e = np.exp(raw - raw.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def log_shares(mean: Array) -> Array:
+    log = np.log(mean)
+    return log - log.mean(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+IDENTITY = Link("identity", "raw", lambda mean: mean.copy(), lambda raw: raw.copy())
+LOG = Link("log", "exp(raw)", np.log, np.exp)
+LOGIT = Link("logit", "1 / (1 + exp(-raw))", log_odds, logistic)
+HALF_LOGIT = Link("half_logit", "1 / (1 + exp(-2 raw))", lambda mean: log_odds(mean) / 2, lambda raw: logistic(2 * raw))
+SOFTMAX = Link("softmax", "exp(raw) / sum(exp(raw))", log_shares, softmax)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What the layers below and above need to know of a loss."""
+
+    function: str  # the public name of its value
+    kernel: str  # _kernels/losses/<family>/<kernel>.h
+    family: str  # "element" or "row"
+    target: Target
+    link: Link | None = None
+    start: Callable[[Any, Array, Array], float] | None = None  # the constant that minimises it, see _start
+    weights: tuple[str, ...] = ("weight",)  # parameters that are weights
+    ranks: tuple[int, ...] | None = None  # None: any
+    value_by_row: bool = False  # one value a row
+    over_columns: bool = False  # divided by the number of columns
+    broadcasts: bool = False  # input and target, with each other
+    curvatures: tuple[str, ...] = ("exact",)
+    kernel_parameters: tuple[str, ...] = ()  # in the order of the kernel's header
+    variant: str | None = None  # the parameter that chooses among the kernel's variants
+    value_ulp: float = 2.0
+    grad_ulp: float = 3.0
+    smooth: bool = True  # has a first derivative everywhere
+    convex: bool = True
+    linear_score: bool = True  # whether a linear model of the score makes sense
+    low_score_means: str = "negative"  # or "alike", for losses of a distance
+    # ns on one thread of an AVX-512 machine, for the choice of threads
+    cost: float = 0.3  # a float32 element
+    cost_of_row: float = 0.0  # besides
+
+    @property
+    def takes_ids(self) -> bool:
+        return self.target.kind == "class"
+
+
+_registry: list[Any] = []
+
+
+def register(cls: type) -> None:
+    _registry.append(cls)
+
+
+def registry() -> tuple[Any, ...]:
+    """Every public dense loss class, in the order of definition."""
+    return tuple(_registry)
+
+
+# ---- signatures that follow from the parameters ----
+
+
+def parameters_of(cls: type) -> dict[str, Parameter[Any]]:
+    """The declared parameters of a class, in the order of its constructor."""
+    found: dict[str, Parameter[Any]] = {}
+    own = [p for p in vars(cls).values() if isinstance(p, Parameter)]
+    inherited = [p for base in cls.__mro__[1:] for p in vars(base).values() if isinstance(p, Parameter)]
+    for p in (*own, *inherited):
+        if p.check is not None and getattr(cls, p.name) is p:  # a class can hide one by another attribute
+            found[p.name] = p
+    positional = [p for p in found.values() if not p.kw_only]
+    return {p.name: p for p in (*positional, *(p for p in found.values() if p.kw_only))}
+
+
+def signature_of(cls: type, first: tuple[str, ...] = (), positional: tuple[str, ...] | None = None) -> inspect.Signature:
+    """Of the constructor, or with `first` arguments of the function; `positional` parameters come first if given."""
+    parameters = parameters_of(cls)
+    if positional is not None:
+        rest = [name for name in parameters if name not in positional]
+        parameters = {name: parameters[name] for name in (*positional, *rest)}
+    arguments = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in first]
+    for name, p in parameters.items():
+        by_position = not p.kw_only if positional is None else name in positional
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if by_position else inspect.Parameter.KEYWORD_ONLY
+        arguments.append(inspect.Parameter(name, kind, default=p.default))
+    return inspect.Signature(arguments)
+
+
+def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """The function that gives a loss's value, with its parameters as keywords (or `positional` ones)."""
+    signature = signature_of(cls, ("input", "target"), positional)
+    defaults = {name: p.default for name, p in parameters_of(cls).items()}
+    name = cls.declaration.function
+
+    @functools.lru_cache(maxsize=256, typed=True)
+    def of_scalars(**parameters: Any) -> Any:
+        return cls(**parameters)
+
+    def function(input: npt.ArrayLike, target: npt.ArrayLike, *arguments: Any, **parameters: Any) -> Any:
+        if arguments:
+            if len(arguments) > len(positional):
+                raise TypeError(f"{name}() takes at most {2 + len(positional)} arguments by position")
+            for key, value in zip(positional, arguments, strict=False):
+                if key in parameters:
+                    raise TypeError(f"{name}() got {key!r} twice")
+                parameters[key] = value
+        try:
+            loss = of_scalars(**parameters)
+        except TypeError:  # an array cannot be remembered, and a wrong type is to be explained
+            for key in parameters:
+                if key not in defaults:
+                    raise TypeError(f"{name}() has no parameter {key!r}; it has {', '.join(defaults)}") from None
+            loss = cls._without_copy(**{**defaults, **parameters})
+        return loss(input, target)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = cls.__module__
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    if cls.__doc__ is not None:
+        summary = cls.__doc__.strip().splitlines()[0]
+        indented = "\n".join(line.strip() for line in example.strip().splitlines())
+        function.__doc__ = (
+            f"{summary}\n\nThe value of `{cls.__name__}`, whose documentation says what the arguments are and which errors "
+            f"are raised.\n\nExamples\n--------\n>>> import lossext as lx\n{indented}\n"
+        )
+    return function
+
+
+def find_kernels(declaration: Declaration, variants: tuple[Any, ...]) -> tuple[dict[Any, int], tuple[str, ...]]:
+    """The numbers of the loss's kernels, by the value of its variant (None where there is but one); their parameters."""
+    names = {None: declaration.kernel} if not variants else {v: f"{declaration.kernel}_{int(v)}" for v in variants}
+    found = {variant: drivers.find_loss(declaration.family, name) for variant, name in names.items()}
+    return {variant: number for variant, (number, _) in found.items()}, next(iter(found.values()))[1]

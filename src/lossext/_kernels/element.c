@@ -1,0 +1,314 @@
+/* Block kernel of an element loss: LX_LOSS is its header.
+ *
+ * A block is worked through in chunks that stay in the first-level cache, in passes (what the others share, values,
+ * curvatures, slopes): one fused loop would wait for its own long chains of operations (measured: 1.8 times as long).
+ * Only losses without a shared part are cheap enough for one pass over both value and slope. */
+#include "element.h"
+
+#include LX_LOSS
+
+#ifdef HAS_SHARED
+enum { CHEAP = 0 };
+#else
+enum { CHEAP = 1 };
+#endif
+#ifdef VARYING
+enum { VARIES = 1 };
+#else
+enum { VARIES = 0 };
+#endif
+#ifdef HAS_LIMIT
+enum { TAKES_LIMIT = 1 };
+#else
+enum { TAKES_LIMIT = 0 };
+INLINE vec limit(E e) { return value(e); }
+#endif
+
+enum { N_PARAMETERS = sizeof(E) / sizeof(vec) - 3 };
+
+INLINE E element_at(const chunk *c, ptrdiff_t i)
+{
+    E e;
+    vec *parameters = (vec *)&e + 3;
+    for (int k = 0; k < (int)N_PARAMETERS; k++)
+        parameters[k] = VARIES ? spread_at(c->varying[k], i) : v_set(c->parameter[k]);
+    e.x = v_load(c->x + i);
+    e.y = v_load(c->y + i);
+    e.shared = CHEAP ? v_zero() : v_load(c->shared + i); /* shared() itself does not look at it */
+    return e;
+}
+
+/* Sums of values: in double lanes, for doubles with what every sixteenth vector's rounding takes away, so that the error
+ * of a total depends neither on its length nor on the number of lanes. */
+enum { SETTLE = 16 };
+typedef struct {
+    wide plain;
+    exact_sum settled;
+} tally;
+
+INLINE tally tally_zero(void)
+{
+    const tally t = {wide_zero(), exact_of(wide_zero())};
+    return t;
+}
+
+INLINE void tally_settle(tally *t)
+{
+    t->settled = exact_add(t->settled, t->plain);
+    t->plain = wide_zero();
+}
+
+INLINE void tally_add(tally *t, vec v, ptrdiff_t i)
+{
+    t->plain = wide_add(t->plain, v);
+    if (sizeof(real) == sizeof(double) && i % (SETTLE * LANES) == (SETTLE - 1) * LANES)
+        tally_settle(t);
+}
+
+INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
+{
+    return weighted ? times(value(e), spread_at(c->weight, i)) : value(e);
+}
+
+INLINE vec weighted_slope(const chunk *c, E e, ptrdiff_t i, const int weighted)
+{
+    const vec scale = v_set(c->grad_scale);
+    return weighted ? times(slope(e), spread_at(c->grad_weight, i) * scale) : slope(e) * scale;
+}
+
+INLINE void store(real *to, vec v, const int stream)
+{
+    if (stream)
+        v_stream(to, v);
+    else
+        v_store(to, v);
+}
+
+/* Passes copy their chunk: else it would be read again after every store, which might change it. */
+#define FOR_EACH_VECTOR(given, step) \
+    do { \
+        const chunk copy = *(given), *const c = &copy; \
+        for (ptrdiff_t i = 0; i < c->n; i += LANES) { \
+            const E e = element_at(c, i); \
+            step; \
+        } \
+    } while (0)
+
+/* A pass is compiled for chunks with weights and for those without, which cost a cheap loss a fifth of its time. */
+#define BOTH_WAYS(weighted, loop) \
+    do { \
+        if (weighted) \
+            loop(1); \
+        else \
+            loop(0); \
+    } while (0)
+
+#ifdef HAS_SHARED
+static NOINLINE void shared_pass(const chunk *given, real *to)
+{
+    FOR_EACH_VECTOR(given, v_store(to + i, shared(e)));
+}
+#endif
+
+static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
+{
+    tally sum = *total;
+#define LOOP(weighted) \
+    FOR_EACH_VECTOR(given, const vec v = weighted_value(c, e, i, weighted); tally_add(&sum, v, i); v_store(to + i, v))
+    BOTH_WAYS(given->weighted, LOOP);
+#undef LOOP
+    *total = sum;
+}
+
+/* Where a value is NaN, its limit: the same values otherwise. */
+static NOINLINE void limit_pass(const chunk *given, real *to, tally *total)
+{
+    FOR_EACH_VECTOR(given, const vec v = value(e); const vec l = v_select(v_is_nan(v), limit(e), v);
+                    const vec w = times(l, spread_at(c->weight, i)); tally_add(total, w, i); v_store(to + i, w));
+}
+
+static NOINLINE void slope_pass(const chunk *given, real *to, const int stream)
+{
+#define LOOP(weighted) FOR_EACH_VECTOR(given, store(to + i, weighted_slope(c, e, i, weighted), 0))
+#define LOOP_AROUND_CACHES(weighted) FOR_EACH_VECTOR(given, store(to + i, weighted_slope(c, e, i, weighted), 1))
+    if (stream)
+        BOTH_WAYS(given->grad_weighted, LOOP_AROUND_CACHES);
+    else
+        BOTH_WAYS(given->grad_weighted, LOOP);
+#undef LOOP
+#undef LOOP_AROUND_CACHES
+}
+
+#ifndef HAS_SHARED
+/* Where both are cheap: one pass for the total and the slopes. */
+static NOINLINE void value_and_slope_pass(const chunk *given, real *to, tally *total, const int stream)
+{
+    tally sum = *total;
+#define STEP_OF(weighted, stream) \
+    const vec s = weighted_slope(c, e, i, weighted); \
+    tally_add(&sum, weighted_value(c, e, i, weighted), i); \
+    store(to + i, s, stream)
+#define LOOP(weighted) FOR_EACH_VECTOR(given, STEP_OF(weighted, 0))
+#define LOOP_AROUND_CACHES(weighted) FOR_EACH_VECTOR(given, STEP_OF(weighted, 1))
+    if (stream)
+        BOTH_WAYS(given->weighted, LOOP_AROUND_CACHES);
+    else
+        BOTH_WAYS(given->weighted, LOOP);
+#undef LOOP
+#undef LOOP_AROUND_CACHES
+#undef STEP_OF
+    *total = sum;
+}
+#endif
+
+#define CURVATURE_PASS(kind) \
+    static NOINLINE void kind##_pass(const chunk *given, real *to) \
+    { \
+        FOR_EACH_VECTOR(given, const vec w = spread_at(c->grad_weight, i) * v_set(c->grad_scale); \
+                        v_store(to + i, times(kind(e), w))); \
+    }
+CURVATURE_PASS(curvature)
+#ifdef HAS_MAJORIZER
+CURVATURE_PASS(majorizer)
+#else
+#define majorizer_pass curvature_pass
+#endif
+#ifdef HAS_FISHER
+CURVATURE_PASS(fisher)
+#else
+#define fisher_pass curvature_pass
+#endif
+#ifdef HAS_RESIDUAL
+CURVATURE_PASS(residual)
+#else
+#define residual_pass curvature_pass
+#endif
+
+static void curvatures(int kind, const chunk *c, real *to)
+{
+    if (kind == LX_MAJORIZER)
+        majorizer_pass(c, to);
+    else if (kind == LX_FISHER)
+        fisher_pass(c, to);
+    else if (kind == LX_RESIDUAL)
+        residual_pass(c, to);
+    else
+        curvature_pass(c, to);
+}
+
+#ifdef HAS_LOG1P
+/* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
+ * all terms are positive, so that no digit is lost.  32 of them keep the product far from overflow. */
+static NOINLINE void log1p_total_pass(const chunk *given, tally *total)
+{
+    enum { CHAINS = 4, FACTORS = 32 };
+    const chunk copy = *given, *const c = &copy;
+    tally sum = *total;
+    vec product[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
+    for (ptrdiff_t i = 0; i < c->n; i += CHAINS * LANES) {
+        UNROLL(4)
+        for (int k = 0; k < CHAINS; k++) {
+            const E e = element_at(c, i + k * LANES);
+            tally_add(&sum, linear(e), i + k * LANES);
+            product[k] = v_fma(product[k], e.shared, product[k] + e.shared);
+        }
+        if (i / (CHAINS * LANES) % FACTORS == FACTORS - 1 || i + CHAINS * LANES == c->n)
+            for (int k = 0; k < CHAINS; k++) {
+                sum.plain = wide_add(sum.plain, v_log1p(product[k]));
+                product[k] = v_zero();
+            }
+    }
+    *total = sum;
+}
+
+INLINE int takes_products(const lx_job *job, const chunk *c)
+{
+    int plain = job->reduce == LX_TOTAL && !c->weighted;
+    for (int k = 0; k < (int)N_PARAMETERS; k++)
+        plain = plain && job->varying[k].layout == LX_ABSENT;
+    return plain;
+}
+#else
+INLINE int takes_products(const lx_job *job, const chunk *c) { return (void)job, (void)c, 0; }
+static void log1p_total_pass(const chunk *c, tally *total) { (void)c, (void)total; }
+#endif
+
+/* Values to `to`, and their sum, which is NaN only if a value's limit is. */
+static void values(const lx_job *job, const chunk *c, real *to, tally *total)
+{
+    tally sum = *total;
+    if (takes_products(job, c))
+        log1p_total_pass(c, &sum);
+    else
+        value_pass(c, to, &sum);
+    if (TAKES_LIMIT) {
+        const double check = wide_total(sum.plain) + wide_total(sum.settled.sum);
+        if (check != check) {
+            sum = *total;
+            limit_pass(c, to, &sum);
+        }
+    }
+    *total = sum;
+}
+
+int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
+{
+    chunk_room room;
+    real shared_room[ROOM] ALIGNED, value_room[ROOM] ALIGNED, grad_room[ROOM] ALIGNED;
+    real varying_room[VARIES ? N_PARAMETERS : 1][ROOM] ALIGNED;
+    unfinished_row row = {0, 0};
+    tally sum = tally_zero();
+    chunk c;
+    int bad = 0;
+    SHARED(begin_chunks)(job, &c, &room);
+    c.shared = shared_room;
+
+    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines, without
+     * which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend on it. */
+    ptrdiff_t n = last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
+    for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
+        n = n < last - at ? n : last - at;
+        bad |= SHARED(lay_chunk)(job, at, n, &c, &room);
+        for (int k = 0; VARIES && k < (int)N_PARAMETERS; k++)
+            SHARED(lay_varying)(job, k, at, n, &c, varying_room[k]);
+        real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;
+        const int whole = c.n == n, stream = whole && job->stream && reals_to_line(grad) == 0;
+        real *to = whole ? grad : grad_room;
+#ifdef HAS_SHARED
+        shared_pass(&c, shared_room);
+#else
+        if (job->reduce == LX_TOTAL && grad && !hess && !TAKES_LIMIT) { /* no upstream array: the same weights for both */
+            value_and_slope_pass(&c, to, &sum, stream);
+            if (!whole)
+                memcpy(grad, to, (size_t)n * sizeof(real));
+            continue;
+        }
+#endif
+        if (job->reduce == LX_ELEMENTS) {
+            real *value = (real *)job->value + at;
+            values(job, &c, whole ? value : value_room, &sum);
+            if (!whole)
+                memcpy(value, value_room, (size_t)n * sizeof(real));
+        } else if (job->reduce != LX_NO_VALUE) {
+            values(job, &c, value_room, &sum);
+            if (job->reduce == LX_ROWS)
+                SHARED(add_to_rows)(job, at, value_room, n, &row);
+        }
+        if (hess) { /* before the slopes: they may take the place of the input */
+            curvatures(job->curvature, &c, value_room);
+            memcpy(hess, value_room, (size_t)n * sizeof(real));
+        }
+        if (grad) {
+            slope_pass(&c, to, stream);
+            if (!whole)
+                memcpy(grad, to, (size_t)n * sizeof(real));
+        }
+    }
+    tally_settle(&sum);
+    total->sum += wide_total(sum.settled.sum);
+    total->rest += exact_rest(sum.settled);
+    total->count += c.count;
+    if (job->stream)
+        stream_fence();
+    return bad;
+}

@@ -1,0 +1,87 @@
+/* The element family: losses of one prediction x and one target y.
+ *
+ * A header losses/element/<name>.h says
+ *
+ *   PARAMETERS(delta)                  names of the loss's numbers, found as e.delta; NO_PARAMETERS where there are none
+ *   vec value(e), slope(e), curvature(e)
+ *   #define HAS_MAJORIZER              vec majorizer(e): curvature of the best parabola that touches the loss at x and
+ *                                      lies above it; likewise HAS_FISHER, HAS_RESIDUAL.  Without it: curvature(e)
+ *   #define HAS_SHARED                 vec shared(e): what value and slope both need, found in e.shared
+ *   #define HAS_LIMIT                  vec limit(e): the value where value(e) is NaN, asked for only there
+ *   #define HAS_LOG1P                  vec linear(e): value(e) = linear(e) + log1p(e.shared) if every parameter is 1
+ *   #define VARYING                    before PARAMETERS: a parameter can be one number, one a column or one an element
+ *   VARIANT(P, 1, 2)                   a kernel for each value of P, which is a constant there
+ *
+ * and the family does the rest: weights, masks, missing targets, the target's domain and label smoothing, layouts and
+ * types of operands, ends of arrays, sums, streaming.  Elements that are missing, or that fill up a vector, are computed
+ * at x = 1/2, y = 1 with weight 0: value and derivatives must be finite there. */
+#ifndef LX_ELEMENT_H
+#define LX_ELEMENT_H
+
+#include "job.h"
+#include "simd/lanes.h"
+#include "simd/vmath.h"
+
+/* A chunk's buffers: what is no multiple of four vectors is filled up, so that no loop has a tail. */
+enum { STEP = 4 * LANES, ROOM = LX_CHUNK + 64 };
+
+/* Element i is data[i & mask]: with mask 0 one vector serves all, with -1 there is one for each element. */
+typedef struct {
+    const real *data;
+    ptrdiff_t mask;
+} spread;
+
+/* A chunk as the passes over it see it: n is a multiple of STEP. */
+typedef struct {
+    ptrdiff_t n;
+    const real *x, *y, *shared;
+    spread weight;      /* of values */
+    spread grad_weight; /* of derivatives, besides grad_scale */
+    int weighted, grad_weighted; /* whether these are anything but ones */
+    spread varying[LX_PARAMETERS];
+    real parameter[LX_PARAMETERS], grad_scale;
+    double count; /* of known elements, or the sum of their weights */
+} chunk;
+
+/* Room for what of a chunk has to be laid out. */
+typedef struct {
+    real x[ROOM] ALIGNED, y[ROOM] ALIGNED, known[ROOM] ALIGNED, weight[ROOM] ALIGNED, upstream[ROOM] ALIGNED;
+    real one[LANES] ALIGNED, scalar[LANES] ALIGNED;
+} chunk_room;
+
+/* What no loss changes is compiled once for a type and an instruction set (element_shared.c). */
+void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room);
+int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room);
+void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, chunk *c, real *room);
+
+/* The sum of the row that a chunk ends in, and what its roundings took away. */
+typedef struct {
+    double sum, rest;
+} unfinished_row;
+void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, ptrdiff_t n, unfinished_row *row);
+
+INLINE vec one(void) { return v_set(1); }
+
+INLINE vec spread_at(spread s, ptrdiff_t i) { return v_load(s.data + (i & s.mask)); }
+
+/* a * b where 0 * inf is 0: infinite weights, and weights of 0 at an infinite loss. */
+INLINE vec times(vec a, vec b)
+{
+    const vec product = a * b;
+    const mask nan = v_is_nan(product);
+    if (!m_any(nan))
+        return product;
+    return v_select(m_without(nan, v_is_nan(a + b)), v_zero(), product);
+}
+
+#define NO_PARAMETERS \
+    typedef struct { \
+        vec x, y, shared; \
+    } E;
+#define PARAMETERS(...) \
+    typedef struct { \
+        vec x, y, shared, __VA_ARGS__; \
+    } E;
+#define VARIANT(name, ...) /* read by setup.py, which defines the name */
+
+#endif

@@ -1,0 +1,407 @@
+/* What no element loss changes: operands laid out for a chunk, sums of rows, counts of what is known. */
+#include "element.h"
+
+/* Where a chunk begins. */
+typedef struct {
+    ptrdiff_t at, row, column;
+} place;
+
+INLINE place place_of(ptrdiff_t at, ptrdiff_t cols)
+{
+    const place p = {at, at / cols, at % cols};
+    return p;
+}
+
+void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
+{
+    v_store(room->one, v_set(1));
+    for (int k = 0; k < LX_PARAMETERS; k++)
+        c->parameter[k] = (real)job->parameter[k];
+    c->grad_scale = (real)job->grad_scale;
+    c->count = 0;
+}
+
+/* ---- weights ---- */
+
+/* One value a row, spread over its columns; writes up to LANES - 1 beyond n. */
+static void spread_rows(const real *per_row, place p, ptrdiff_t n, ptrdiff_t cols, real *to)
+{
+    for (ptrdiff_t i = 0, left = cols - p.column; i < n; i += left, left = cols, p.row++)
+        for (ptrdiff_t k = i; k < i + left && k < n; k += LANES)
+            v_store(to + k, v_set(per_row[p.row]));
+}
+
+/* n elements of an operand: its own memory, or `room` filled. */
+static const real *operand_at(const lx_operand *o, place p, ptrdiff_t n, ptrdiff_t cols, real *room)
+{
+    const real *data = o->data;
+    if (o->layout == LX_FULL)
+        return data + p.at;
+    if (o->layout == LX_BY_COLUMN)
+        return data + p.column;
+    if (o->layout == LX_BY_ROW)
+        spread_rows(data, p, n, cols, room);
+    else
+        for (ptrdiff_t k = 0; k < n; k += LANES)
+            v_store(room + k, v_set(*data));
+    return room;
+}
+
+/* to = a * b, of which a may be `to`; 0 * inf is 0. */
+static void multiply(const real *a, const real *b, ptrdiff_t n, real *to)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(to + i, times(v_load(a + i), v_load(b + i)));
+    if (i < n)
+        v_store_first(to + i, times(v_load_first(a + i, n - i, 1), v_load_first(b + i, n - i, 1)), n - i);
+}
+
+/* The product of all weights of a chunk: one vector of ones or of a scalar, an array's own memory, or `room` filled. */
+static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int *weighted)
+{
+    real other[ROOM] ALIGNED;
+    spread product = {room->one, 0};
+    *weighted = 0;
+    for (int k = 0; k < LX_WEIGHTS; k++) {
+        const lx_operand *o = &job->weight[k];
+        if (o->layout == LX_ABSENT)
+            continue;
+        if (!*weighted && o->layout == LX_SCALAR) {
+            v_store(room->scalar, v_set(*(const real *)o->data));
+            product.data = room->scalar;
+        } else if (!*weighted) {
+            product.data = operand_at(o, p, n, job->cols, room->weight);
+            product.mask = -1;
+        } else {
+            const real *factor = operand_at(o, p, n, job->cols, other);
+            if (!product.mask)
+                for (ptrdiff_t i = 0; i < n; i += LANES)
+                    v_store(room->weight + i, v_load(product.data));
+            multiply(product.mask ? product.data : room->weight, factor, n, room->weight);
+            product.data = room->weight;
+            product.mask = -1;
+        }
+        *weighted = 1;
+    }
+    return product;
+}
+
+/* ---- targets ---- */
+
+INLINE vec magnitude_or_self(vec y, int sign) { return sign ? v_abs(y) : y; }
+
+/* Whether all of n targets, a multiple of LANES, lie in [low, high]. */
+static int all_inside(const real *y, ptrdiff_t n, real low, real high, int sign)
+{
+    mask bad = m_none();
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const vec t = magnitude_or_self(v_load(y + i), sign);
+        bad = m_or(bad, m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t)));
+    }
+    return !m_any(bad);
+}
+
+#ifdef LX_DOUBLE
+typedef float other_real;
+#else
+typedef double other_real;
+#endif
+
+#define CONVERT(type) \
+    do { \
+        const type *from = (const type *)job->target.data + at; \
+        for (ptrdiff_t i = 0; i < n; i++) \
+            to[i] = (real)from[i]; \
+    } while (0)
+
+/* A target of the other type is looked at before it is rounded, which could make it good; NaN stays NaN. */
+static void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
+{
+    const other_real *from = (const other_real *)job->target.data + at;
+    const double slack = job->domain.slack * (sizeof(other_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON);
+    const double low = job->domain.low - slack, high = job->domain.high + slack;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double y = from[i], t = job->domain.sign ? fabs(y) : y;
+        to[i] = t >= low && t <= high ? (real)y : (real)NAN;
+        if (job->domain.slack > 0) /* rounded to the bound or beyond it */
+            to[i] = to[i] < (real)job->domain.low ? (real)job->domain.low : to[i];
+    }
+}
+
+/* Stored entries of the rows that a chunk of zeros meets. */
+#define SCATTER(type) \
+    do { \
+        const type *column = (const type *)job->sparse.column; \
+        ptrdiff_t low = job->sparse.start[row], high = job->sparse.start[row + 1]; \
+        const ptrdiff_t end = high; \
+        while (low < high) { /* the first entry at or behind the chunk's first column */ \
+            const ptrdiff_t middle = low + (high - low) / 2; \
+            if ((ptrdiff_t)column[middle] < first) \
+                low = middle + 1; \
+            else \
+                high = middle; \
+        } \
+        for (; low < end && (ptrdiff_t)column[low] < first + length; low++) \
+            to[i + column[low] - first] = ((const real *)job->target.data)[low]; \
+    } while (0)
+
+static void scatter_entries(const lx_job *job, place p, ptrdiff_t n, real *to)
+{
+    ptrdiff_t first = p.column, row = p.row, length;
+    memset(to, 0, (size_t)n * sizeof(real));
+    for (ptrdiff_t i = 0; i < n; i += length, first = 0, row++) {
+        length = job->cols - first < n - i ? job->cols - first : n - i;
+        if (job->sparse.column_type == LX_INT32)
+            SCATTER(int32_t);
+        else
+            SCATTER(int64_t);
+    }
+}
+
+/* n targets in the kernel's own type to `to`. */
+static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
+{
+    const ptrdiff_t at = p.at;
+    if (job->target.layout == LX_CSR)
+        scatter_entries(job, p, n, to);
+    else if (job->target.type == LX_OTHER_REAL)
+        convert_other(job, at, n, to);
+    else if (job->target.type == LX_UINT8)
+        CONVERT(uint8_t);
+    else if (job->target.type == LX_INT32)
+        CONVERT(int32_t);
+    else if (job->target.type == LX_INT64)
+        CONVERT(int64_t);
+    else {
+        const real *from = operand_at(&job->target, p, n, job->cols, to);
+        if (from != to)
+            memcpy(to, from, (size_t)n * sizeof(real));
+    }
+}
+
+/* 1 where the target is known, else 0, for n elements; `y` NULL: NaN is no missing target. */
+static void read_known(const lx_job *job, place p, const real *y, ptrdiff_t n, real *known)
+{
+    const uint8_t *given = job->mask.data;
+    if (job->mask.layout == LX_FULL)
+        for (ptrdiff_t i = 0; i < n; i++)
+            known[i] = given[p.at + i] ? (real)1 : (real)0;
+    else if (job->mask.layout == LX_BY_ROW)
+        for (ptrdiff_t i = 0, left = job->cols - p.column; i < n; i += left, left = job->cols, p.row++)
+            for (ptrdiff_t k = i; k < i + left && k < n; k++)
+                known[k] = given[p.row] ? (real)1 : (real)0;
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            known[i] = 1;
+    for (ptrdiff_t i = 0; y && i < n; i++)
+        known[i] = y[i] == y[i] ? known[i] : (real)0;
+}
+
+/* to[i] = from[i] where known, else `safe`; from NULL: to itself. */
+static void replace_missing(const real *from, const real *known, real safe, ptrdiff_t n, real *to)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        v_store(to + i, v_select(v_gt(v_load(known + i), v_zero()), v_load(from + i), v_set(safe)));
+}
+
+static double sum_of(const real *a, ptrdiff_t n)
+{
+    wide sum = wide_zero();
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        sum = wide_add(sum, n - i < LANES ? v_load_first(a + i, n - i, 0) : v_load(a + i));
+    return wide_total(sum);
+}
+
+static void fill_up(real *a, ptrdiff_t n, ptrdiff_t end, real with)
+{
+    for (ptrdiff_t i = n; i < end; i++)
+        a[i] = with;
+}
+
+/* Targets in `room` into the domain: a little beyond a bound becomes the bound.  True if one lies outside. */
+static int bring_inside(const lx_job *job, real *y, ptrdiff_t n)
+{
+    const lx_domain *domain = &job->domain;
+    const real low = (real)domain->low, high = (real)domain->high;
+    if (all_inside(y, n, low, high, domain->sign))
+        return 0;
+    if (domain->slack == 0)
+        return 1;
+    const real slack = (real)(domain->slack * (sizeof(real) == sizeof(double) ? DBL_EPSILON : FLT_EPSILON));
+    const int bad = !all_inside(y, n, low - slack, high + slack, domain->sign);
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] = y[i] < low ? low : y[i] > high ? high : y[i];
+    return bad;
+}
+
+/* The weights in `room`, where one vector stands for all. */
+static const real *as_array(spread weight, ptrdiff_t n, real *room)
+{
+    if (weight.mask)
+        return weight.data;
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        v_store(room + i, v_load(weight.data));
+    return room;
+}
+
+/* Copies of x and weights in which missing elements, and those that fill up the last vectors, have weight 0. */
+static void lay_incomplete(ptrdiff_t n, int misses, chunk *c, chunk_room *room)
+{
+    const real *weight = as_array(c->weight, n, room->weight);
+    memcpy(room->x, c->x, (size_t)n * sizeof(real));
+    if (weight != room->weight)
+        memcpy(room->weight, weight, (size_t)n * sizeof(real));
+    fill_up(room->x, n, c->n, (real)0.5);
+    fill_up(room->weight, n, c->n, 0);
+    if (misses) {
+        replace_missing(room->x, room->known, (real)0.5, c->n, room->x);
+        replace_missing(room->weight, room->known, 0, c->n, room->weight);
+    }
+    c->x = room->x;
+    c->weight.data = room->weight;
+    c->weight.mask = -1;
+    c->weighted = 1;
+}
+
+static void lay_upstream(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
+{
+    c->grad_weight = c->weight;
+    c->grad_weighted = c->weighted;
+    if (job->grad_output.layout == LX_ABSENT)
+        return;
+    const real *upstream = operand_at(&job->grad_output, p, n, job->cols, room->upstream);
+    if (c->weighted)
+        multiply(as_array(c->weight, n, room->weight), upstream, n, room->upstream);
+    else if (c->n != n && upstream != room->upstream)
+        memcpy(room->upstream, upstream, (size_t)n * sizeof(real));
+    fill_up(room->upstream, n, c->n, 0);
+    c->grad_weight.data = c->weighted || c->n != n ? room->upstream : upstream;
+    c->grad_weight.mask = -1;
+    c->grad_weighted = 1;
+}
+
+/* All that a chunk of n elements from `at` on needs, but for varying parameters.  True if a target is bad. */
+int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room)
+{
+    const place p = place_of(at, job->cols);
+    const lx_domain *domain = &job->domain;
+    const int misses = job->nan_is_missing || job->mask.layout != LX_ABSENT, whole = n % STEP == 0 && !misses;
+    const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
+    const int plain = whole && contiguous && job->target.type == LX_REAL && job->target_scale == 1;
+    int bad = 0;
+    c->n = (n + STEP - 1) / STEP * STEP;
+    c->x = (const real *)job->input + at;
+    c->y = plain ? operand_at(&job->target, p, n, job->cols, room->y) : room->y;
+    if (!plain || !all_inside(c->y, n, (real)domain->low, (real)domain->high, domain->sign)) {
+        read_targets(job, p, n, room->y);
+        fill_up(room->y, n, c->n, 1);
+        if (misses) {
+            read_known(job, p, job->nan_is_missing ? room->y : NULL, n, room->known);
+            fill_up(room->known, n, c->n, 0);
+            replace_missing(room->y, room->known, 1, c->n, room->y);
+        }
+        bad = bring_inside(job, room->y, c->n);
+        if (job->target_scale != 1)
+            for (ptrdiff_t i = 0; i < c->n; i++)
+                room->y[i] = room->y[i] * (real)job->target_scale + (real)job->target_shift;
+        c->y = room->y;
+    }
+    c->weight = weights_of(job, p, n, room, &c->weighted);
+    if (!whole)
+        lay_incomplete(n, misses, c, room);
+    lay_upstream(job, p, n, c, room);
+    if (job->counts)
+        c->count += misses ? sum_of(room->known, n) : (double)n;
+    return bad;
+}
+
+/* The k-th parameter of a chunk, where it varies. */
+void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, chunk *c, real *room)
+{
+    const lx_operand *o = &job->varying[k];
+    c->varying[k].data = room;
+    c->varying[k].mask = 0;
+    if (o->layout == LX_ABSENT || o->layout == LX_SCALAR)
+        v_store(room, v_set(o->layout == LX_ABSENT ? c->parameter[k] : *(const real *)o->data));
+    else {
+        const real *data = operand_at(o, place_of(at, job->cols), n, job->cols, room);
+        if (c->n != n && data != room)
+            memcpy(room, data, (size_t)n * sizeof(real));
+        if (c->n != n)
+            fill_up(room, n, c->n, (real)0.5);
+        c->varying[k].data = c->n != n ? room : data;
+        c->varying[k].mask = -1;
+    }
+}
+
+/* ---- sums of rows, and counts ---- */
+
+/* Adds n values to the sum of the row that they begin in, and writes the rows that they complete. */
+void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, ptrdiff_t n, unfinished_row *row)
+{
+    const place p = place_of(at, job->cols);
+    real *rows = (real *)job->value + p.row;
+    for (ptrdiff_t i = 0, left = job->cols - p.column; i < n; left = job->cols) {
+        const ptrdiff_t end = left < n - i ? i + left : n, complete = left <= n - i;
+        if (end - i >= 2 * LANES) {
+            exact_sum lanes = exact_of(wide_zero());
+            for (; i + LANES <= end; i += LANES)
+                lanes = exact_add(lanes, wide_of(v_load(values + i)));
+            row->sum += wide_total(lanes.sum);
+            row->rest += exact_rest(lanes);
+        }
+        for (; i < end; i++)
+            row->sum += values[i];
+        if (complete) {
+            *rows++ = (real)((row->sum + row->rest) / job->value_divisor);
+            row->sum = row->rest = 0;
+        }
+    }
+}
+
+/* What is known of n elements from p on, and the product of their weights (ones unless `weighted`). */
+static const real *known_weights(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int weighted)
+{
+    int any = 0;
+    spread product = {room->one, 0};
+    if (weighted)
+        product = weights_of(job, p, n, room, &any);
+    if (job->nan_is_missing)
+        read_targets(job, p, n, room->y);
+    read_known(job, p, job->nan_is_missing ? room->y : NULL, n, room->known);
+    fill_up(room->known, n, n + LANES, 0);
+    if (any)
+        replace_missing(as_array(product, n, room->weight), room->known, 0, n, room->known);
+    return room->known;
+}
+
+/* The number of known elements, or with `counts` 2 the sum of their weights. */
+int SHARED(count_elements)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
+{
+    chunk_room room;
+    v_store(room.one, v_set(1));
+    for (ptrdiff_t at = first, n; at < last; at += n) {
+        n = last - at < LX_CHUNK ? last - at : LX_CHUNK;
+        total->count += sum_of(known_weights(job, place_of(at, job->cols), n, &room, job->counts == 2), n);
+    }
+    return 0;
+}
+
+/* 1 over the number of known elements of each row, 0 if there is none, into job->value; and how many rows have any. */
+int SHARED(count_by_row)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
+{
+    chunk_room room;
+    v_store(room.one, v_set(1));
+    for (ptrdiff_t row = first; row < last; row++) {
+        double count = 0;
+        for (ptrdiff_t column = 0, n; column < job->cols; column += n) {
+            const place p = {row * job->cols + column, row, column};
+            n = job->cols - column < LX_CHUNK ? job->cols - column : LX_CHUNK;
+            count += sum_of(known_weights(job, p, n, &room, 0), n);
+        }
+        ((real *)job->value)[row] = count > 0 ? (real)(1 / count) : 0;
+        total->count += count > 0;
+    }
+    return 0;
+}

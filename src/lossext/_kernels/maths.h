@@ -1,0 +1,17 @@
+/* What the Cython drivers ask of the vector functions. */
+#ifndef LX_MATHS_H
+#define LX_MATHS_H
+
+#include <stddef.h>
+
+/* Computes n numbers; second is read by functions of two arguments, and may be first otherwise. */
+typedef struct {
+    const char *name;
+    int arguments;
+    void (*run)(const void *first, const void *second, void *result, ptrdiff_t n);
+} lx_vector_function;
+
+/* All functions for a type, at the current level; the last one's name is NULL. */
+const lx_vector_function *lx_vector_functions(int type);
+
+#endif

@@ -1,0 +1,109 @@
+/* The row family: losses of a row of scores x_j against a class, or against a row of targets y_j.
+ *
+ * What concerns a row as a whole (begin, finish) is computed with ONE ROW A LANE.  What concerns its scores (term, slope,
+ * curvature) is computed on vectors that are
+ *
+ *   row_lanes.h   short rows: one column of LANES rows, so again one row a lane;
+ *   row_along.h   long rows: neighbouring columns of one row, whose context is spread to all lanes.
+ *
+ * A loss sees vectors and cannot tell.  A header losses/row/<name>.h says
+ *
+ *   PARAMETERS(margin)             names of the loss's numbers, found as p->margin; NO_PARAMETERS where there are none
+ *   VARIANT(P, 1, 2)               a kernel for each value of P, which is a constant there
+ *   enum { PEAK,                   1: begin wants the greatest score of the others (of all scores, if OWN is 0)
+ *          BEST,                   1: and finish gives a slope of its own to the lowest column that has it
+ *          SUMS,                   which totals finish wants, see below
+ *          OWN,                    1: a class id, whose score is no term and whose slope comes from finish; 0: targets
+ *          KEEP,                   1: terms are dear, so slope() finds them kept; 0: they are computed again
+ *          EAGER };                the factor, where it depends on no totals: slopes of long rows are then written while
+ *                                  totals are added up; else 0
+ *   row begin(p, own, peak)        the row's context: a struct of nothing but vectors
+ *   vec term(r, x)                 what is added up, >= 0; what it gives for the class does not matter
+ *   result finish(p, r, totals)    value, factor, slope and curvature of the class; it may write to the context
+ *   vec slope(r, e)                from e.t the term, e.f the factor with all weights, e.w the weights, e.y the target
+ *   vec curvature(r, e)            likewise; also majorizer, fisher, residual under HAS_MAJORIZER, ...
+ *   #define HAS_COST vec cost(r, x, y)    a second quantity to add up
+ *
+ * and the family does the rest: the class and the ends of rows, sums, weights, unknown rows, streaming. */
+#ifndef LX_ROW_H
+#define LX_ROW_H
+
+#include "job.h"
+#include "simd/lanes.h"
+#include "simd/vmath.h"
+
+/* Totals of a row.  TERM: sum of terms; UNIT: the same where no term exceeds 1; SQUARE: of their squares; COUNT: number
+ * of terms above 0; TIES: number of terms of 1, which are then left out of the sum; COST: sum of cost(); TARGET: of
+ * targets. */
+enum { TERM = 1, UNIT = 2, SQUARE = 4, COUNT = 8, TIES = 16, COST = 32, TARGET = 64 };
+
+typedef struct {
+    vec term, square, count, cost, target;
+} totals;
+
+typedef struct {
+    vec value, factor, own_slope, own_curvature, best_slope;
+} result;
+
+/* A column, or a row's neighbouring columns, when slopes are computed. */
+typedef struct {
+    vec t, f, w, y; /* term, factor with the weights, the weights, target */
+} entry;
+
+#define NO_PARAMETERS PARAMETERS(none)
+#define PARAMETERS(...) \
+    typedef struct { \
+        vec __VA_ARGS__; \
+    } parameters;
+#define VARIANT(name, ...) /* read by setup.py, which defines the name */
+
+INLINE vec one(void) { return v_set(1); }
+INLINE vec finite_or_zero(vec a) { return v_where(v_ge(v_set(REAL_MAX), v_abs(a)), a); }
+
+/* a * b where 0 * inf is 0: infinite weights, and weights of 0 at an infinite loss. */
+INLINE vec times(vec a, vec b)
+{
+    const vec product = a * b;
+    return v_select(m_without(v_is_nan(product), v_is_nan(a + b)), v_zero(), product);
+}
+
+/* a - b = difference + *lost, exactly (Knuth's TwoSum); lost is 0 where the difference is not finite. */
+INLINE vec exact_difference(vec a, vec b, vec *lost)
+{
+    const vec d = a - b, back = d - a;
+    *lost = finite_or_zero((a - (d - back)) - (b + back));
+    return d;
+}
+
+/* What no loss changes is compiled once for a type and an instruction set (row_shared.c). */
+enum {
+    GROUP = 8,                                        /* vectors of rows in a group, at most */
+    MOST_COLUMNS = 128,                               /* of rows as lanes */
+    COLUMN_ELEMENTS = (MOST_COLUMNS + PIECE) * LANES, /* of a group of them */
+    ALONG_ELEMENTS = 16384 / sizeof(real)             /* of a group of long rows, unless a single row is longer */
+};
+
+/* Some rows' classes and weights; in vectors one row a lane. */
+typedef struct {
+    ptrdiff_t first, count, vectors;
+    ptrdiff_t y[GROUP * LANES], best[GROUP * LANES]; /* columns of the class and of the peak */
+    vec id[GROUP], best_id[GROUP];                   /* the same as numbers */
+    vec own[GROUP], peak[GROUP];                     /* their scores */
+    vec known[GROUP], scale[GROUP], grad_scale[GROUP];
+    int all_known;
+} row_group;
+
+INLINE real *lanes_of(vec *v) { return (real *)v; }
+INLINE real lane(const vec *v, ptrdiff_t i) { return ((const real *)v)[i]; }
+
+int SHARED(read_classes)(const lx_job *job, row_group *g);
+void SHARED(read_weights)(const lx_job *job, row_group *g);
+void SHARED(turn)(const real *rows, ptrdiff_t cols, real *columns, ptrdiff_t ahead);
+void SHARED(turn_back)(const real *columns, ptrdiff_t cols, real *rows, const real *lines);
+void SHARED(copy)(real *to, const real *from, ptrdiff_t n, int stream);
+void SHARED(peak_lanes)(const real *columns, ptrdiff_t cols, int own, row_group *g, ptrdiff_t k);
+void SHARED(peak_along)(const real *x, ptrdiff_t cols, int own, int best, row_group *g, ptrdiff_t i);
+void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total);
+void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *rows);
+
+#endif

@@ -1,0 +1,151 @@
+"""The constant raw score that minimises a loss, by column of the targets: where fits and boosting begin."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lossext import _validate
+from lossext._validate import FLOAT64, Array
+
+LARGEST_LOG_ODDS = math.log((1 - 1e-15) / 1e-15)
+MOST_STEPS = 200  # bisection alone would take 60 of float64, Newton some five
+
+
+def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
+    """`DenseLoss.init_raw`: checks and weights the targets, then asks what the loss declares, column by column."""
+    if loss.declaration.start is None:
+        raise TypeError(f"{type(loss).__name__} has no link, so no constant to start from; start from 0")
+    y, known = known_targets(loss, target)
+    weight = known * weights_of(loss, "weight", y.shape)
+    if sample_weight is not None:
+        row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
+        weight = weight * row_weight.reshape(-1, *[1] * (y.ndim - 1))
+    if loss._parameters.get("pos_weight") is not None:  # as other weights and targets, which say the same
+        positive = y * weights_of(loss, "pos_weight", y.shape)
+        both = positive + (1 - y)
+        weight = weight * both
+        y = np.divide(positive, both, out=y, where=both != 0)
+    columns, weights = y.reshape(len(y), -1), weight.reshape(len(y), -1)
+    if not np.isfinite(weights).all():
+        raise ValueError("a weight is not finite: no constant minimises the loss")
+    start = loss.declaration.start
+    raw = np.array([start(loss, columns[:, k], weights[:, k]) for k in range(columns.shape[1])])
+    return raw.reshape(*y.shape[1:], *raw.shape[1:]) if y.ndim > 1 or raw.ndim > 1 else float(raw[0])
+
+
+def known_targets(loss: Any, target: Any) -> tuple[Array, Array]:
+    """Targets as float64 (1 where there is none), and where they are known."""
+    y = _validate.as_array("target", target)
+    _validate.require_real("target", y)
+    if y.ndim == 0:
+        raise ValueError("target has shape (); allowed is (N,) or (N, C)")
+    known = np.ones(y.shape, bool)
+    if loss._parameters.get("missing") == "nan" and y.dtype.kind == "f":
+        known = ~np.isnan(y)
+    checked = np.where(known, y, np.ones((), y.dtype)) if not known.all() else y
+    if loss._target.is_bad(checked).any():
+        raise _validate.bad_target(loss._target, checked, checked.shape)
+    y = checked.astype(np.float64)
+    smoothing = loss._parameters.get("label_smoothing") or 0.0
+    return y * (1 - smoothing) + smoothing / 2 if smoothing else y, known.astype(np.float64)
+
+
+def weights_of(loss: Any, name: str, shape: tuple[int, ...]) -> Array:
+    """A weight parameter as an array of `shape`, 1 where the loss has none."""
+    factor = loss._parameters.get(name)
+    if factor is None:
+        return np.broadcast_to(1.0, shape)
+    try:
+        return np.broadcast_to(factor.astype(np.float64), shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {factor.shape}, which does not broadcast to target's, {shape}"
+        ) from None
+
+
+def no_minimum() -> ValueError:
+    return ValueError("weights of a column sum to less than 0: no constant minimises the loss")
+
+
+# ---- where losses start: functions of a loss, the targets of a column and their weights ----
+
+
+def at_mean(loss: Any, y: Array, weight: Array) -> float:
+    total = float(weight.sum())
+    if total < 0:
+        raise no_minimum()
+    return float(weight @ y) / total if total else 0.0
+
+
+def at_log_mean(loss: Any, y: Array, weight: Array) -> float:
+    """Where all targets are 0, the least mean has no logarithm: that of 1e-300 serves."""
+    mean = at_mean(loss, y, weight)
+    if mean < 0:
+        raise no_minimum()
+    return math.log(max(mean, 1e-300)) if weight.any() else 0.0
+
+
+def at_log_odds(loss: Any, y: Array, weight: Array) -> float:
+    """The log-odds of the weighted targets, within those of 1e-15 and 1 - 1e-15; 0 without weights."""
+    return log_odds(float(weight @ (y)), float(weight @ (1 - y)))
+
+
+def at_half_log_odds(loss: Any, y: Array, weight: Array) -> float:
+    return at_log_odds(loss, y, weight) / 2
+
+
+def at_median(loss: Any, y: Array, weight: Array) -> float:
+    return quantile(y, weight, 0.5)
+
+
+def log_odds(ones: float, zeros: float) -> float:
+    if ones < 0 or zeros < 0:
+        raise no_minimum()
+    if ones == 0 or zeros == 0:
+        return 0.0 if ones == zeros else math.copysign(LARGEST_LOG_ODDS, ones - zeros)
+    return min(max(math.log(ones) - math.log(zeros), -LARGEST_LOG_ODDS), LARGEST_LOG_ODDS)
+
+
+def quantile(y: Array, weight: Array, level: float) -> float:
+    """The weighted quantile: where the weights up to it come to `level` of all; midway where two values would do."""
+    y, weight = used(y, weight)
+    if not len(y):
+        return 0.0
+    order = np.argsort(y, kind="stable")
+    values, sums = y[order], np.cumsum(weight[order])
+    at = level * sums[-1]
+    low = min(int(np.searchsorted(sums, at * (1 - 1e-14))), len(values) - 1)
+    if math.isclose(sums[low], at, rel_tol=1e-14) and low + 1 < len(values):
+        return float((values[low] + values[low + 1]) / 2)
+    return float(values[low])
+
+
+def used(y: Array, weight: Array) -> tuple[Array, Array]:
+    """Targets with a weight, and these."""
+    if (weight < 0).any():
+        raise ValueError("a weight is negative: no constant minimises the loss")
+    return y[weight > 0], weight[weight > 0]
+
+
+def at_root(loss: Any, y: Array, weight: Array) -> float:
+    """Where the slope of a convex loss of y - raw vanishes: Newton steps, kept inside a shrinking bracket."""
+    y, weight = used(y, weight)
+    if not len(y):
+        return 0.0
+    plain = loss._with(weight=None, reduction="sum", missing="error")
+    low, high, raw = float(y.min()), float(y.max()), quantile(y, weight, 0.5)
+    for _ in range(MOST_STEPS):
+        grad, hess = plain.grad_and_hess(np.full(len(y), raw), y, element_weight=weight)
+        slope, curvature = float(grad.sum()), float(hess.sum())
+        if slope == 0:
+            break
+        low, high = (low, raw) if slope > 0 else (raw, high)
+        step = raw - slope / curvature if curvature > 0 else math.nan
+        following = step if low < step < high else (low + high) / 2
+        if following == raw or not low < following < high:
+            break
+        raw = following
+    return raw
