@@ -8,7 +8,7 @@ except ImportError as error:
         f"lossext.sklearn needs scikit-learn ({error.name} is missing): pip install 'lossext[sklearn]'"
     ) from error
 
-from lossext.sklearn._linear import LossClassifier
+from lossext.sklearn._classifier import LossClassifier
 from lossext.sklearn._sampled import SampledSoftmaxClassifier
 from lossext.sklearn._scorer import loss_scorer
 

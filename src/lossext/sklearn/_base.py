@@ -80,7 +80,7 @@ class Estimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -123,6 +123,9 @@ class Estimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 return "settled"
         return "reached max_iter"
 
+    def _rate(self) -> float:
+        return float(self.learning_rate or self._learning_rates[self.solver])
+
     def _warn(self, message: str) -> None:
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
 
@@ -163,7 +166,8 @@ class Classifier(Estimator):
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, may_be_empty: bool = False) -> Rows:
         """The rows whose weight is not zero."""
-        rows = make_rows(X, encode(y, self.classes_, self._multilabel), sample_weight, len(self.classes_))
+        n_columns = len(self.classes_) if self._multi_output and (self._multilabel or len(self.classes_) > 2) else 1
+        rows = make_rows(X, encode(y, self.classes_, self._multilabel), sample_weight, n_columns)
         if not rows.X.shape[0] and not may_be_empty:
             raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
         return rows

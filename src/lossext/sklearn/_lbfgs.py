@@ -56,7 +56,7 @@ def minimise(
         state["n"] += 1
         z = flat.reshape(shape).copy()  # SciPy goes on in the same array
         state["stopped"] = report(z, np.array([state["value"]]))
-        state["done"] = gap_of(state["grad"]) <= tol * max(abs(state["value"]), first - state["value"])
+        state["done"] = gap_of(projected(z, state["grad"], bounds)) <= tol * max(abs(state["value"]), first - state["value"])
         if state["stopped"] or state["done"]:
             raise StopIteration
 
@@ -79,9 +79,17 @@ def minimise(
     )
     z = result.x.reshape(shape)
     value = evaluate(result.x)
-    return Result(z, np.array([value]), np.array([gap_of(state["grad"])]), state["n"], result.status != 1)
+    return Result(z, np.array([value]), np.array([gap_of(projected(z, state["grad"], bounds))]), state["n"], result.status != 1)
 
 
 def gap_of(grad: Array) -> float:
     """Half the squared gradient."""
     return 0.5 * float(np.vdot(grad, grad))
+
+
+def projected(z: Array, grad: Array, bounds: Any) -> Array:
+    """The gradient, without what leads beyond a bound."""
+    if bounds is None:
+        return grad
+    at_bound = np.array([low is not None for low, _ in bounds]).reshape(z.shape) & (z <= 0)
+    return np.where(at_bound, np.minimum(grad, 0), grad)

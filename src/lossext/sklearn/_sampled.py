@@ -25,7 +25,7 @@ from lossext.samplers import (
     UniformSampler,
 )
 from lossext.sklearn._base import Classifier
-from lossext.sklearn._objective import BLOCK, Rows
+from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._progress import Progress
 
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them

@@ -44,18 +44,21 @@ class ScoreLoss:
         self.pair = self.by_class and n_columns == 1
         self.coupled = self.by_class and not self.pair
         self.n_weights = max(n_columns, 2) if self.by_class else n_columns
-        self.scale = float(self.n_weights) if _losses.averages_columns(loss) else 1.0  # losses add up over columns
+        over_columns = self.by_class and loss.declaration.over_columns
+        self.of_classes = self.kind in _losses.CLASSIFICATION
+        self.shares_target = _losses.columns_of(loss) is not None  # one number a row, for all columns
+        self.scale = float(self.n_weights) if over_columns else 1.0  # losses add up over columns
         self.has_kinks = _losses.is_piecewise_linear(loss)
         own = _losses.parameters_of(loss)
         own_weight = of_columns("the weight of the loss", own.get("weight"), self.n_weights)
-        own_pos_weight = of_columns("the pos_weight of the loss", own.get("pos_weight"), n_columns)
-        self.pos_weight = pos_weight if own_pos_weight is None else own_pos_weight
+        own_odds = of_columns("the pos_weight of the loss", own.get("pos_weight"), n_columns)
+        self.pos_weight = pos_weight if own_odds is None else own_odds
         self.weight, kept = weight, own_weight  # of columns; of classes, which the loss itself weighs
         if not self.by_class:
             kept = None
             self.weight = weight if own_weight is None else own_weight if weight is None else weight * own_weight
         self.plain = _losses.changed(loss, weight=kept, pos_weight=None, reduction="none")
-        self.by_row = not self.by_class and loss.declaration.value_by_row  # a mean over columns: one at a time then
+        self.by_row = not self.by_class and loss.declaration.over_columns  # then a column at a time is a row
 
     @property
     def kink_width(self) -> float:
@@ -67,6 +70,12 @@ class ScoreLoss:
         if self.by_class:
             return Columns(target, None if weight is None else weight[:, np.newaxis])
         where = slice(start, self.n_columns if stop is None else stop)
+        if not self.of_classes:
+            if weight is not None:
+                weight = weight[:, where] if weight.ndim == 2 else weight[:, np.newaxis]
+            if self.weight is not None:
+                weight = self.weight[np.newaxis, where] if weight is None else weight * self.weight[where]
+            return Columns(target if self.shares_target else target[:, where], weight)
         if target.ndim == 1:  # one class a row
             positive = target[:, np.newaxis] == np.arange(self.n_columns)[where] + (self.n_columns == 1)
         else:

@@ -11,6 +11,7 @@ from scipy import sparse
 from lossext._validate import Array
 from lossext.sklearn import _lbfgs
 from lossext.sklearn._features import Features, RowSpace
+from lossext.sklearn._l1 import Parts
 from lossext.sklearn._newton import Problem, Result, minimise
 from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
@@ -21,12 +22,13 @@ ACCEPTED = 1e-6  # of the value: a gap that is no matter for a warning
 
 
 class Model(NamedTuple):
-    """What is fitted: ``1 / total * loss + alpha / 2 |w|^2``."""
+    """What is fitted: ``1 / total * loss + alpha ((1 - l1) / 2 |w|^2 + l1 |w|_1)``."""
 
     loss: ScoreLoss
     alpha: float
     fit_intercept: bool
     total: float  # weight of the rows
+    l1: float = 0.0  # share of the penalty that is alpha times the coefficients' sizes
 
 
 class Fit(NamedTuple):
@@ -111,8 +113,13 @@ def lbfgs(
     """By L-BFGS, all columns at a time."""
     loss = model.loss
     weight = rows.weight if rows.weight is None or rows.weight.ndim == 1 else rows.weight.mean(axis=1)
-    space = Features(rows.X, weight, curvature, model.alpha, model.fit_intercept)
+    bent = bool(model.l1 and model.alpha)
+    ridge = model.alpha * (1 - model.l1)
+    space: Any = Features(rows.X, weight, curvature, ridge, model.fit_intercept, turned=not bent)
+    if bent:
+        space = Parts(space, model.l1)
     z = space.of(start[0].T, start[1])
+    bounds = space.bounds(z.shape) if bent else None
 
     def model_at(z: Array) -> tuple[Array, Array]:
         w, b = space.coef(z)
@@ -125,7 +132,7 @@ def lbfgs(
     for share in SHARES[:3] if loss.has_kinks else (0,):
         width = share * kink_width if loss.has_kinks else None
         problem = Problem(loss, space, Columns(None, None), 1 / model.total, model.alpha, width)
-        result = _lbfgs.minimise(problem, rows, z, tol, max_iter - n_iter, told)
+        result = _lbfgs.minimise(problem, rows, z, tol, max_iter - n_iter, told, bounds)
         z, n_iter = result.coordinates, n_iter + result.n_iter
     w, b = model_at(z)
     return Fit(w, b, float(result.value[0]), float(result.gap.sum()), n_iter, result.settled)
