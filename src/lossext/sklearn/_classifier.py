@@ -70,7 +70,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[m
     learning_rate : float, optional
         Of adam and sgd. Default: 0.01 and 0.5.
     batch_size : int, optional
-        Rows of a mini-batch. Default: 256 for adam, 32 for sgd.
+        Rows of a mini-batch. Default: 256 for adam, 64 for sgd.
     early_stopping : bool
         For adam and sgd: keep `validation_fraction` of the rows apart, watch the loss on them, and return the
         coefficients where it was least. Rows handed to `fit` as `X_val` and `y_val` are watched in any case.
@@ -148,7 +148,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[m
         class_weight: Any = None,
         pos_weight: Any = None,
         max_iter: int = 1000,
-        tol: float = 1e-3,
+        tol: float = 1e-4,
         learning_rate: float | None = None,
         batch_size: int | None = None,
         early_stopping: bool = False,
@@ -273,7 +273,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[m
     def _kink_width(self, model: Model, first: bool = False) -> Any:
         if not model.loss.has_kinks:
             return None
-        return model.loss.kink_width * (0.5 if first else 1.0)
+        return model.loss.kink_width * (2.0 if first else 1.0)
 
     @OnlyIf(_steps.why_no_steps)
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]

@@ -93,6 +93,8 @@ class LinearFit:
         n_rows, n_features = rows.X.shape
         if model.loss.has_kinks and not model.loss.coupled and n_features <= DIRECT and n_features <= n_rows:
             return "newton"
+        if model.loss.coupled and model.loss.has_kinks and not model.loss.rounds:
+            return "lbfgs"
         return "lbfgs" if model.loss.coupled and n_rows * model.loss.n_columns > MANY_SCORES else "newton-cg"
 
     def _mini_batches(

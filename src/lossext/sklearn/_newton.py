@@ -14,8 +14,9 @@ from scipy import linalg
 from lossext._validate import Array
 from lossext.sklearn._scores import Columns, ScoreLoss
 
-FORCING = 0.25  # of the gradient may be left by conjugate gradients
+FORCING = 0.25  # of the gradient may be left by conjugate gradients, less near the minimum
 MAX_INNER = 500
+FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
 ARMIJO = 1e-4
 MAX_HALVINGS = 40
 
@@ -60,18 +61,19 @@ def minimise(
     gap = np.full(len(value), np.inf)
     stuck = np.zeros(len(value), bool)
     epsilon = np.finfo(scores.dtype).eps
-    n_iter = 0
+    n_iter, forcing = 0, FORCING
     while n_iter < max_iter:
         grad = space.back(slope) + alpha * pull
         if direct:
             step = cholesky_step(problem, hess, grad)
             image = space.image(step)
         else:
-            step, image = conjugate_gradients(problem, scores, slope, hess, grad)
+            step, image = conjugate_gradients(problem, scores, slope, hess, grad, forcing)
         along = together(loss, space.dot(grad, step, image))
         gap = -0.5 * along
         size = np.maximum(np.abs(value), first - value)
         done = gap <= tol * size
+        forcing = float(np.clip(np.sqrt(np.min(np.abs(gap) / np.maximum(size, np.finfo(float).tiny))), 0.01, FORCING))
         cross = together(loss, space.dot(pull, step, image))
         bend = together(loss, space.penalty(step, image)[0])
         length = np.ones(len(value))
@@ -103,7 +105,7 @@ def evaluate(problem: Problem, scores: Array) -> tuple[Array, Array, Array | Non
     """The mean loss of each column, its slopes and curvatures; of coupled columns no curvatures."""
     loss = problem.loss
     with np.errstate(over="ignore", invalid="ignore"):
-        value, slope, hess = loss.evaluate(scores, problem.columns, problem.width, hess=not loss.coupled)
+        value, slope, hess = loss.evaluate(scores, problem.columns, problem.width, hess=not loss.coupled or loss.knows_products)
     slope *= problem.scale
     if hess is not None:
         hess *= problem.scale
@@ -116,7 +118,7 @@ def together(loss: ScoreLoss, numbers: Array) -> Array:
 
 
 def conjugate_gradients(
-    problem: Problem, scores: Array, slope: Array, hess: Array | None, grad: Array
+    problem: Problem, scores: Array, slope: Array, hess: Array | None, grad: Array, forcing: float
 ) -> tuple[Array, Array]:
     """About ``-H^-1 grad`` and its image, by conjugate gradients until less than a share of the gradient is left."""
     loss, space, columns, scale, alpha, width = problem
@@ -125,20 +127,24 @@ def conjugate_gradients(
     left = -grad
     left_image = space.image(left) if space.implicit else None
     norm = together(loss, space.dot(left, left, left_image))
-    goal = FORCING**2 * norm
+    goal = forcing**2 * norm
     way, way_image = left, space.image(left) if left_image is None else left_image
     going = norm > 0
-    for _ in range(MAX_INNER):
+    for inner in range(MAX_INNER):
         if not going.any():
             break
-        if hess is None:
-            bent = loss.hess_product(scores, columns, slope / scale, way_image, width) * scale
+        if loss.coupled:
+            bent = loss.hess_product(scores, columns, hess, way_image, width)
+            bent = bent if hess is not None else bent * scale
         else:
             bent = hess * way_image
         product = space.back(bent) + alpha * space.penalty(way, way_image)[1]
         curve = together(loss, space.dot(product, way, way_image))
-        going &= curve > 0
-        length = np.where(going, norm / np.where(going, curve, 1), 0)
+        bends = curve > FLAT * together(loss, space.dot(way, way, way_image))
+        length = np.where(going & bends, norm / np.where(bends, curve, 1), 0)
+        if not inner:  # at least the way down, in coordinates in which a step of 1 is about right
+            length = np.where(going & ~bends, 1.0, length)
+        going &= bends
         step = step + length * way
         step_image += length * way_image
         left = left - length * product

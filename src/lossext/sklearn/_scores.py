@@ -61,6 +61,11 @@ class ScoreLoss:
         self.by_row = not self.by_class and loss.declaration.over_columns  # then a column at a time is a row
 
     @property
+    def rounds(self) -> bool:
+        """Whether kinks of coupled columns can be rounded: by the squares of the hinges."""
+        return {"p", "margin"} <= _losses.parameters_of(self.loss).keys()
+
+    @property
     def kink_width(self) -> float:
         """A scale of the loss's kinks, 0 for a smooth loss."""
         return abs(_losses.parameters_of(self.loss).get("margin", 1.0)) or 1.0 if self.has_kinks else 0.0
@@ -121,18 +126,24 @@ class ScoreLoss:
                 curvature *= self.scale
         return total, slope, curvature
 
+    @property
+    def knows_products(self) -> bool:
+        """Whether the loss makes products with the Hessian of a row out of its diagonal."""
+        return type(self.loss)._hess_product is not DenseLoss._hess_product
+
     def hess_product(
-        self, scores: Array, columns: Columns, slope: Array, direction: Array, width: Any = None
+        self, scores: Array, columns: Columns, hess: Array | None, direction: Array, width: Any = None
     ) -> Array:
-        """Product of the Hessian of coupled columns with a direction, by the difference of two slopes."""
+        """Product of the Hessian of coupled columns with a direction: the loss's own, or a difference of two slopes."""
+        if hess is not None:
+            return self.loss._hess_product(hess, columns.target, direction)
         size = float(np.abs(direction).max(initial=0.0))
         if size == 0:
             return np.zeros_like(direction)
         step = STEP / size
-        moved = self.evaluate(scores + step * direction, columns, width)[1]
-        moved -= slope
-        moved /= step
-        return moved
+        near = scores.astype(np.float64) + step * direction
+        moved = self.evaluate(near, columns, width)[1] - self.evaluate(scores.astype(np.float64), columns, width)[1]
+        return np.asarray(moved / step, scores.dtype)
 
     def _smooth(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         if width is None:
@@ -152,7 +163,7 @@ class ScoreLoss:
     def _smooth_pairs(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         """Hinges of pairs of scores: (max(0, z + width)^2 - max(0, z - width)^2) / (4 width)."""
         own = _losses.parameters_of(self.plain)
-        if "p" not in own or "margin" not in own:
+        if not self.rounds:
             return self._raw(scores, target, hess)
         parts = []
         for side in (1, -1):

@@ -16,7 +16,7 @@ from lossext.sklearn._newton import Problem, Result, minimise
 from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
 
-SHARES = (0.5, 0.1, 0.02, 0.004, 0.0008)  # of a kink's scale over which it is rounded, in turn
+SHARES = (2.0, 0.5, 0.1, 0.02, 0.004, 0.0008)  # of a kink's scale over which it is rounded, in turn
 ROUNDED = 1e-5  # of the value may come from the rounding
 ACCEPTED = 1e-6  # of the value: a gap that is no matter for a warning
 
@@ -53,7 +53,7 @@ def constants(loss: ScoreLoss, columns: Columns, total: float, start: Array, wid
 
 def start_of_classes(loss: ScoreLoss, positives: Array, seen: Any, total: float) -> Array:
     """Intercepts that fit the classes' shares; the loss of a constant knows no more of the rows."""
-    width = 0.5 * loss.kink_width if loss.has_kinks else None
+    width = 2 * loss.kink_width if loss.has_kinks else None
     if loss.by_class:
         totals = positives if len(positives) > 1 else np.append(seen - positives, positives)
         columns = loss.columns(np.arange(len(totals)), totals)
@@ -97,7 +97,9 @@ def curvature_at(loss: ScoreLoss, start: Array, columns: Columns, total: float, 
     hess = loss.evaluate(scores, columns, width, hess=True)[2]
     assert hess is not None
     mean = hess.sum(axis=0, dtype=np.float64) / total
-    return np.maximum(mean, 1e-12 * max(float(mean.max()), 1e-300))
+    if loss.has_kinks:  # where no row is near one, a few will come near
+        return np.maximum(mean, 0.05 / np.asarray(width))
+    return np.maximum(mean, 1e-12 * (float(mean.max()) or 1.0))
 
 
 def lbfgs(
@@ -129,7 +131,7 @@ def lbfgs(
         return report(lambda: model_at(z), float(value.sum()))
 
     n_iter = 0
-    for share in SHARES[:3] if loss.has_kinks else (0,):
+    for share in SHARES[:4] if loss.has_kinks else (0,):
         width = share * kink_width if loss.has_kinks else None
         problem = Problem(loss, space, Columns(None, None), 1 / model.total, model.alpha, width)
         result = _lbfgs.minimise(problem, rows, z, tol, max_iter - n_iter, told, bounds)

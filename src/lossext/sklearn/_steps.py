@@ -16,8 +16,9 @@ from lossext.sklearn._rows import Rows
 from lossext.sklearn._solve import Model
 
 LEARNING_RATE = {"adam": 0.01, "sgd": 0.5}
-BATCH_SIZE = {"adam": 256, "sgd": 32}
+BATCH_SIZE = {"adam": 256, "sgd": 64}
 DECAY = (0.9, 0.999)  # of Adam's two averages, as in Kingma and Ba (2014)
+LEAST = 1e-3  # of the greatest mean slope: what is added to the root of the squares
 LATER = 3.0  # of an average: how much later coefficients weigh more, as in Shamir and Zhang (2013)
 
 
@@ -47,6 +48,7 @@ def new_state(solver: str, coef: Array, intercept: Array) -> dict[str, Any]:
         "size": np.zeros(n_features, coef.dtype),  # greatest size of each feature so far
         "visits": np.zeros(n_features, np.int64),  # steps that had the feature
         "last": np.zeros(n_features, np.int64),  # the latest of them
+        "steep": 0.0,  # greatest mean slope of the loss so far
         "n_rows": 0.0,
         "length": 0.0,  # squared lengths of the rows in units of the features, added up
     }
@@ -93,14 +95,17 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     at = state["at"][where]
     size = np.maximum(state["size"][where], greatest)
     units = np.where(size > 0, size, 1)
-    lengths = X.multiply(1 / units[np.newaxis]).power(2).sum() if sparse.issparse(X) else ((X / units) ** 2).sum()
-    n_rows, length = state["n_rows"] + X.shape[0], state["length"] + float(lengths)
+    weight = np.ones(X.shape[0]) if batch.weight is None else batch.weight.reshape(X.shape[0], -1).mean(axis=1)
+    squares = X.multiply(X) if sparse.issparse(X) else X * X
+    n_rows, length = state["n_rows"] + float(weight.sum()), state["length"] + float(weight @ (squares @ units**-2.0))
     value, slope = slopes(model, X, batch, at, state["at_intercept"], scale)
     grad = product(X.T, slope) if sparse.issparse(X) else product(slope.T, X).T
     square = state["square"][where] + grad * grad
     n_steps = state["n_steps"] + 1
     pace = rate * np.sqrt(n_rows / max(length, np.finfo(float).tiny))
-    rates = (pace / units)[:, np.newaxis] / np.maximum(np.sqrt(square), np.finfo(at.dtype).tiny)
+    steep = max(state["steep"], float(np.abs(slope).sum(axis=0).max(initial=0.0)))
+    least = LEAST * steep + np.finfo(at.dtype).tiny  # a gradient that is but rounding makes no step
+    rates = (pace / units)[:, np.newaxis] / (np.sqrt(square) + least * units[:, np.newaxis])
     missed = (n_steps - state["last"][where])[:, np.newaxis]
     new = shrunk(at - rates * grad, rates * missed, model)
     visits = state["visits"][where] + 1
@@ -110,11 +115,11 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     state["at"][where], state["square"][where], state["size"][where] = new, square, size
     state["coef"][where] = mean + share * (new - mean)
     state["visits"][where], state["last"][where] = visits, n_steps
-    state.update(n_steps=n_steps, n_rows=n_rows, length=length)
+    state.update(n_steps=n_steps, n_rows=n_rows, length=length, steep=steep)
     if model.fit_intercept:
         grad = slope.sum(axis=0)
         state["square_of_intercept"] += grad * grad
-        root = np.sqrt(np.maximum(state["square_of_intercept"], np.finfo(float).tiny))
+        root = np.sqrt(state["square_of_intercept"]) + least
         state["at_intercept"] -= rate * grad / root
         share = (1 + LATER) / (n_steps + LATER)
         state["intercept"] += share * (state["at_intercept"] - state["intercept"])
