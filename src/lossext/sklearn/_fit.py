@@ -14,7 +14,7 @@ from lossext.sklearn import _solve, _steps
 from lossext.sklearn._predict import by_steps
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import Rows
-from lossext.sklearn._solve import ACCEPTED, Model
+from lossext.sklearn._solve import ACCEPTED, ACCEPTED_OF_KINKS, Model
 
 MANY_SCORES = 1 << 25  # rows x classes, of which newton-cg keeps some vectors
 DIRECT = 2048  # features up to which a Hessian is factorised
@@ -75,7 +75,8 @@ class LinearFit:
             raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
         self.__dict__.update(attributes(fit.coef, fit.intercept, dtype=rows.X.dtype))
         self.n_iter_, self.objective_ = len(progress.curve), fit.value
-        if not fit.settled or fit.gap > max(tol, ACCEPTED) * abs(fit.value):
+        accepted = ACCEPTED_OF_KINKS if model.loss.has_kinks else ACCEPTED
+        if not fit.settled or fit.gap > max(tol, accepted) * abs(fit.value):
             end = "ended with the precision of the type" if fit.settled else f"reached max_iter={self.max_iter}"
             self._warn(
                 f"{solver} {end} after {self.n_iter_} iterations: objective {fit.value:.6g}, about {fit.gap:.3g} above "
@@ -106,7 +107,7 @@ class LinearFit:
         watched: tuple[Rows, float] | None,
     ) -> None:
         self._random = check_random_state(self.random_state)
-        self._state = state = _steps.new_state(self._step_solver(), *start)
+        self._state = state = _steps.new_state(self._step_solver(), *start, unit=self._unit(rows))
         best: dict[str, Array] = {}
 
         def now() -> dict[str, Array]:
@@ -145,7 +146,7 @@ class LinearFit:
         """A pass of `partial_fit`."""
         solver = self._step_solver()
         if getattr(self, "_state", {}).get("solver") != solver or self._state["coef"].shape[::-1] != self.coef_.shape:
-            self._state = _steps.new_state(solver, self.coef_, self.intercept_)  # at first, and after another solver
+            self._state = _steps.new_state(solver, self.coef_, self.intercept_, unit=self._unit(rows))  # at first, and after another solver
             self._random = check_random_state(self.random_state)
         elif not self._state["coef"].flags.writeable:  # memory-mapped
             self._state = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in self._state.items()}
@@ -167,7 +168,7 @@ class LinearFit:
         try:
             for batch in rows.batches(self.batch_size or _steps.BATCH_SIZE[self._step_solver()], self._random):
                 size = batch.X.shape[0]
-                value += _steps.step(model, batch, scale / size, self._state, self._rate()) * size / n_rows
+                value += _steps.step(model, batch, scale / size, self._state, self._rate() * self._state["unit"]) * size / n_rows
         except FloatingPointError:
             raise ValueError(
                 f"{self._step_solver()} produced coefficients that are not finite: scale the features (StandardScaler, "
@@ -179,6 +180,10 @@ class LinearFit:
             ridge = 0.5 * (1 - model.l1) * float(np.vdot(coef, coef))
             penalty = model.alpha * (ridge + (model.l1 * float(np.abs(coef).sum()) if model.l1 else 0.0))
         return value + penalty
+
+    def _unit(self: Any, rows: Rows) -> float:
+        """The scale of scores, in which learning rates are."""
+        return 1.0
 
     def _step_solver(self: Any) -> str:
         return "sgd" if self.solver == "auto" else str(self.solver)

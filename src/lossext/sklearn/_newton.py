@@ -16,6 +16,7 @@ from lossext.sklearn._scores import Columns, ScoreLoss
 
 FORCING = 0.25  # of the gradient may be left by conjugate gradients, less near the minimum
 MAX_INNER = 500
+FAINT = 0.01  # of the curvature, added where few rows near a kink would make steps far too long
 FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
 ARMIJO = 1e-4
 MAX_HALVINGS = 40
@@ -167,7 +168,8 @@ def cholesky_step(problem: Problem, hess: Array, grad: Array) -> Array:
         matrix = problem.space.hessian(hess[:, column], problem.alpha, column)
         diagonal = np.diagonal(matrix).copy()
         largest = float(diagonal.max(initial=0.0))
-        extra = 0.0
+        # the Hessian is about I where many rows are near a kink, but few may be
+        extra = FAINT * max(float(np.trace(matrix)) / len(matrix), FAINT) if problem.width is not None else 0.0
         while True:
             try:
                 matrix[np.diag_indices_from(matrix)] = diagonal + extra

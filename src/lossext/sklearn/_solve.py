@@ -16,9 +16,10 @@ from lossext.sklearn._newton import Problem, Result, minimise
 from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
 
-SHARES = (2.0, 0.5, 0.1, 0.02, 0.004, 0.0008)  # of a kink's scale over which it is rounded, in turn
+SHARES = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006, 0.002, 0.0006)  # of a kink's scale over which it is rounded, in turn
 ROUNDED = 1e-5  # of the value may come from the rounding
 ACCEPTED = 1e-6  # of the value: a gap that is no matter for a warning
+ACCEPTED_OF_KINKS = 1e-3  # where the gap is not estimated, but bounded by what rounding adds
 
 
 class Model(NamedTuple):
@@ -48,7 +49,7 @@ def constants(loss: ScoreLoss, columns: Columns, total: float, start: Array, wid
     nothing = np.empty((target.shape[0], 0))
     space = Features(nothing, None, np.ones(len(start)), 0.0, True, turned=False)
     problem = Problem(loss, space, columns, 1 / total, 0.0, width)
-    return minimise(problem, start[np.newaxis], 1e-12, 100).coordinates[0]
+    return minimise(problem, start[np.newaxis], 1e-12, 100, direct=not loss.coupled).coordinates[0]
 
 
 def start_of_classes(loss: ScoreLoss, positives: Array, seen: Any, total: float) -> Array:
@@ -127,17 +128,22 @@ def lbfgs(
         w, b = space.coef(z)
         return w.T, b
 
-    def told(z: Array, value: Array) -> bool:
-        return report(lambda: model_at(z), float(value.sum()))
+    n_iter, stopped = 0, False
 
-    n_iter = 0
-    for share in SHARES[:4] if loss.has_kinks else (0,):
+    def told(z: Array, value: Array) -> bool:
+        nonlocal stopped
+        stopped = report(lambda: model_at(z), float(value.sum()))
+        return stopped
+
+    for share in SHARES[:5] if loss.has_kinks else (0,):
         width = share * kink_width if loss.has_kinks else None
         problem = Problem(loss, space, Columns(None, None), 1 / model.total, model.alpha, width)
         result = _lbfgs.minimise(problem, rows, z, tol, max_iter - n_iter, told, bounds)
         z, n_iter = result.coordinates, n_iter + result.n_iter
+        if stopped or not result.settled:
+            break
     w, b = model_at(z)
-    return Fit(w, b, float(result.value[0]), float(result.gap.sum()), n_iter, result.settled)
+    return Fit(w, b, float(result.value[0]), float(result.gap.sum()), n_iter, result.settled or stopped)
 
 
 def newton(
@@ -198,6 +204,7 @@ def smoothed(
 ) -> Result:
     """Minimise a loss with kinks, rounded less and less, until rounding hardly matters."""
     z, n_iter = start, 0
+    best: Result | None = None
     for share in SHARES:
         rounded = problem._replace(width=share * kink_width)
         result = minimise(rounded, z, max(tol, 0.1 * ROUNDED), max_iter - n_iter, report, direct)
@@ -207,6 +214,11 @@ def smoothed(
         half = problem.space.penalty(z, scores)[0]
         value = value + 0.5 * problem.alpha * (half.sum(keepdims=True) if problem.loss.coupled else half)
         excess = np.abs(result.value - value)
+        # the minimum is at least the rounded one, less what rounding adds there
+        found = Result(z, value, excess, n_iter, result.settled)
+        if best is None or value.sum() < best.value.sum():
+            best = found
         if n_iter >= max_iter or (excess <= ROUNDED * np.abs(value)).all() or not result.settled:
             break
-    return Result(z, value, result.gap, n_iter, result.settled)
+    assert best is not None
+    return best._replace(n_iter=n_iter, settled=result.settled)

@@ -31,11 +31,11 @@ def why_no_steps(estimator: Any) -> None:
         )
 
 
-def new_state(solver: str, coef: Array, intercept: Array) -> dict[str, Any]:
+def new_state(solver: str, coef: Array, intercept: Array, unit: float = 1.0) -> dict[str, Any]:
     """What a solver remembers before the first step from some coefficients (C, D)."""
     start = np.array(coef.T, order="C"), intercept.copy()
     zeros = [np.zeros_like(part) for part in start]
-    state = {"solver": solver, "n_steps": 0, "square": zeros[0], "square_of_intercept": zeros[1]}
+    state = {"solver": solver, "unit": unit, "n_steps": 0, "square": zeros[0], "square_of_intercept": zeros[1]}
     if solver == "adam":
         return {**state, "coef": start[0], "intercept": start[1], "mean": zeros[0].copy(), "mean_i": zeros[1].copy()}
     n_features = len(start[0])
