@@ -148,7 +148,8 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
             loss = self._loss()
         except ValueError:
             return tags
-        tags.target_tags.multi_output = _losses.columns_of(loss) is None
+        # several outputs are fine for all but several quantiles; the common checks try negative ones
+        tags.target_tags.multi_output = _losses.columns_of(loss) is None and _losses.kind_of(loss) == "real"
         tags.target_tags.positive_only = _losses.kind_of(loss) != "real"
         return tags
 
@@ -366,7 +367,13 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
 
     def _unit(self, rows: Rows) -> float:
         link = self._loss().declaration.link
-        return float(np.std(rows.target)) or 1.0 if link is None or link.name == "identity" else 1.0
+        if link is not None and link.name != "identity":
+            return 1.0
+        y = rows.target.reshape(len(rows.target), -1).astype(np.float64)
+        weight = np.ones((1, 1)) if rows.weight is None else rows.weight.reshape(len(y), -1)
+        weight = np.broadcast_to(weight, y.shape)
+        mean = np.average(y, axis=0, weights=weight)
+        return float(np.sqrt(np.average((y - mean) ** 2, weights=weight))) or 1.0
 
     def _kink_width(self, model: Model, first: bool = False) -> Any:
         return self._width if model.loss.has_kinks else None

@@ -17,6 +17,7 @@ from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
 
 SHARES = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006, 0.002, 0.0006)  # of a kink's scale over which it is rounded, in turn
+EXACT = 1 << 12  # scores so few that time does not matter
 ROUNDED = 1e-5  # of the value may come from the rounding
 ACCEPTED = 1e-6  # of the value: a gap that is no matter for a warning
 ACCEPTED_OF_KINKS = 1e-3  # where the gap is not estimated, but bounded by what rounding adds
@@ -207,7 +208,7 @@ def smoothed(
     best: Result | None = None
     for share in SHARES:
         rounded = problem._replace(width=share * kink_width)
-        result = minimise(rounded, z, max(tol, 0.1 * ROUNDED), max_iter - n_iter, report, direct)
+        result = minimise(rounded, z, max(tol, 0.1 * ROUNDED) if tol else 1e-18, max_iter - n_iter, report, direct)
         z, n_iter = result.coordinates, n_iter + result.n_iter
         scores = problem.space.image(z)
         value = problem.loss.evaluate(scores, problem.columns)[0] * problem.scale
@@ -220,5 +221,7 @@ def smoothed(
             best = found
         if n_iter >= max_iter or (excess <= ROUNDED * np.abs(value)).all() or not result.settled:
             break
+        if (excess <= 1e3 * ROUNDED * np.abs(value)).all() and scores.size <= EXACT:
+            tol = 0.0  # a few rows: to the last digit, so that weights are as good as repeated rows
     assert best is not None
     return best._replace(n_iter=n_iter, settled=result.settled)
