@@ -74,6 +74,8 @@ class LinearFit:
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
             raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
         self.__dict__.update(attributes(fit.coef, fit.intercept, dtype=rows.X.dtype))
+        if model.loss.coupled:  # a constant added to all scores changes nothing
+            self.intercept_ -= self.intercept_.mean(dtype=np.float64)
         self.n_iter_, self.objective_ = len(progress.curve), fit.value
         accepted = ACCEPTED_OF_KINKS if model.loss.has_kinks else ACCEPTED
         if not fit.settled or fit.gap > max(tol, accepted) * abs(fit.value):

@@ -62,7 +62,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     max_iter : int
         Greatest number of passes over the rows.
     tol, n_iter_no_change : float, int
-        Stop where so many passes in a row do not lower the mean sampled loss by `tol`.
+        Stop where so many passes in a row do not lower the mean sampled loss by `tol` times its value.
     warm_start : bool
         Whether `fit` starts from the coefficients of the last one.
     random_state : int, RandomState or None
@@ -118,7 +118,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         fit_intercept: bool = True,
         alpha: float = 0.0,
         max_iter: int = 100,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         n_iter_no_change: int = 3,
         warm_start: bool = False,
         random_state: Any = None,
