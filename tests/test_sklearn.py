@@ -124,7 +124,9 @@ def test_two_classes_of_multi_margin_are_a_support_vector_machine(cancer, p):
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-3 if p == 1 else 1e-5)
 
 
-@pytest.mark.parametrize("loss", [lx.MultiMarginLoss(margin=0.7), lx.MultiMarginLoss(p=2), lx.BCEWithLogitsLoss()], ids=str)
+@pytest.mark.parametrize(
+    "loss", [lx.MultiMarginLoss(margin=0.7), lx.MultiMarginLoss(p=2), lx.BCEWithLogitsLoss()], ids=str
+)
 @pytest.mark.parametrize("n_columns", [1, 4])
 def test_scores_have_the_slopes_and_curvatures_of_their_values(loss, n_columns):
     from lossext.sklearn._scores import ScoreLoss
@@ -139,7 +141,9 @@ def test_scores_have_the_slopes_and_curvatures_of_their_values(loss, n_columns):
     above, below = (score_loss.evaluate(scores + t * direction, columns, width) for t in (1e-6, -1e-6))
     assert (slope * direction).sum() == pytest.approx((above[0].sum() - below[0].sum()) / 2e-6, rel=1e-6)
     hess = score_loss.evaluate(scores, columns, width, hess=True)[2]
-    product = score_loss.hess_product(scores, columns, hess, direction, width) if score_loss.coupled else hess * direction
+    product = (
+        score_loss.hess_product(scores, columns, hess, direction, width) if score_loss.coupled else hess * direction
+    )
     np.testing.assert_allclose(product, (above[1] - below[1]) / 2e-6, atol=1e-4)
     if width:  # rounding moves the value by little
         assert value.sum() == pytest.approx(score_loss.evaluate(scores, columns)[0].sum(), rel=0.01)
@@ -550,7 +554,10 @@ def test_callbacks_of_scikit_learn(cancer):
         ({"loss": lx.HingeEmbeddingLoss()}, "must be a str among"),
         ({"alpha": -1}, "'alpha' parameter of LossClassifier must be a float in the range"),
         ({"solver": "newton"}, "'solver' parameter of LossClassifier must be a str among"),
-        ({"loss": "multi_margin", "pos_weight": 2.0}, "pos_weight=2.0 cannot be used: loss MultiMarginLoss.* has no positive part"),
+        (
+            {"loss": "multi_margin", "pos_weight": 2.0},
+            "pos_weight=2.0 cannot be used: loss MultiMarginLoss.* has no positive part",
+        ),
         (
             {"loss": "bce_with_logits", "pos_weight": [1, 2]},
             r"pos_weight has shape \(2,\); allowed is a scalar or \(3,",

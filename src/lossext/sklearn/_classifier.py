@@ -343,7 +343,13 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[m
         positives, seen = rows.counts(n_columns)
         self._positives, self._seen = self._positives + positives, self._seen + seen
         loss, self.class_weight_ = weigh(
-            self._loss(), self.classes_, self._multilabel, self.class_weight, self.pos_weight, self._positives, self._seen
+            self._loss(),
+            self.classes_,
+            self._multilabel,
+            self.class_weight,
+            self.pos_weight,
+            self._positives,
+            self._seen,
         )
         self.pos_weight_ = loss.pos_weight
         total, alpha = rows.total_weight(), self.alpha

@@ -66,9 +66,7 @@ class LinearFit:
         tol = self.tol**2
         solver, width = self._full_solver(model, rows), self._kink_width(model)
         if solver in ("newton-cg", "newton"):
-            fit = _solve.newton(
-                model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width
-            )
+            fit = _solve.newton(model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width)
         else:
             fit = _solve.lbfgs(model, rows, start, curvature, tol, self.max_iter, report, width)
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
@@ -148,7 +146,9 @@ class LinearFit:
         """A pass of `partial_fit`."""
         solver = self._step_solver()
         if getattr(self, "_state", {}).get("solver") != solver or self._state["coef"].shape[::-1] != self.coef_.shape:
-            self._state = _steps.new_state(solver, self.coef_, self.intercept_, unit=self._unit(rows))  # at first, and after another solver
+            self._state = _steps.new_state(
+                solver, self.coef_, self.intercept_, unit=self._unit(rows)
+            )  # at first, and after another solver
             self._random = check_random_state(self.random_state)
         elif not self._state["coef"].flags.writeable:  # memory-mapped
             self._state = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in self._state.items()}
@@ -170,7 +170,11 @@ class LinearFit:
         try:
             for batch in rows.batches(self.batch_size or _steps.BATCH_SIZE[self._step_solver()], self._random):
                 size = batch.X.shape[0]
-                value += _steps.step(model, batch, scale / size, self._state, self._rate() * self._state["unit"]) * size / n_rows
+                value += (
+                    _steps.step(model, batch, scale / size, self._state, self._rate() * self._state["unit"])
+                    * size
+                    / n_rows
+                )
         except FloatingPointError:
             raise ValueError(
                 f"{self._step_solver()} produced coefficients that are not finite: scale the features (StandardScaler, "

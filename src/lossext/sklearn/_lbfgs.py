@@ -56,7 +56,9 @@ def minimise(
         state["n"] += 1
         z = flat.reshape(shape).copy()  # SciPy goes on in the same array
         state["stopped"] = report(z, np.array([state["value"]]))
-        state["done"] = gap_of(projected(z, state["grad"], bounds)) <= tol * max(abs(state["value"]), first - state["value"])
+        state["done"] = gap_of(projected(z, state["grad"], bounds)) <= tol * max(
+            abs(state["value"]), first - state["value"]
+        )
         if state["stopped"] or state["done"]:
             raise StopIteration
 
@@ -79,7 +81,9 @@ def minimise(
     )
     z = result.x.reshape(shape)
     value = evaluate(result.x)
-    return Result(z, np.array([value]), np.array([gap_of(projected(z, state["grad"], bounds))]), state["n"], result.status != 1)
+    return Result(
+        z, np.array([value]), np.array([gap_of(projected(z, state["grad"], bounds))]), state["n"], result.status != 1
+    )
 
 
 def gap_of(grad: Array) -> float:

@@ -106,7 +106,9 @@ def evaluate(problem: Problem, scores: Array) -> tuple[Array, Array, Array | Non
     """The mean loss of each column, its slopes and curvatures; of coupled columns no curvatures."""
     loss = problem.loss
     with np.errstate(over="ignore", invalid="ignore"):
-        value, slope, hess = loss.evaluate(scores, problem.columns, problem.width, hess=not loss.coupled or loss.knows_products)
+        value, slope, hess = loss.evaluate(
+            scores, problem.columns, problem.width, hess=not loss.coupled or loss.knows_products
+        )
     slope *= problem.scale
     if hess is not None:
         hess *= problem.scale
@@ -131,11 +133,12 @@ def conjugate_gradients(
     goal = forcing**2 * norm
     way, way_image = left, space.image(left) if left_image is None else left_image
     going = norm > 0
+    unscaled = slope / scale if loss.coupled and hess is None else None
     for inner in range(MAX_INNER):
         if not going.any():
             break
         if loss.coupled:
-            bent = loss.hess_product(scores, columns, hess, way_image, width)
+            bent = loss.hess_product(scores, columns, hess, way_image, width, unscaled)
             bent = bent if hess is not None else bent * scale
         else:
             bent = hess * way_image

@@ -66,7 +66,9 @@ class ClassPredictions(LinearClassifierMixin):  # type: ignore[misc]
         for block in Rows(X, X, None).blocks(len(self.coef_)):
             scores = block.X @ self.coef_.T + self.intercept_
             if self._multilabel:
-                parts.append(sparse.csr_array(scores > 0, dtype=int) if self._sparse_output else (scores > 0).astype(int))
+                parts.append(
+                    sparse.csr_array(scores > 0, dtype=int) if self._sparse_output else (scores > 0).astype(int)
+                )
             else:
                 ids = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)
                 parts.append(self.classes_[ids])

@@ -294,14 +294,10 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
         X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, reset=reset)
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         y = self._targets(y, X.dtype)
         if len(y) != X.shape[0]:
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: {[X.shape[0], len(y)]}"
-            )
+            raise ValueError(f"Found input variables with inconsistent numbers of samples: {[X.shape[0], len(y)]}")
         return X, y
 
     def _targets(self, y: Any, dtype: Any) -> Array:
@@ -335,9 +331,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         bad = target.is_bad(y)
         if bad.any():
             at = np.unravel_index(int(np.argmax(bad)), y.shape)
-            raise ValueError(
-                f"y holds {y[at]} in row {at[0]}; loss={self.loss!r} takes {target.requirement}"
-            )
+            raise ValueError(f"y holds {y[at]} in row {at[0]}; loss={self.loss!r} takes {target.requirement}")
         rows = make_rows(X, y, sample_weight, y.shape[1] if y.ndim == 2 else 1)
         if not rows.X.shape[0] and not may_be_empty:
             raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
@@ -358,11 +352,17 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         target = rows.target.reshape(len(rows.target), -1)
         middle = target.mean(axis=0)
         link = loss.loss.declaration.link
-        raw = middle if link is None else loss.loss.link(np.where(middle > 0, middle, 1) if link.name == "log" else middle)
+        raw = (
+            middle
+            if link is None
+            else loss.loss.link(np.where(middle > 0, middle, 1) if link.name == "log" else middle)
+        )
         start = np.repeat(raw, loss.n_columns) if loss.shares_target else raw
         width = self._width if width is None and loss.has_kinks else width
         for share in SHARES[:5] if loss.has_kinks else (None,):
-            start = constants(loss, columns, total, np.asarray(start, np.float64), None if share is None else share * width)
+            start = constants(
+                loss, columns, total, np.asarray(start, np.float64), None if share is None else share * width
+            )
         return np.asarray(start)
 
     def _unit(self, rows: Rows) -> float:

@@ -438,4 +438,3 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
 
     def _attributes(self) -> dict[str, Any]:
         return {"coef_": self.coef_.copy(), "intercept_": self.intercept_.copy()}
-

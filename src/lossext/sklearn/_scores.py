@@ -132,18 +132,28 @@ class ScoreLoss:
         return type(self.loss)._hess_product is not DenseLoss._hess_product
 
     def hess_product(
-        self, scores: Array, columns: Columns, hess: Array | None, direction: Array, width: Any = None
+        self,
+        scores: Array,
+        columns: Columns,
+        hess: Array | None,
+        direction: Array,
+        width: Any = None,
+        slope: Array | None = None,
     ) -> Array:
-        """Product of the Hessian of coupled columns with a direction: the loss's own, or a difference of two slopes."""
+        """Product of the Hessian of coupled columns with a direction: the loss's own, or a difference of two slopes, of
+        which `slope` is the one at `scores`."""
         if hess is not None:
             return self.loss._hess_product(hess, columns.target, direction)
         size = float(np.abs(direction).max(initial=0.0))
         if size == 0:
             return np.zeros_like(direction)
         step = STEP / size
-        near = scores.astype(np.float64) + step * direction
-        moved = self.evaluate(near, columns, width)[1] - self.evaluate(scores.astype(np.float64), columns, width)[1]
-        return np.asarray(moved / step, scores.dtype)
+        if slope is None or scores.dtype != np.float64:
+            slope = self.evaluate(scores.astype(np.float64), columns, width)[1]
+        moved = self.evaluate(scores + step * direction.astype(np.float64), columns, width)[1]
+        moved -= slope
+        moved /= step
+        return moved.astype(scores.dtype, copy=False)
 
     def _smooth(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         if width is None:

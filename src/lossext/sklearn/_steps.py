@@ -154,9 +154,7 @@ def adam(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: f
     return value
 
 
-def slopes(
-    model: Model, X: Any, batch: Rows, coef: Array, intercept: Array, scale: float
-) -> tuple[float, Array]:
+def slopes(model: Model, X: Any, batch: Rows, coef: Array, intercept: Array, scale: float) -> tuple[float, Array]:
     """The loss of a batch times `scale`, and its slopes."""
     scores = product(X, coef)
     scores += intercept

@@ -15,7 +15,13 @@ from lossext.sklearn._scores import ScoreLoss, of_columns
 
 
 def weigh(
-    loss_object: DenseLoss, classes: Array, multilabel: bool, class_weight: Any, pos_weight: Any, positives: Array, seen: Array
+    loss_object: DenseLoss,
+    classes: Array,
+    multilabel: bool,
+    class_weight: Any,
+    pos_weight: Any,
+    positives: Array,
+    seen: Array,
 ) -> tuple[ScoreLoss, Array | None]:
     """The loss with its weights, and the weights of the classes.
 
