@@ -339,7 +339,7 @@ def test_multiclass_probabilities_undo_class_weights():
 def test_hinges_have_no_probabilities(iris, loss):
     model = LossClassifier(loss).fit(*iris)
     assert not hasattr(model, "predict_proba")
-    with pytest.raises(AttributeError, match="probabilities are available for the losses .*'bce_with_logits'"):
+    with pytest.raises(AttributeError, match=r"probabilities are available for the losses .*'bce_with_logits'"):
         _ = model.predict_proba
 
 

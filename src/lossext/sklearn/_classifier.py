@@ -60,7 +60,8 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[m
         rows (in `partial_fit`, of those seen so far). In a multilabel problem a dict's keys are column numbers, its
         values the weights of the columns.
     pos_weight : float, array-like of shape (C,) or "balanced", optional
-        Weight of the positive part of a loss of single scores; "balanced": negative rows / positive rows of each column.
+        Weight of the positive part of a loss of single scores; "balanced": negative rows / positive rows of each
+        column.
     max_iter : int
         Greatest number of iterations, or of passes over the rows of adam and sgd.
     tol : float

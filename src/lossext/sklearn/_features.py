@@ -12,7 +12,7 @@ from scipy import linalg, sparse
 from scipy.linalg import blas
 
 from lossext._validate import Array
-from lossext.sklearn._rows import BLOCK, Rows, rows_of
+from lossext.sklearn._rows import BLOCK, rows_of
 
 GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
 

@@ -33,8 +33,8 @@ class LinearFit:
         names = getattr(os, "sysconf_names", {})
         if "SC_PHYS_PAGES" in names and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
             raise MemoryError(
-                f"{shape[0]} columns of scores x {shape[1]} features need {needed} bytes for solver={self.solver!r}, more "
-                "than this machine has; use fewer features (HashingVectorizer(n_features=...), SelectKBest), float32, or "
+                f"{shape[0]} columns of scores x {shape[1]} features need {needed} bytes for solver={self.solver!r}, "
+                "more than this machine has; use fewer features (HashingVectorizer(n_features=...), SelectKBest), float32, or "
                 "SampledSoftmaxClassifier"
             )
 
@@ -182,7 +182,7 @@ class LinearFit:
             ) from None
         coef = self._state["coef"]
         penalty = 0.0
-        if model.alpha and hasattr(self, "loss_curve_") and scale != 1.0 or coef.size <= 1 << 20:
+        if (model.alpha and hasattr(self, "loss_curve_") and scale != 1.0) or coef.size <= 1 << 20:
             ridge = 0.5 * (1 - model.l1) * float(np.vdot(coef, coef))
             penalty = model.alpha * (ridge + (model.l1 * float(np.abs(coef).sum()) if model.l1 else 0.0))
         return value + penalty

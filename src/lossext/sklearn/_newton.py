@@ -52,7 +52,7 @@ def minimise(
     direct: bool = False,
 ) -> Result:
     """Minimise from `start` until no column's gap is more than `tol` times its value."""
-    loss, space, columns, scale, alpha, width = problem
+    loss, space, alpha = problem.loss, problem.space, problem.alpha
     z = start
     scores = space.image(z)
     value, slope, hess = evaluate(problem, scores)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_y, check_array, validate_data
+from sklearn.utils.validation import _check_y, check_array, column_or_1d, validate_data
 
 from lossext._validate import Array
 from lossext.sklearn import _losses, _steps
@@ -38,7 +38,8 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     Parameters
     ----------
     loss : str or loss object
-        A loss of numbers by name, such as "huber", "half_poisson" or "pinball", or an object, whose parameters count, but
+        A loss of numbers by name, such as "huber", "half_poisson" or "pinball", or an object, whose parameters
+        count, but
         for its `reduction` and its `weight`. One with several quantiles or expectiles predicts as many columns.
         ``missing="nan"`` leaves out what is NaN in y.
     alpha : float
@@ -49,14 +50,16 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         Share of the l1 penalty in "elasticnet", from 0 to 1.
     solver : {"auto", "newton", "newton-cg", "lbfgs", "adam", "sgd"}
         "newton" factorises the Hessian of each column, and takes the curvature of the best parabola above the loss where
-        the loss is not convex; "newton-cg" goes by conjugate gradients. "auto" is "newton" for up to 2048 features, then
+        the loss is not convex; "newton-cg" goes by conjugate gradients. "auto" is "newton" for up to 2048 features,
+        then
         "newton-cg"; "sgd" for `partial_fit`. Kinks are rounded, less and less, until that hardly matters.
     fit_intercept : bool
         Whether there are intercepts.
     max_iter : int
         Greatest number of iterations, or of passes over the rows of adam and sgd.
     tol : float
-        Solvers of all rows stop where the objective is estimated to be within ``tol**2`` times its value of the minimum;
+        Solvers of all rows stop where the objective is estimated to be within ``tol**2`` times its value of the
+        minimum;
         adam and sgd where `n_iter_no_change` passes in a row do not lower it by `tol` times its value.
     learning_rate : float, optional
         Of adam and sgd, in units of y's standard deviation unless the link is a logarithm. Default: 0.01 and 0.5.
@@ -306,6 +309,8 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
             y = _check_y(y, multi_output=_losses.columns_of(self._loss()) is None, y_numeric=True, estimator=self)
         else:
             y = check_array(y, ensure_2d=False, dtype="numeric", ensure_all_finite="allow-nan", input_name="y")
+        if not self.__sklearn_tags__().target_tags.multi_output and y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         return np.asarray(y, dtype if y.dtype.kind == "f" else np.float64)
 
     def _prepare(self, X: Any, y: Array, sample_weight: Any, may_be_empty: bool = False) -> tuple[Rows, Model]:

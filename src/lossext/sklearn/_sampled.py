@@ -26,8 +26,8 @@ from lossext.samplers import (
     UniformSampler,
 )
 from lossext.sklearn._base import Classifier, all_or_nothing
-from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._progress import Progress
+from lossext.sklearn._rows import BLOCK, Rows
 
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
 
@@ -58,7 +58,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     fit_intercept : bool
         Whether there are intercepts.
     alpha : float
-        Strength of the penalty ``alpha / 2 |w|^2`` beside the mean loss; a step shrinks the coefficients that it touches.
+        Strength of the penalty ``alpha / 2 |w|^2`` beside the mean loss; a step shrinks the coefficients that it
+        touches.
     max_iter : int
         Greatest number of passes over the rows.
     tol, n_iter_no_change : float, int

@@ -21,7 +21,8 @@ def loss_scorer(loss: Any) -> LossScorer:
     Parameters
     ----------
     loss : str or loss object
-        A loss of classifiers or of regressors, by name or as an object. Those of classifiers are evaluated on `decision_function`, those of
+        A loss of classifiers or of regressors, by name or as an object. Those of classifiers are evaluated on
+        `decision_function`, those of
         regressors on what `predict` gives, put through the loss's link. An object's own `reduction` does not matter.
 
     Returns

@@ -29,7 +29,8 @@ class ScoreLoss:
     A problem of two classes has one column, the score of the second class against the first. `coupled` says that the
     columns are to be seen together; else each has a loss of its own.
 
-    Piecewise linear losses are taken as means over ``score - width`` to ``score + width``, if widths, one number or one a
+    Piecewise linear losses are taken as means over ``score - width`` to ``score + width``, if widths, one number or
+    one a
     column, are given. These
     are smooth: of such a mean the slope is a difference of values, the curvature one of slopes.
     """
@@ -140,8 +141,10 @@ class ScoreLoss:
         width: Any = None,
         slope: Array | None = None,
     ) -> Array:
-        """Product of the Hessian of coupled columns with a direction: the loss's own, or a difference of two slopes, of
-        which `slope` is the one at `scores`."""
+        """Product of the Hessian of coupled columns with a direction: the loss's own, or a difference of two slopes.
+
+        `slope` is the one at `scores`, if it is known.
+        """
         if hess is not None:
             return self.loss._hess_product(hess, columns.target, direction)
         size = float(np.abs(direction).max(initial=0.0))
