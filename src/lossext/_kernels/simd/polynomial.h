@@ -8,6 +8,7 @@
 INLINE vec v_polynomial(const real *c, int n, vec x)
 {
     vec sum = v_set(c[n - 1]);
+    UNROLL(16)
     for (int i = n - 2; i >= 0; i--)
         sum = v_fma(sum, x, v_set(c[i]));
     return sum;

@@ -45,20 +45,24 @@ INLINE pair v_log_pair(vec a)
     return sum;
 }
 
+/* exp(hi + lo) for hi + lo with lo below hi's rounding, 1 if hi and lo are 0; what lo adds to 0 or inf does not count */
+INLINE vec v_exp_pair(vec hi, vec lo)
+{
+    const vec x = v_within(v_set(EXP_FLOOR), hi, v_set(EXP_CEILING)), n = v_exp_whole(x);
+    /* the bounds come second: they are what remains of a NaN, where hi is infinite */
+    const vec rest = v_min(v_max(lo, v_set(-POWER_REST)), v_set(POWER_REST));
+    const pair r = v_exp_rest(x, n);
+    const vec y = r.hi + rest;
+    return v_scale(v_fma(v_exp_tail(y), y * y, y) + v_set(1), n);
+}
+
 /* a^b for a >= 0; 1 for b = 0, NaN for a < 0 */
 INLINE vec v_pow(vec a, vec b)
 {
     const pair log_a = v_log_pair(a);
     const vec power = v_within(v_set(-POWER_CAP), b, v_set(POWER_CAP)), t = power * log_a.hi;
     const vec t_rest = v_fma(power, log_a.lo, v_product_error(power, log_a.hi, t));
-    vec x = v_where(v_not_equal(b, v_zero()), t);
-    x = v_within(v_set(EXP_FLOOR), x, v_set(EXP_CEILING));
-    const vec n = v_exp_whole(x);
-    /* the bounds come second: they are what remains of a NaN, at a = 0 and inf */
-    const vec rest = v_min(v_max(t_rest, v_set(-POWER_REST)), v_set(POWER_REST));
-    const pair r = v_exp_rest(x, n);
-    const vec y = r.hi + rest;
-    return v_scale(v_fma(v_exp_tail(y), y * y, y) + v_set(1), n);
+    return v_exp_pair(v_where(v_not_equal(b, v_zero()), t), t_rest);
 }
 
 #endif

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lossext import _validate
 from lossext._kernels import drivers
-from lossext._validate import Array
-from lossext.losses._sampled import SampledLoss
-from lossext.losses._softmax import SoftmaxLink, log_shares
+from lossext._validate import FLOAT64, Array
+from lossext.losses.layer._call import is_csr
+from lossext.losses.layer._link import SoftmaxLink, log_of_shares, log_shares
+from lossext.losses.layer._sampled import Labels, SampledLoss, ragged_labels, with_shares
 
 
 class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
@@ -30,8 +32,8 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
         Classes to draw at each call, at most num_classes.
     num_classes : int
         Classes of the layer, V.
-    num_true : int
-        Labels of each row, T, at most num_classes.
+    num_true : int or None
+        Labels of each row, T, at most num_classes. None: rows have different numbers of labels.
     sampled_values : (array_like (S,), array_like (N, T), array_like (S,)), optional
         ``(sampled_candidates, true_expected_count, sampled_expected_count)``, as samplers give it; then nothing is
         drawn, and num_sampled is not used. Repeated classes are fine.
@@ -40,7 +42,8 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
     seed : int, numpy.random.Generator or None
         With an int, calls draw one after the other from a generator of the object's own: a new object repeats the
         sequence, pickling keeps its state. A generator is used as it is. Every call draws anew, `grad` too: to
-        evaluate twice on the same negatives, pass sampled_values.
+        evaluate twice on the same negatives, pass sampled_values. With None, each process draws its own. Workers that
+        start from the same int draw the same: `spawn` makes them independent, and repeatable.
     reduction : {"none", "mean", "sum"}
         One value a row, their mean over the N rows or their sum.
     sampler : optional
@@ -55,7 +58,7 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
     ValueError
         num_sampled or num_true is greater than num_classes or less than 1; seed is negative; reduction is unknown;
         sampled_values is not of length 3; an expected count is not finite and positive; labels or sampled ids lie
-        outside [0, num_classes); shapes do not fit.
+        outside [0, num_classes); exclude and a row's labels leave nothing to draw; shapes do not fit.
 
     Notes
     -----
@@ -66,6 +69,11 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
     *inputs* (N, D) sets the type: float32 and float64 are used as they are, float16 is computed in float32, integers in
     float64. *weights* (V, D) and *biases* (V,) are used as they are if they are of that type and C-contiguous; of
     others the rows that a call touches are converted. *labels* is (N, T), or (N,) if T is 1, of any integer dtype.
+
+    Rows have different numbers of labels where *labels* is a CSR matrix (N, V), such as SciPy's, whose data are the
+    labels' weights (see label_weight), or, with ``num_true=None``, an array (N, M) padded with -1. T is then each row's
+    own. A row without labels has the value 0, and the mean leaves it out. true_expected_count has a number for each
+    entry of the matrix, or is (N, M); a sampler gets the labels row after row, (L,).
 
     There is no clamp: a loss of 71 is 71. Where the true logit is the largest, the value is log1p of the others'
     share and keeps its relative accuracy down to 0. Error, beside the rounding of the logits: some 5 ulp of float32,
@@ -107,7 +115,7 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
             sampler=sampler,
         )
 
-    def init_raw(self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Array:
+    def init_raw(self, target: Any, sample_weight: npt.ArrayLike | None = None) -> Array:
         """The biases that minimise the full softmax loss of a layer without weights, which the sampled one estimates.
 
         They are the logarithms of the classes' weighted shares of the labels.
@@ -139,12 +147,27 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
         >>> print(lx.SampledSoftmaxLoss(num_sampled=2, num_classes=3).init_raw([0, 2, 2, 2]).round(2))
         [ -1.39 -34.54  -0.29]
         """
-        return log_shares(target, sample_weight, self.num_classes, self.num_true)
+        if self.num_true is not None and not is_csr(target):
+            return log_shares(target, sample_weight, self.num_classes, self.num_true)
+        n_rows = target.shape[0] if is_csr(target) else len(target)
+        weight = _validate.sample_weights(sample_weight, n_rows, FLOAT64)
+        labels = with_shares(ragged_labels(target, n_rows, self.num_classes), None, n_rows)
+        if len(labels.ids) and (labels.ids.min() < 0 or labels.ids.max() >= self.num_classes):
+            at = int(np.argmax((labels.ids < 0) | (labels.ids >= self.num_classes)))
+            raise ValueError(f"a label of target is {labels.ids[at]}, which is not in [0, {self.num_classes})")
+        assert labels.start is not None
+        count = np.diff(labels.start)
+        share = np.repeat(1 / np.maximum(count, 1), count) if labels.share is None else labels.share
+        if weight is not None:
+            share = share * np.repeat(weight, count)
+        return log_of_shares(np.bincount(labels.ids, share, minlength=self.num_classes))
 
-    def _draw(self, labels: Array) -> Array | tuple[Array, Array, Array]:
-        if self.sampler is not None:
+    def _draw(self, labels: Labels) -> Array | tuple[Array, Array, Array]:
+        parameters = self._parameters
+        if parameters["sampler"] is not None:
             return super()._draw(labels)
-        return self._own_sampler.draw_apart(labels if self.remove_accidental_hits else None, self.num_sampled)
+        avoided = labels.ids if parameters["remove_accidental_hits"] else None
+        return self._own_sampler.draw_apart(avoided, parameters["num_sampled"])
 
 
 def sampled_softmax_loss(

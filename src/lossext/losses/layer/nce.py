@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext._kernels import drivers
-from lossext.losses._sampled import SampledLoss
+from lossext.losses.layer._sampled import SampledLoss
 
 
 class NCELoss(SampledLoss):

@@ -67,7 +67,11 @@ def log_shares(target: Any, sample_weight: Any, num_classes: int | None, num_tru
     weight = _validate.sample_weights(sample_weight, len(ids), FLOAT64)
     if weight is not None:
         weight = np.repeat(weight, num_true)
-    of_class = np.bincount(ids.ravel(), weight, minlength=num_classes or 0).astype(FLOAT64)
+    return log_of_shares(np.bincount(ids.ravel(), weight, minlength=num_classes or 0).astype(FLOAT64))
+
+
+def log_of_shares(of_class: Array) -> Array:
+    """Logarithms of the shares in what the classes have, none below that of a class that does not occur."""
     if (of_class < 0).any():
         raise ValueError("weights of a class sum to less than 0: no constant minimises the loss")
     total = of_class.sum()

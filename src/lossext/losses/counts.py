@@ -1,0 +1,140 @@
+"""Losses of counts and amounts, whose mean is positive."""
+
+from __future__ import annotations
+
+from lossext import _start
+from lossext._declare import LOG, NON_NEGATIVE, POSITIVE, REAL, Target, function_of
+from lossext._parameters import outside, parameter
+from lossext.losses._dense import ElementLoss
+
+__all__ = [
+    "HalfGammaLoss",
+    "HalfPoissonLoss",
+    "HalfTweedieLoss",
+    "half_gamma_loss",
+    "half_poisson_loss",
+    "half_tweedie_loss",
+]
+
+
+class HalfPoissonLoss(
+    ElementLoss,
+    kernel="half_poisson",
+    function="half_poisson_loss",
+    target=NON_NEGATIVE,
+    link=LOG,
+    start=_start.at_log_mean,
+    value_ulp=3.0,
+    curvatures=("exact", "fisher"),
+    cost=1.0,
+):
+    r"""Half the Poisson deviance, of the logarithm of a mean.
+
+    For an element :math:`x` of input, the logarithm of the mean, and its target :math:`y`, a count or an amount,
+
+    .. math:: y \log \frac{y}{e^x} - y + e^x,
+
+    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfPoissonLoss`` leaves out what does
+    not depend on x. The error is that of the loss at a prediction moved by at most one ulp: y e^t with t = x - log y is
+    computed from the logarithm in two parts, so that all digits stay where x is right.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.609375, -1.0], np.float32), np.array([1, 5, 0])
+    >>> print(lx.HalfPoissonLoss(reduction="none")(x, y))
+    [0.0000000e+00 9.8982938e-09 3.6787945e-01]
+    >>> print(lx.HalfPoissonLoss(reduction="sum").grad(x, y))
+    [ 0.0000000e+00 -3.1461444e-04  3.6787945e-01]
+    """
+
+
+half_poisson_loss = function_of(
+    HalfPoissonLoss,
+    """>>> print(lx.half_poisson_loss([0.0, 1.0, -1.0], [1, 5, 0], reduction="none").round(4))
+    [0.     0.7655 0.3679]""",
+)
+
+
+class HalfGammaLoss(
+    ElementLoss,
+    kernel="half_gamma",
+    function="half_gamma_loss",
+    target=POSITIVE,
+    link=LOG,
+    start=_start.at_log_mean,
+    value_ulp=3.0,
+    curvatures=("exact", "fisher"),
+    cost=1.0,
+):
+    r"""Half the gamma deviance, of the logarithm of a mean.
+
+    For an element :math:`x` of input, the logarithm of the mean, and its target :math:`y`,
+
+    .. math:: \frac{y}{e^x} - 1 - \log \frac{y}{e^x},
+
+    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfGammaLoss`` leaves out what does not
+    depend on x. The error is that of the loss at a prediction moved by at most one ulp.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.0, -1.0], np.float32), np.array([1, 5, 0.5], np.float32)
+    >>> value, grad = lx.HalfGammaLoss(reduction="sum").value_and_grad(x, y)
+    >>> print(value, grad.round(4))
+    0.28235802 [ 0.     -0.8394 -0.3591]
+    """
+
+
+half_gamma_loss = function_of(
+    HalfGammaLoss,
+    """>>> print(lx.half_gamma_loss([0.0, 1.0, -1.0], [1, 5, 0.5], reduction="none").round(4))
+    [0.     0.23   0.0523]""",
+)
+
+
+class HalfTweedieLoss(
+    ElementLoss,
+    kernel="half_tweedie",
+    function="half_tweedie_loss",
+    target=NON_NEGATIVE,
+    link=LOG,
+    start=_start.at_log_mean,
+    value_ulp=3.0,
+    curvatures=("exact", "fisher"),
+    cost=3.0,
+):
+    r"""Half the Tweedie deviance, of the logarithm of a mean.
+
+    For an element :math:`x` of input, the logarithm of the mean :math:`\mu = e^x`, its target :math:`y` and the power
+    :math:`p` of the mean that the variance is proportional to,
+
+    .. math:: \frac{\mu^{2-p} - y^{2-p}}{2-p} - y \, \frac{\mu^{1-p} - y^{1-p}}{1-p},
+
+    with its limits, `HalfPoissonLoss` and `HalfGammaLoss`, at powers 1 and 2, and half the squared error of the mean at
+    0. It is never negative, 0 where the mean is the target, and continuous in the power. For a negative power and a
+    target that is not positive the powers of y are left out, as in scikit-learn.
+
+    Targets: finite numbers for powers up to 0, of at least 0 for powers below 2, above 0 from 2 on.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.0, -1.0], np.float32), np.array([1, 5, 0], np.float32)
+    >>> value, grad = lx.HalfTweedieLoss(power=1.5, reduction="sum").value_and_grad(x, y)
+    >>> print(round(float(value), 4), grad.round(4))
+    1.6285 [ 0.     -1.3839  0.6065]
+    """
+
+    power: float = parameter(1.5, outside(0, 1), "The power of the mean that the variance is proportional to.")
+
+    @property
+    def _target(self) -> Target:
+        return REAL if self.power <= 0 else NON_NEGATIVE if self.power < 2 else POSITIVE
+
+
+half_tweedie_loss = function_of(
+    HalfTweedieLoss,
+    """>>> print(lx.half_tweedie_loss([0.0, 1.0, -1.0], [1, 5, 0], power=1.5, reduction="none").round(4))
+    [0.     0.4155 1.2131]""",
+)
