@@ -49,9 +49,9 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[m
     l1_ratio : float
         Share of the l1 penalty in "elasticnet", from 0 to 1.
     solver : {"auto", "newton-cg", "lbfgs", "adam", "sgd"}
-        "newton-cg" and "lbfgs" see all rows in every iteration; "newton-cg" solves losses of single scores a few columns
+        "newton-cg" and "lbfgs" see all rows in every iteration; "newton-cg" solves losses of single scores some columns
         at a time, so in little memory. "auto" is "newton-cg" unless its vectors of rows x classes were too many, and
-        "sgd" for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in the units of
+        "sgd" for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units of
         each feature. Hinges are rounded, less and less, until that hardly matters.
     fit_intercept : bool
         Whether there are intercepts.

@@ -34,7 +34,7 @@ class LinearFit:
         if "SC_PHYS_PAGES" in names and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
             raise MemoryError(
                 f"{shape[0]} columns of scores x {shape[1]} features need {needed} bytes for solver={self.solver!r}, "
-                "more than this machine has; use fewer features (HashingVectorizer(n_features=...), SelectKBest), float32, or "
+                "more than this machine has; use fewer features (HashingVectorizer(n_features=...)), float32 or "
                 "SampledSoftmaxClassifier"
             )
 
@@ -81,7 +81,7 @@ class LinearFit:
             self._warn(
                 f"{solver} {end} after {self.n_iter_} iterations: objective {fit.value:.6g}, about {fit.gap:.3g} above "
                 f"its minimum (by its gradient), wanted is {tol * abs(fit.value):.3g}. Scale the features "
-                f"(StandardScaler, MaxAbsScaler), or raise max_iter={self.max_iter}, the penalty (alpha={model.alpha:g}) "
+                f"(StandardScaler, MaxAbsScaler), or raise max_iter={self.max_iter}, alpha={model.alpha:g} "
                 f"or tol={self.tol:g}."
             )
 
@@ -136,7 +136,7 @@ class LinearFit:
         if end in ("reached max_iter", "did not lower the objective"):
             self._warn(
                 f"{self._step_solver()} {end}{f'={self.max_iter}' if 'max_iter' in end else ''} after {self.n_iter_} "
-                f"passes: objective {self.objective_:.6g}, in the first one {self.loss_curve_[0]:.6g}. Scale the features "
+                f"passes: objective {self.objective_:.6g}, in the first {self.loss_curve_[0]:.6g}. Scale the features "
                 f"(StandardScaler, MaxAbsScaler), change learning_rate={self._rate():g}, or raise "
                 f"max_iter={self.max_iter} or tol={self.tol:g}; the gradient of all rows is seen by solver='newton-cg'."
             )

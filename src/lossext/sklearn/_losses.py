@@ -91,4 +91,4 @@ def log_odds(loss: DenseLoss) -> float | None:
         return None
     shares = np.ravel(loss.inverse_link(np.array([[0.0, 0.5]])))  # of the second against the first, or each for itself
     second = float(shares[1])
-    return float(np.log(second) - np.log1p(-second)) / 0.5
+    return round(float(np.log(second) - np.log1p(-second)) / 0.5, 12)

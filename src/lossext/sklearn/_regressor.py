@@ -49,7 +49,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     l1_ratio : float
         Share of the l1 penalty in "elasticnet", from 0 to 1.
     solver : {"auto", "newton", "newton-cg", "lbfgs", "adam", "sgd"}
-        "newton" factorises the Hessian of each column, and takes the curvature of the best parabola above the loss where
+        "newton" factorises the Hessian of each column, and takes the curvature of the best parabola above a loss where
         the loss is not convex; "newton-cg" goes by conjugate gradients. "auto" is "newton" for up to 2048 features,
         then
         "newton-cg"; "sgd" for `partial_fit`. Kinks are rounded, less and less, until that hardly matters.

@@ -201,7 +201,11 @@ class ScoreLoss:
 
     def _call(self, loss: DenseLoss, scores: Array, target: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         value, slope = loss.value_and_grad(scores, target, n_threads=N_THREADS)
-        return value, slope, loss.grad_and_hess(scores, target, n_threads=N_THREADS)[1] if hess else None
+        if not hess:
+            return value, slope, None
+        facts = loss.declaration
+        kind = "majorizer" if not facts.convex and "majorizer" in facts.curvatures else "exact"
+        return value, slope, loss.grad_and_hess(scores, target, curvature=kind, n_threads=N_THREADS)[1]
 
 
 def part_of(columns: Columns, start: int, stop: int) -> Columns:

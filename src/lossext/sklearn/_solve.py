@@ -17,6 +17,7 @@ from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
 
 SHARES = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006, 0.002, 0.0006)  # of a kink's scale over which it is rounded, in turn
+POLISHING = 40  # iterations at most
 EXACT = 1 << 12  # scores so few that time does not matter
 ROUNDED = 1e-5  # of the value may come from the rounding
 ACCEPTED = 1e-6  # of the value: a gap that is no matter for a warning
@@ -208,7 +209,10 @@ def smoothed(
     best: Result | None = None
     for share in SHARES:
         rounded = problem._replace(width=share * kink_width)
-        result = minimise(rounded, z, max(tol, 0.1 * ROUNDED) if tol else 1e-18, max_iter - n_iter, report, direct)
+        left = max_iter - n_iter if tol else min(max_iter - n_iter, POLISHING)
+        goal = max(tol, 0.1 * ROUNDED) if tol else 1e-18
+        result = minimise(rounded, z, goal, left, report, direct)
+        settled = result.settled or (not tol and left == POLISHING)
         z, n_iter = result.coordinates, n_iter + result.n_iter
         scores = problem.space.image(z)
         value = problem.loss.evaluate(scores, problem.columns)[0] * problem.scale
@@ -219,9 +223,9 @@ def smoothed(
         found = Result(z, value, excess, n_iter, result.settled)
         if best is None or value.sum() < best.value.sum():
             best = found
-        if n_iter >= max_iter or (excess <= ROUNDED * np.abs(value)).all() or not result.settled:
+        if n_iter >= max_iter or (excess <= ROUNDED * np.abs(value)).all() or not settled:
             break
         if (excess <= 1e3 * ROUNDED * np.abs(value)).all() and scores.size <= EXACT:
             tol = 0.0  # a few rows: to the last digit, so that weights are as good as repeated rows
     assert best is not None
-    return best._replace(n_iter=n_iter, settled=result.settled)
+    return best._replace(n_iter=n_iter, settled=settled)
