@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lossext import _validate
 from lossext._parameters import Parameter
 from lossext._validate import Array
-from lossext.boosting._adapter import ShiftedAdapter, raw_target_weight, require
+from lossext.boosting._adapter import ShiftedAdapter, checked_loss, raw_target_weight, require
 from lossext.losses._dense import DenseLoss
 
 require("lightgbm")
@@ -60,32 +60,51 @@ class LightGBMObjective(ShiftedAdapter):
     or ``LGBMClassifier(objective=objective).fit(X, y, sample_weight=w, eval_metric=objective.metric)``.
     """
 
+    library = "lightgbm"
+
     label_sets = Parameter[Array | None]()
 
-    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, label_sets: npt.ArrayLike | None = None) -> None:
-        table = None
+    def __init__(
+        self,
+        loss: DenseLoss,
+        init_raw: npt.ArrayLike = 0.0,
+        label_sets: npt.ArrayLike | None = None,
+        curvature: str | None = None,
+    ) -> None:
+        loss, table = checked_loss(loss), None
         if label_sets is not None:
             table = _validate.as_array("label_sets", label_sets)
             _validate.require_real("label_sets", table)
             if table.ndim != 2:
                 raise ValueError(f"label_sets has shape {table.shape}; allowed is rank 2, (K, C)")
-        self._set_parameters(loss=self._checked_loss(loss), init_raw=self._checked_init_raw(init_raw), label_sets=table)
+        self._set_parameters(
+            loss=loss,
+            init_raw=self._checked_init_raw(init_raw),
+            label_sets=table,
+            curvature=self._checked_curvature(loss, curvature),
+        )
 
     def __call__(self, first: Any, second: Any, weight: Any = None) -> tuple[Array, Array]:
         """Gradient and Hessian of ``objective(raw, dataset)`` or ``objective(y_true, raw, weight)``."""
-        grad, hess = self._derivatives(*raw_target_weight(first, second, weight))
-        # LightGBM goes through them class by class
-        return np.asfortranarray(grad, np.float32), np.asfortranarray(hess, np.float32)
+        return self._derivatives(*raw_target_weight(first, second, weight), order="F")  # class by class, as it lies
 
     def metric(self, first: Any, second: Any, weight: Any = None) -> tuple[str, float, bool]:
         """Name, mean of the loss, and that lower is better: for ``feval`` of `train` or ``eval_metric`` of `fit`."""
         return self._name, self._mean(*raw_target_weight(first, second, weight)), False
 
-    def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
+    def _check_shapes(self, raw: Array, target: Array) -> None:
+        if self.label_sets is None:
+            super()._check_shapes(raw, target)
+        elif self.label_sets.shape[1] != raw.shape[1]:
+            raise ValueError(
+                f"label_sets has shape {self.label_sets.shape}, which does not go with raw scores of shape {raw.shape}"
+            )
+
+    def _targets(self, target: Array, columns: int) -> Array:
         if self.label_sets is not None:
             rows = target.astype(np.int64)
             bad = (rows != target) | (rows < 0) | (rows >= len(self.label_sets))
             if bad.any():
                 raise ValueError(f"label {target[bad][0]} is not a row of label_sets, 0 to {len(self.label_sets) - 1}")
             target = self.label_sets[rows]
-        return super()._arranged(raw, target)
+        return super()._targets(target, columns)

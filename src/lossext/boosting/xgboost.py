@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext._validate import Array
-from lossext.boosting._adapter import Adapter, is_dataset, raw_target_weight, require
+from lossext.boosting._adapter import Adapter, checked_loss, is_dataset, raw_target_weight, require
 from lossext.losses._dense import DenseLoss
 
 require("xgboost")
@@ -66,13 +66,15 @@ class XGBoostObjective(Adapter):
     or ``XGBClassifier(objective=objective, base_score=objective.base_score(y), eval_metric=objective.metric)``.
     """
 
-    def __init__(self, loss: DenseLoss) -> None:
-        self._set_parameters(loss=self._checked_loss(loss))
+    library = "xgboost"
+
+    def __init__(self, loss: DenseLoss, curvature: str | None = None) -> None:
+        loss = checked_loss(loss)
+        self._set_parameters(loss=loss, curvature=self._checked_curvature(loss, curvature))
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """Gradient and Hessian of ``objective(raw, dmatrix)`` or ``objective(y_true, raw, sample_weight)``."""
-        grad, hess = self._derivatives(*raw_target_weight(first, second, sample_weight))
-        return np.ascontiguousarray(grad, np.float32), np.ascontiguousarray(hess, np.float32)
+        return self._derivatives(*raw_target_weight(first, second, sample_weight))
 
     @property
     def metric(self) -> XGBoostMetric:
