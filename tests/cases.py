@@ -72,7 +72,8 @@ def empty_shapes_of(cls: type) -> list[tuple[int, ...]]:
 
 def input_of(shape: tuple[int, ...], dtype: Any, rng: np.random.Generator, cls: Any = None) -> Any:
     """Predictions of this shape, inside the loss's domain where it has one."""
-    if cls is not None and cls.declaration.input_domain is not None:
+    by_parameter = cls is not None and "_input_domain" in vars(cls)
+    if by_parameter or (cls is not None and cls.declaration.input_domain is not None):
         return np.asarray(0.02 + 0.96 * rng.random(shape)).astype(dtype)
     return np.asarray(3 * rng.standard_normal(shape)).astype(dtype)
 

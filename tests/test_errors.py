@@ -213,7 +213,7 @@ def bad_targets():
 
 
 def allowed(cls):
-    return {"unit": "[0, 1]", "sign": "-1 or 1", "class": f"[0, {C})"}[kind_of(cls)]
+    return cls.declaration.target.requirement.format(n_classes=C)
 
 
 @pytest.mark.parametrize(
