@@ -1,4 +1,4 @@
-"""What is particular to losses of real targets, counts and amounts: identities, limits, digits where others lose them."""
+"""What is particular to losses of real targets, counts and amounts: identities, limits, small losses."""
 
 import math
 

@@ -236,8 +236,8 @@ class PseudoHuberLoss(
     .. math:: \delta^2 \left(\sqrt{1 + (d / \delta)^2} - 1\right)
 
     (Charbonnier 1994), as XGBoost's ``reg:pseudohubererror``. It is computed as :math:`d^2 / (1 + s)` with s the root,
-    so small errors keep their digits and large ones do not overflow. Difference, quotient, root and products are rounded:
-    half an ulp more than other losses.
+    so small errors keep their digits and large ones do not overflow. Difference, quotient, root and products are
+    rounded: half an ulp more than other losses.
 
     Examples
     --------
@@ -358,8 +358,8 @@ class ExpectileLoss(
     .. math:: q \, (y - x)^2 \text{ if } x \le y, \qquad (1 - q) \, (x - y)^2 \text{ otherwise}
 
     (Newey and Powell 1987). For a sequence of Q expectiles input is (N, Q), with a column for each, and target (N,).
-    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2 (1 - q). The difference, whose
-    rounding counts twice, 1 - q and two products are rounded: half an ulp more than other losses.
+    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2 (1 - q). The difference,
+    whose rounding counts twice, 1 - q and two products are rounded: half an ulp more than other losses.
 
     Examples
     --------
@@ -403,9 +403,8 @@ class EpsilonInsensitiveLoss(
 
     .. math:: \max(0, |x - y| - \epsilon)^p
 
-    (Vapnik 1995). Gradient and second derivative at \|x - y\| = epsilon are 0; for p = 1 the majorizer there is infinite.
-    The bound of the error is in ulp of
-    (\|x - y\| + epsilon)^p; two differences are rounded, and count twice in a square.
+    (Vapnik 1995). Gradient and second derivative at \|x - y\| = epsilon are 0; for p = 1 the majorizer there is
+    infinite. The bound of the error is in ulp of (\|x - y\| + epsilon)^p; two differences are rounded, and count twice in a square.
 
     Examples
     --------
