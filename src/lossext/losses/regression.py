@@ -404,7 +404,8 @@ class EpsilonInsensitiveLoss(
     .. math:: \max(0, |x - y| - \epsilon)^p
 
     (Vapnik 1995). Gradient and second derivative at \|x - y\| = epsilon are 0; for p = 1 the majorizer there is
-    infinite. The bound of the error is in ulp of (\|x - y\| + epsilon)^p; two differences are rounded, and count twice in a square.
+    infinite. The bound of the error is in ulp of (\|x - y\| + epsilon)^p; two differences are rounded, and
+    count twice in a square.
 
     Examples
     --------
