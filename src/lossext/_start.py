@@ -68,9 +68,7 @@ def weights_of(loss: Any, name: str, shape: tuple[int, ...]) -> Array:
     try:
         return np.broadcast_to(factor.astype(np.float64), shape)
     except ValueError:
-        raise ValueError(
-            f"{name} has shape {factor.shape}, which does not broadcast to target's, {shape}"
-        ) from None
+        raise ValueError(f"{name} has shape {factor.shape}, which does not broadcast to target's, {shape}") from None
 
 
 def no_minimum() -> ValueError:

@@ -139,11 +139,11 @@ static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
     *total = sum;
 }
 
-/* Where a value is NaN, its limit: the same values otherwise. */
+/* Where one of the values that value_pass left is NaN, the limit. */
 static NOINLINE void limit_pass(const chunk *given, real *to, tally *total)
 {
-    FOR_EACH_VECTOR(given, const vec v = value(e); const vec l = v_select(v_is_nan(v), limit(e), v);
-                    const vec w = times(l, spread_at(c->weight, i)); tally_add(total, w, i); v_store(to + i, w));
+    FOR_EACH_VECTOR(given, const vec v = v_load(to + i); const vec l = times(limit(e), spread_at(c->weight, i));
+                    const vec w = v_select(v_is_nan(v), l, v); tally_add(total, w, i); v_store(to + i, w));
 }
 
 static NOINLINE void slope_pass(const chunk *given, real *to, const int stream)
@@ -253,6 +253,8 @@ static void values(const lx_job *job, const chunk *c, real *to, tally *total)
     if (TAKES_LIMIT) {
         const double check = wide_total(sum.plain) + wide_total(sum.settled.sum);
         if (check != check) {
+            if (takes_products(job, c))
+                value_pass(c, to, &sum);
             sum = *total;
             limit_pass(c, to, &sum);
         }

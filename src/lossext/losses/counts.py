@@ -75,8 +75,8 @@ class HalfGammaLoss(
 
     .. math:: \frac{y}{e^x} - 1 - \log \frac{y}{e^x},
 
-    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfGammaLoss`` leaves out what does not
-    depend on x. The error is that of the loss at a prediction moved by at most one ulp.
+    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfGammaLoss`` leaves out what does
+    not depend on x. The error is that of the loss at a prediction moved by at most one ulp.
 
     Examples
     --------

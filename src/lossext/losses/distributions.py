@@ -19,8 +19,8 @@ class KLDivLoss(
     .. math:: t \, (\log t - x),
 
     and 0 for t = 0 whatever x is, but NaN. With ``log_target`` the target is :math:`\log t`, which may be -inf. The
-    divergence of whole distributions is ``reduction="batchmean"``; ``mean`` divides by the number of elements, as torch.
-    Where log t and x cancel, the bound of the error is in ulp of their sizes' sum.
+    divergence of whole distributions is ``reduction="batchmean"``; ``mean`` divides by the number of elements, as
+    torch. Where log t and x cancel, the bound of the error is in ulp of their sizes' sum.
 
     Examples
     --------

@@ -226,6 +226,7 @@ class PseudoHuberLoss(
     link=IDENTITY,
     start=_start.at_root,
     curvatures=("exact", "majorizer"),
+    value_ulp=2.5,
     cost=0.2,
 ):
     r"""Huber loss without a seam.
@@ -235,7 +236,8 @@ class PseudoHuberLoss(
     .. math:: \delta^2 \left(\sqrt{1 + (d / \delta)^2} - 1\right)
 
     (Charbonnier 1994), as XGBoost's ``reg:pseudohubererror``. It is computed as :math:`d^2 / (1 + s)` with s the root,
-    so small errors keep their digits and large ones do not overflow.
+    so small errors keep their digits and large ones do not overflow. Difference, quotient, root and products are
+    rounded: half an ulp more than other losses.
 
     Examples
     --------
@@ -325,7 +327,9 @@ class PinballLoss(
 
     _outputs_by_parameter = True
     quantile: float | npt.ArrayLike = parameter(
-        0.5, one_or_several(between(0, 1)), "Which quantile of the target is predicted; or one for each column of input."
+        0.5,
+        one_or_several(between(0, 1)),
+        "Which quantile of the target is predicted; or one for each column of input.",
     )
 
 
@@ -354,8 +358,8 @@ class ExpectileLoss(
     .. math:: q \, (y - x)^2 \text{ if } x \le y, \qquad (1 - q) \, (x - y)^2 \text{ otherwise}
 
     (Newey and Powell 1987). For a sequence of Q expectiles input is (N, Q), with a column for each, and target (N,).
-    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2 (1 - q). The difference, whose
-    rounding counts twice, 1 - q and two products are rounded: half an ulp more than other losses.
+    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2 (1 - q). The difference,
+    whose rounding counts twice, 1 - q and two products are rounded: half an ulp more than other losses.
 
     Examples
     --------
@@ -389,6 +393,7 @@ class EpsilonInsensitiveLoss(
     link=IDENTITY,
     start=_start.at_root,
     curvatures=("exact", "majorizer"),
+    value_ulp=2.5,
     smooth=False,
     cost=0.1,
 ):
@@ -398,8 +403,9 @@ class EpsilonInsensitiveLoss(
 
     .. math:: \max(0, |x - y| - \epsilon)^p
 
-    (Vapnik 1995). Gradient and second derivative at \|x - y\| = epsilon are 0; for p = 1 the majorizer there is infinite.
-    The bound of the error is in ulp of \|x - y\| + epsilon.
+    (Vapnik 1995). Gradient and second derivative at \|x - y\| = epsilon are 0; for p = 1 the majorizer there is
+    infinite. The bound of the error is in ulp of (\|x - y\| + epsilon)^p; two differences are rounded, and
+    count twice in a square.
 
     Examples
     --------

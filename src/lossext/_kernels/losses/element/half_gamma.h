@@ -8,6 +8,7 @@
  * The form with t loses no digits at the optimum, that with w none far below it. */
 #include "_deviance.h"
 NO_PARAMETERS
+#define COSTLY
 #define HAS_SHARED
 #define HAS_LIMIT
 #define HAS_FISHER

@@ -7,6 +7,7 @@
  * The form with t loses no digits at the optimum, that with e^x none far above it.  For y = 0 both are e^x. */
 #include "_deviance.h"
 NO_PARAMETERS
+#define COSTLY
 #define HAS_SHARED
 #define HAS_LIMIT
 

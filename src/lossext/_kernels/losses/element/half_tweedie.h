@@ -11,6 +11,7 @@
  * less m; these follow from h_k = -e2 h_(k-2) + e3 h_(k-3), so that Clenshaw's rule adds them up. */
 #include "_deviance.h"
 PARAMETERS(power)
+#define COSTLY
 #define HAS_SHARED
 #define HAS_LIMIT
 #define HAS_FISHER

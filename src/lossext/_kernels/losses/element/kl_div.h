@@ -6,6 +6,7 @@
 #include "_deviance.h"
 VARIANT(LOG_TARGET, 0, 1)
 NO_PARAMETERS
+#define COSTLY
 
 INLINE vec probability(E e) { return LOG_TARGET ? v_exp(e.y) : e.y; }
 

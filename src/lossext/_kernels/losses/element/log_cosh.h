@@ -7,6 +7,7 @@
  *
  * log(cosh(d)) as written overflows, |d| + log1p(q) - log 2 has no digit left where d is small. */
 NO_PARAMETERS
+#define COSTLY
 #define HAS_SHARED
 #define HAS_MAJORIZER
 #ifdef LX_DOUBLE

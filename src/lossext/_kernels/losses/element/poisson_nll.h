@@ -7,6 +7,7 @@
 #include "_deviance.h"
 VARIANT(LOG_INPUT, 0, 1)
 PARAMETERS(full, eps)
+#define COSTLY
 #define HAS_SHARED
 #define HAS_LIMIT
 #define HAS_FISHER
