@@ -23,7 +23,8 @@ LABELS = {
 
 def losses(library):
     """Those that have a rule, with other parameters than the defaults where the libraries have these too."""
-    parameters = {"huber_loss": {"delta": 1.5}, "expectile_loss": {"expectile": 0.7}, "pseudo_huber_loss": {"delta": 1.5}}
+    parameters = {"huber_loss": {"delta": 1.5}, "expectile_loss": {"expectile": 0.7}, "pseudo_huber_loss": {"delta": 1.5},
+                  "sigmoid_focal_loss": {"alpha": 0.25, "gamma": 2.5}}
     rules = _builtin.RULES[library]
     classes = [cls for cls in lx.registry() if cls.declaration.function in rules]
     return [cls(**parameters.get(cls.declaration.function, {})) for cls in classes]
@@ -43,7 +44,7 @@ def test_lightgbm(loss, weighted):
 
     y, weight = label_of(loss), WEIGHT if weighted else None
     rule = _builtin.rule_of("lightgbm", loss)
-    init = rule.start(y, weight) if rule.start else loss.init_raw(2 * y - 1 if loss._target.sign else y, weight)
+    init = rule.start(loss, y, weight) if rule.start else loss.init_raw(2 * y - 1 if loss._target.sign else y, weight)
     params = {"num_leaves": 7, "num_threads": 1, "verbose": -1}
     classes = {"num_class": 3} if loss.declaration.takes_ids else {}
     own = {"alpha": getattr(loss, "delta", 0.9), "tweedie_variance_power": getattr(loss, "power", 1.5), **classes}
@@ -110,6 +111,7 @@ def test_catboost(loss, method, weighted):
     name += {
         "Huber": f":delta={getattr(loss, 'delta', 0)}",
         "Expectile": f":alpha={getattr(loss, 'expectile', 0)}",
+        "Focal": f":focal_alpha={getattr(loss, 'alpha', 0)};focal_gamma={getattr(loss, 'gamma', 0)}",
         "Tweedie": f":variance_power={getattr(loss, 'power', 0)}",
     }.get(name, "")
     settings = {

@@ -32,7 +32,7 @@ class Builtin:
     factor: Callable[[int], float] = one  # of the number of columns
     of: Callable[[Any], bool] = lambda loss: True  # the losses, by their parameters
     before: tuple[int, ...] = (10**6,)  # the first version with another rule
-    start: Callable[[Any, Any], float] | None = None  # where it starts, if not where the loss is least
+    start: Callable[[Any, Any, Any], Any] | None = None  # where it starts, if not where the loss is least
 
 
 def damped(columns: int) -> float:
@@ -49,8 +49,15 @@ def friedman(columns: int) -> float:
     return columns / (columns - 1) if columns > 1 else 1.0
 
 
-def mean(target: Any, weight: Any) -> Any:
+def mean(loss: Any, target: Any, weight: Any) -> Any:
     return np.average(np.asarray(target, np.float64), axis=0, weights=weight)
+
+
+def newton_step(loss: Any, target: Any, weight: Any) -> Any:
+    """One from 0, as XGBoost fits a stump."""
+    summed = loss._with(reduction="sum")
+    grad, hess = summed.grad_and_hess(np.zeros(np.shape(target)), target, sample_weight=weight)
+    return -grad.sum(axis=0) / hess.sum(axis=0)
 
 
 def compound(loss: Any) -> bool:
@@ -60,6 +67,10 @@ def compound(loss: Any) -> bool:
 
 def unit_hinge(loss: Any) -> bool:
     return bool(loss.p == 1 and loss.margin == 1)
+
+
+def weighted_focal(loss: Any) -> bool:
+    return loss.alpha is not None and 0 < loss.alpha < 1 and loss.gamma > 0 and not loss.label_smoothing
 
 
 LOGISTIC = {
@@ -82,7 +93,7 @@ RULES: dict[str, dict[str, Builtin]] = {
     "xgboost": {
         **{function: Builtin("binary:logistic") for function in LOGISTIC},
         "half_squared_error_loss": Builtin("reg:squarederror"),
-        "pseudo_huber_loss": Builtin("reg:pseudohubererror", before=(3, 4)),
+        "pseudo_huber_loss": Builtin("reg:pseudohubererror", before=(3, 4), start=newton_step),
         "half_poisson_loss": Builtin("count:poisson", factor=damped, before=(3, 4)),
         "poisson_nll_loss": Builtin("count:poisson", factor=damped, of=lambda loss: loss.log_input, before=(3, 4)),
         "half_gamma_loss": Builtin("reg:gamma", before=(3, 4)),
@@ -99,6 +110,7 @@ RULES: dict[str, dict[str, Builtin]] = {
         "expectile_loss": Builtin("Expectile"),
         "log_cosh_loss": Builtin("LogCosh"),
         "half_poisson_loss": Builtin("Poisson"),
+        "sigmoid_focal_loss": Builtin("Focal", of=weighted_focal),
         "half_tweedie_loss": Builtin("Tweedie", of=compound),
     },
 }
