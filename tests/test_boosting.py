@@ -8,9 +8,8 @@ import pytest
 import lossext.boosting
 
 
-@pytest.mark.parametrize("name", lossext.boosting.__all__)
-def test_missing_library(name, monkeypatch):
-    library = name.removesuffix("Objective").removesuffix("MultiTarget").lower()
+@pytest.mark.parametrize(("name", "library"), lossext.boosting.MODULES.items())
+def test_missing_library(name, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.delitem(sys.modules, f"lossext.boosting.{library}", raising=False)
     with pytest.raises(ImportError, match=rf"needs {library}: pip install 'lossext\[{library}\]'"):
@@ -18,6 +17,7 @@ def test_missing_library(name, monkeypatch):
 
 
 def test_names():
+    assert sorted(lossext.boosting.MODULES) == lossext.boosting.__all__
     assert dir(lossext.boosting) == sorted(lossext.boosting.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         lossext.boosting.Nothing  # noqa: B018

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext._declare import CURVATURES, registry
-from lossext._parameters import Parameter, Parameterized
+from lossext._parameters import Parameter, Parameterized, above
 from lossext._validate import Array
 from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, rule_of
 from lossext.losses._dense import DenseLoss
@@ -96,6 +96,13 @@ class Adapter(Parameterized):
 
     loss = Parameter[DenseLoss]()
     curvature = Parameter[str | None]()
+    scale_pos_weight = Parameter[float]()  # of derivatives, not of the metric, as in the libraries' own
+
+    def _own_parameters(self, loss: Any, curvature: Any, scale_pos_weight: Any) -> dict[str, Any]:
+        """Checked."""
+        loss = checked_loss(loss)
+        factor = above(0.0)("scale_pos_weight", scale_pos_weight)
+        return {"loss": loss, "curvature": self._checked_curvature(loss, curvature), "scale_pos_weight": factor}
 
     def _checked_curvature(self, loss: DenseLoss, curvature: Any) -> str | None:
         own = loss.declaration.curvatures
@@ -309,6 +316,10 @@ class Adapter(Parameterized):
         if late:
             grad *= weight[:, np.newaxis]  # type: ignore[index]
             hess *= weight[:, np.newaxis]  # type: ignore[index]
+        if self.scale_pos_weight != 1 and target.size == raw.size:
+            factors = np.where(target.reshape(raw.shape) == 1, np.float32(self.scale_pos_weight), np.float32(1))
+            grad *= factors
+            hess *= factors
         self.__dict__["_spare"] = (grad, hess)
         return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
 

@@ -144,11 +144,6 @@ def class_weights(class_weight: Any, y: Any) -> Array | None:
     return None if class_weight is None else compute_sample_weight(class_weight, y)
 
 
-def positive_weights(factor: Any, codes: Array) -> Array | None:
-    """``scale_pos_weight``, which libraries keep from custom objectives."""
-    return None if factor in (None, 1, 1.0) else np.where(codes == 1, float(factor), 1.0)
-
-
 # ---- answers ----
 
 
@@ -224,6 +219,8 @@ def numbers(y: Any) -> Array:
     target = np.asarray(y)
     if target.dtype.kind == "O":
         target = target.astype(np.float64)
+    if target.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y has dtype {target.dtype}")
     if target.dtype.kind not in "biuf":
         raise ValueError(f"y has dtype {target.dtype}; allowed are real numbers")
     if not np.isfinite(target).all():

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext._validate import Array
-from lossext.boosting._adapter import ShiftedAdapter, checked_loss, require
+from lossext.boosting._adapter import ShiftedAdapter, require
 from lossext.losses._dense import DenseLoss
 
 require("catboost")
@@ -54,11 +54,8 @@ class CatBoostAdapter(ShiftedAdapter):
     library = "catboost"
 
     def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, curvature: str | None = None) -> None:
-        loss = checked_loss(loss)
         self._set_parameters(
-            loss=loss,
-            init_raw=self._checked_init_raw(init_raw),
-            curvature=self._checked_curvature(loss, curvature),
+            **self._own_parameters(loss, curvature, 1.0), init_raw=self._checked_init_raw(init_raw)
         )
 
     def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from lossext import _validate
 from lossext._parameters import Parameter
 from lossext._validate import Array
-from lossext.boosting._adapter import ShiftedAdapter, checked_loss, raw_target_weight, require
+from lossext.boosting._adapter import ShiftedAdapter, raw_target_weight, require
 from lossext.boosting._estimators import (
     OWN,
     OnPredictions,
@@ -25,7 +25,6 @@ from lossext.boosting._estimators import (
     indicators,
     library_asks,
     numbers,
-    positive_weights,
     probabilities,
     product,
     refuse_objective,
@@ -91,18 +90,18 @@ class LightGBMObjective(ShiftedAdapter):
         init_raw: npt.ArrayLike = 0.0,
         label_sets: npt.ArrayLike | None = None,
         curvature: str | None = None,
+        scale_pos_weight: float = 1.0,
     ) -> None:
-        loss, table = checked_loss(loss), None
+        table = None
         if label_sets is not None:
             table = _validate.as_array("label_sets", label_sets)
             _validate.require_real("label_sets", table)
             if table.ndim != 2:
                 raise ValueError(f"label_sets has shape {table.shape}; allowed is rank 2, (K, C)")
         self._set_parameters(
-            loss=loss,
+            **self._own_parameters(loss, curvature, scale_pos_weight),
             init_raw=self._checked_init_raw(init_raw),
             label_sets=table,
-            curvature=self._checked_curvature(loss, curvature),
         )
 
     def __call__(self, first: Any, second: Any, weight: Any = None) -> tuple[Array, Array]:
@@ -182,6 +181,9 @@ class Fitting:
     def _train(self, parent: Any, objective: LightGBMObjective, given: dict[str, Any], *args: Any, **more: Any) -> None:
         """The library's fit with the objective in its place for that time."""
         self._given = {"metric": "None", "first_metric_only": True, **given}
+        if len(np.asarray(args[1])) < 2 * self.get_params().get("min_child_samples", 20):  # type: ignore[attr-defined]
+            # LightGBM would leave out all features, and fails without one if the objective is not its own
+            self._given["feature_pre_filter"] = False
         self.objective = self._objective = objective
         try:
             with library_asks():
@@ -227,8 +229,8 @@ class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc]
     curvature : str, optional
         As of `LightGBMObjective`.
     **parameters
-        Those of `lightgbm.LGBMClassifier`, but ``objective``. ``scale_pos_weight`` and ``is_unbalance`` count as
-        sample weights.
+        Those of `lightgbm.LGBMClassifier`, but ``objective``. ``scale_pos_weight`` and ``is_unbalance`` reach the
+        objective.
 
     Attributes
     ----------
@@ -288,21 +290,23 @@ class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc]
         classes, codes = encode(y)
         loss = chosen(self.loss, len(classes))
         plain = LightGBMObjective(loss, curvature=self.curvature)
-        more_params = self.get_params()
-        factor = more_params.get("scale_pos_weight", 1.0)
-        if more_params.get("is_unbalance") and len(classes) == 2:
-            factor = np.sum(codes == 0) / np.sum(codes == 1)
         weight = product(sample_weight, class_weights(self.class_weight, y))
         start = self._start(init_score, init_model, plain, indicators(loss, codes, len(classes)), weight)
-        objective = LightGBMObjective(loss, start, curvature=self.curvature)
-        if len(classes) == 2 and factor != 1:
-            sample_weight = product(sample_weight, positive_weights(factor, codes))
+        objective = LightGBMObjective(loss, start, None, self.curvature, self._positives(codes, len(classes)))
         answer = functools.partial(answers, loss, objective.init_raw)
         self._train(
             super().fit, objective, {}, X, y, sample_weight=sample_weight, init_score=init_score, init_model=init_model,
             eval_metric=self._metrics(eval_metric, objective, answer), **more,
         )  # fmt: skip
         return self
+
+    def _positives(self, codes: Array, n_classes: int) -> float:
+        params = self.get_params()
+        if n_classes != 2:
+            return 1.0
+        if params.get("is_unbalance"):
+            return float(np.sum(codes == 0) / np.sum(codes == 1))
+        return float(params.get("scale_pos_weight", 1.0))
 
     def predict(
         self, X: Any, raw_score: bool = False, *, pred_leaf: bool = False, pred_contrib: bool = False, **more: Any

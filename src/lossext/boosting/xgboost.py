@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lossext._declare import logistic
 from lossext._validate import Array
-from lossext.boosting._adapter import Adapter, checked_loss, is_dataset, raw_target_weight, require
+from lossext.boosting._adapter import Adapter, is_dataset, raw_target_weight, require
 from lossext.boosting._builtin import newton_step, version
 from lossext.boosting._estimators import (
     OF_CLASSES,
@@ -26,7 +26,6 @@ from lossext.boosting._estimators import (
     library_asks,
     numbers,
     numbers_of,
-    positive_weights,
     probabilities,
     product,
     refuse_objective,
@@ -95,9 +94,8 @@ class XGBoostObjective(Adapter):
 
     library = "xgboost"
 
-    def __init__(self, loss: DenseLoss, curvature: str | None = None) -> None:
-        loss = checked_loss(loss)
-        self._set_parameters(loss=loss, curvature=self._checked_curvature(loss, curvature))
+    def __init__(self, loss: DenseLoss, curvature: str | None = None, scale_pos_weight: float = 1.0) -> None:
+        self._set_parameters(**self._own_parameters(loss, curvature, scale_pos_weight))
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """Gradient and Hessian of ``objective(raw, dmatrix)`` or ``objective(y_true, raw, sample_weight)``."""
@@ -228,7 +226,7 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
     class_weight : dict or "balanced", optional
         As elsewhere in scikit-learn.
     **parameters
-        Those of `xgboost.XGBClassifier`, but ``objective``. ``scale_pos_weight`` counts as a sample weight.
+        Those of `xgboost.XGBClassifier`, but ``objective``. ``scale_pos_weight`` reaches the objective.
 
     Raises
     ------
@@ -292,18 +290,15 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
         """As `xgboost.XGBClassifier.fit`, but quiet."""
         classes, codes = encode(y)
         loss = chosen(self.loss, len(classes))
-        objective = XGBoostObjective(loss, self.curvature)
         if codes.ndim == 2 and loss.declaration.takes_ids:
             raise ValueError(f"loss = {loss!r} takes one class a row, and y has shape {codes.shape}")
+        factor = self.get_params().get("scale_pos_weight") or 1.0
+        objective = XGBoostObjective(loss, self.curvature, factor if len(classes) == 2 else 1.0)
         stored = "multi:softprob" if len(classes) > 2 else "binary:logistic"
         weight, target = product(sample_weight, class_weights(self.class_weight, y)), indicators(loss, codes, len(classes))
-        factor = self.get_params().get("scale_pos_weight")
-        if len(classes) == 2 and codes.ndim == 1 and factor not in (None, 1, 1.0):
-            weight = product(weight, positive_weights(factor, codes))
-            like_xgboost = objective._rule.objective == "binary:logistic" and np.sum(weight)
-            start = newton_step(loss, target, weight) if like_xgboost else start_of(objective, target, weight)
-        else:
-            start = start_of(objective, target, weight)
+        start = start_of(objective, target, weight)
+        if objective.scale_pos_weight != 1 and objective._rule.objective == "binary:logistic" and codes.ndim == 1:
+            start = newton_step(loss, target, product(weight, np.where(codes == 1, factor, 1.0)))  # as XGBoost's own
         if eval_set is not None:
             eval_set = [(part, codes if labels is y else numbers_of(classes, labels)) for part, labels in eval_set]
         self._train(
