@@ -70,10 +70,14 @@ def empty_shapes_of(cls: type) -> list[tuple[int, ...]]:
     return [(0, 3)] if matrix_only(cls) else EMPTY
 
 
+def takes_part_of_the_line(cls: type) -> bool:
+    """Whether its predictions have a domain, maybe by a parameter: what lies in [0, 1] is inside."""
+    return cls.declaration.input_domain is not None or "_input_domain" in vars(cls)
+
+
 def input_of(shape: tuple[int, ...], dtype: Any, rng: np.random.Generator, cls: Any = None) -> Any:
     """Predictions of this shape, inside the loss's domain where it has one."""
-    by_parameter = cls is not None and "_input_domain" in vars(cls)
-    if by_parameter or (cls is not None and cls.declaration.input_domain is not None):
+    if cls is not None and takes_part_of_the_line(cls):
         return np.asarray(0.02 + 0.96 * rng.random(shape)).astype(dtype)
     return np.asarray(3 * rng.standard_normal(shape)).astype(dtype)
 
