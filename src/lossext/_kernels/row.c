@@ -102,6 +102,9 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
         else
             rows_along(job, &g);
         const ptrdiff_t at = g.rows.first * job->cols;
+        for (ptrdiff_t k = 0; OWN && job->grad && k < g.rows.vectors; k++)
+            if (m_any(v_gt(v_abs(g.result[k].own_slope), v_set(REAL_MAX))))
+                SHARED(mend_own_slopes)(job, &g.rows, &g.result[k].own_slope, k, (real *)job->grad + at);
         if (!g.rows.all_known && job->grad)
             SHARED(clear_unknown)(job, &g.rows, (real *)job->grad + at);
         if (!g.rows.all_known && job->hess)

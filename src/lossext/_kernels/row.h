@@ -104,6 +104,7 @@ void SHARED(copy)(real *to, const real *from, ptrdiff_t n, int stream);
 void SHARED(peak_lanes)(const real *columns, ptrdiff_t cols, int own, row_group *g, ptrdiff_t k);
 void SHARED(peak_along)(const real *x, ptrdiff_t cols, int own, int best, row_group *g, ptrdiff_t i);
 void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total);
+void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k, real *rows);
 void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *rows);
 
 #endif

@@ -174,6 +174,21 @@ void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *rows)
             memset(rows + i * job->cols, 0, (size_t)job->cols * sizeof(real));
 }
 
+/* Where the class's slope overflowed before it was divided: minus the sum of the others', as they were written. */
+void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k, real *rows)
+{
+    for (ptrdiff_t i = 0; i < LANES && k * LANES + i < g->count; i++) {
+        if (!isinf(lane(own_slope, i)))
+            continue;
+        const ptrdiff_t r = k * LANES + i, own = g->y[r];
+        real *row = rows + r * job->cols;
+        double sum = 0;
+        for (ptrdiff_t j = 0; j < job->cols; j++)
+            sum += j == own ? 0.0 : (double)row[j];
+        row[own] = (real)-sum;
+    }
+}
+
 /* The number of known rows, or with `counts` 2 the sum of their weights. */
 int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
