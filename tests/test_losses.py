@@ -225,7 +225,7 @@ def test_float16(cls, reduction):
     """Computed in float32, rounded once."""
     rng = np.random.default_rng(8)
     for shape in shapes_of(cls):
-        x, y = input_of(shape, "float16", rng, cls) / 4, target_of(cls, shape, rng)  # whose sums float16 holds
+        x, y = input_of(shape, "float16", rng, cls) / 8, target_of(cls, shape, rng)  # whose sums float16 holds
         x = np.asarray(x, "float16")
         for loss in losses_for(cls, shape, rng, 4, reduction=reduction):
             value, grad = check(loss, x, y)
@@ -252,6 +252,9 @@ def test_integer_input(cls, dtype):
 def test_lists(cls):
     """Anything that NumPy makes an array of."""
     x = [[0.5, -1.0, 2.0], [1.0, 0.25, -3.0]]
+    if takes_part_of_the_line(cls):
+        x = np.abs(x) / 4
+        x = x.tolist()
     y = target_of(cls, (2, 3), np.random.default_rng(10))
     got = cls().value_and_grad(x, y.tolist())
     assert all(map(same_bits, got, cls().value_and_grad(np.array(x), y)))
@@ -451,8 +454,9 @@ def test_small_calls_give_the_same_bits(cls, dtype, reduction):
 
 @every_loss
 @every_dtype
-@every_reduction
-@pytest.mark.parametrize("shape", [(700, 1001), (70001, 9), (3, 200003)], ids=str)
+@pytest.mark.parametrize(
+    ("reduction", "shape"), [("none", (700, 1001)), ("mean", (70001, 9)), ("sum", (3, 200003))], ids=str
+)
 def test_any_number_of_threads_gives_the_same_bits(cls, dtype, reduction, shape):
     rng = np.random.default_rng(16)
     x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng, "i4")
@@ -481,7 +485,7 @@ def test_rows_of_any_size_meet_their_own_operands(cls):
     for shape in [(2503, 7), (301, 130), (2, 20011)]:
         x, y = input_of(shape, "float64", rng, cls), target_of(cls, shape, rng)
         rows = rng.integers(1, 16, shape[0]) / 4
-        for loss in losses_for(cls, shape, rng, 15, p=2, margin=0.3):
+        for loss in losses_for(cls, shape, rng, 3, p=2, margin=0.3):
             upstream = rng.integers(1, 8, value_shape(loss, shape)) / 2
             value, grad = check(loss, x, y, sample_weight=rows, grad_output=upstream, n_threads=1)
         again = loss.value_and_grad(x, y, sample_weight=rows, grad_output=upstream, n_threads=2)
@@ -518,9 +522,11 @@ def test_central_differences(cls, reduction):
     rng = np.random.default_rng(19)
     shape = (4, 5)
     step = 1e-5
-    for loss in losses_for(cls, shape, rng, reduction=reduction):
+    for loss in losses_for(cls, shape, rng, 12, reduction=reduction):
         y = target_of(cls, shape, rng, soft=kind_of(cls) == "unit")
         x = np.round(rng.uniform(-2, 2, shape), 1) + 0.0123 * np.arange(1, 6)  # no two differ by a margin
+        if takes_part_of_the_line(cls):
+            x = x / 5 + 0.45
         if "margin" in parameters_of(cls) and kind_of(cls) == "class":
             z = loss.margin - np.take_along_axis(x, y[:, None], 1) + x
             assert np.min(abs(z[np.arange(5) != y[:, None]])) > 2 * step
@@ -553,7 +559,7 @@ def test_second_derivatives(cls, dtype, reduction, level):
             grad, hess = loss.grad_and_hess(x, y, **keywords)
             exact, extra = reference(loss, x, y, **keywords), roundings(loss, **keywords)
             assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp + extra, f"{loss!r} {shape}")
-            assert_close(hess, exact.hess, exact.hess_terms, 6 + extra, f"{loss!r} {shape}")
+            assert_close(hess, exact.hess, exact.hess_terms, cls.declaration.hess_ulp + extra, f"{loss!r} {shape}")
     x, y = input_of((701, 301), dtype, rng, cls), target_of(cls, (701, 301), rng)
     expected = plain(cls, p=2).grad_and_hess(x, y, n_threads=1)
     for threads in (2, 3):
@@ -566,7 +572,9 @@ def test_second_derivatives_by_differences(cls):
     shape, step = (4, 5), 1e-5
     y = target_of(cls, shape, rng, soft=kind_of(cls) == "unit")
     x = np.round(rng.uniform(-2, 2, shape), 1) + 0.0123 * np.arange(1, 6)
-    for loss in losses_for(cls, shape, rng):
+    if takes_part_of_the_line(cls):
+        x = x / 5 + 0.45
+    for loss in losses_for(cls, shape, rng, 12):
         upstream = rng.random(np.shape(loss(x, y)))
         hess = loss.grad_and_hess(x, y, grad_output=upstream)[1]
         numeric = np.empty(shape)
@@ -677,7 +685,7 @@ def test_special_numbers_anywhere(cls, dtype, level):
             continue  # nothing there depends on the logit
         x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng)
         if takes_part_of_the_line(cls):
-            special = [number for number in special if not number < 0 and not number > 1]
+            special = [np.nan, 0.0, 1.0]
         places = rng.random(shape) < 0.5 * rng.random((shape[0], 1))
         x[places] = rng.choice(special, np.count_nonzero(places))
         for loss in losses_for(cls, shape, rng, 12, reduction="none"):
@@ -863,7 +871,7 @@ def test_parameters_are_shown(cls):
 
 def test_hinge_embedding_broadcasts():
     """As NumPy does; the gradient is summed back to the input's shape."""
-    (cls,) = (cls for cls in dense if kind_of(cls) == "sign")
+    (cls,) = (cls for cls in dense if cls.declaration.broadcasts)
     rng = np.random.default_rng(27)
     pairs = [
         ((2, 1), (3,)),

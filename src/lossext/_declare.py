@@ -136,6 +136,7 @@ class Declaration:
     variant: str | None = None  # the parameter that chooses among the kernel's variants
     value_ulp: float = 2.0
     grad_ulp: float = 3.0
+    hess_ulp: float = 6.0
     smooth: bool = True  # has a first derivative everywhere
     convex: bool = True
     linear_score: bool = True  # whether a linear model of the score makes sense

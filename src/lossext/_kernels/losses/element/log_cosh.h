@@ -47,8 +47,10 @@ INLINE vec slope(E e)
 
 INLINE vec curvature(E e)
 {
-    const vec e1 = v_exp_negative(v_minus_abs(e.x - e.y)), inverse = (e1 + e1) / v_fma(e1, e1, one());
-    return inverse * inverse;
+    const vec d = e.x - e.y, back = d - e.x, lost = (e.x - (d - back)) - (e.y + back); /* by rounding d */
+    const vec e1 = v_exp_negative(v_minus_abs(d)), inverse = (e1 + e1) / v_fma(e1, e1, one());
+    const vec known = v_where(v_le(v_abs(lost), one()), lost); /* not where d is infinite */
+    return inverse * inverse * v_fnma(v_set(2) * slope(e), known, one());
 }
 
 INLINE vec majorizer(E e) { return v_tanh_ratio_of(e.x - e.y, e.shared); }
