@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from cases import kind_of, parameters_of, takes_part_of_the_line, target_of
 
 import lossext as lx
 
@@ -20,9 +21,9 @@ def losses():
     rng = np.random.default_rng(RNG_SEED)
     for cls in lx.registry():
         declaration = cls.declaration
-        shapes = [(C,)] if declaration.family == "rowwise" else [(), (C,), (N, 1), (N, C)]
+        shapes = [(C,)] if declaration.takes_ids else [(), (C,), (N, 1), (N, C)]
         choices = [[None, *(rng.uniform(0.2, 3, s) for s in shapes)] for _ in declaration.weights]
-        powers = [{"p": 1}, {"p": 2}] if cls is lx.MultiMarginLoss else [{}]
+        powers = [{"p": 1}, {"p": 2}] if "p" in parameters_of(cls) else [{}]
         for weights, power, reduction in itertools.product(
             itertools.product(*choices), powers, ["mean", "sum", "none"]
         ):
@@ -36,12 +37,9 @@ def problem(loss, dtype=np.float64):
     """Scores, targets, sample weights and an upstream gradient."""
     rng = np.random.default_rng(RNG_SEED)
     x = rng.normal(0, 3, (N, C))  # with this seed no score is within a step of a kink
-    kind = loss.declaration.target.kind
-    y = {
-        "class": rng.integers(0, C, N),
-        "sign": rng.choice([-1, 1], (N, C)),
-        "unit": rng.random((N, C)),
-    }[kind]
+    if takes_part_of_the_line(type(loss)):
+        x = 0.5 + x / 40
+    y = target_of(type(loss), (N, C), rng, soft=kind_of(type(loss)) == "unit")
     sample_weight = rng.uniform(0.5, 2, N)
     by_row = loss.declaration.value_by_row
     upstream = 1.5 if loss.reduction != "none" else rng.uniform(0.5, 2, N if by_row else (N, C))

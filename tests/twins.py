@@ -136,7 +136,8 @@ def half_tweedie(x: Jet, y: Wide, p: Any) -> Jet:
         loss = where(y > 0, loss, exp(a * x) / a - y * exp(b * x) / b)
     elif p.power < 2:
         loss = where(y > 0, loss, exp(a * x) / a)
-    return moved(loss, x, 1 + abs(a))
+    terms = abs(a) * np.exp(a * x.value) + abs(b * y) * np.exp(b * x.value)  # of the curvature, which cancel
+    return moved(replace(loss, curvature_size=np.fmax(loss.curvature_size, terms)), x, 1 + abs(a))
 
 
 def moved(loss: Jet, x: Jet, rate: Wide) -> Jet:

@@ -69,7 +69,8 @@ def notes_of(declaration: Declaration) -> list[str]:
         f"*input* is {shape}{inside}, float32 or float64 (read as it is); float16 is computed in float32; integers and "
         f"bools in float64. {target}",
         f"Error: {declaration.value_ulp:g} ulp of a value, {declaration.grad_ulp:g} ulp of the gradient, "
-        f"{declaration.hess_ulp:g} of the curvature (one more for each weight and for the mean's divisor); results under the smallest normal number may be 0.",
+        f"{declaration.hess_ulp:g} of the curvature (one more for each weight and for the mean's divisor); "
+        "results under the smallest normal number may be 0.",
         divisor_note(declaration),
     ]
     if declaration.link:

@@ -103,7 +103,6 @@ class HalfTweedieLoss(
     link=LOG,
     start=_start.at_log_mean,
     value_ulp=3.0,
-    hess_ulp=64.0,  # outside powers 1 to 2 its terms cancel
     curvatures=("exact", "fisher"),
     cost=3.0,
 ):
