@@ -50,7 +50,7 @@ class Target:
         low, high = self.bounds(real or own)
         slack = self.slack * float(np.finfo(own).eps)
         with np.errstate(all="ignore"):
-            size = abs(target.astype(own)) if self.sign else target.astype(own)
+            size = abs(target.astype(np.float64)) if self.sign else target.astype(np.float64)
             bad = ~((size >= low - slack) & (size <= high + slack))
             if real is not None and real.itemsize < own.itemsize:  # what rounding makes of it
                 bad |= ~((size.astype(real) >= low - slack) & (size.astype(real) <= high + slack))

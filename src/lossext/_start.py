@@ -33,7 +33,7 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
         both = positive + (1 - y)
         weight = weight * both
         y = np.divide(positive, both, out=y, where=both != 0)
-    columns, weights = y.reshape(len(y), -1), weight.reshape(len(y), -1)
+    columns, weights = (a.reshape(len(y), math.prod(y.shape[1:])) for a in (y, weight))
     if not np.isfinite(weights).all():
         raise ValueError("a weight is not finite: no constant minimises the loss")
     start = loss.declaration.start
