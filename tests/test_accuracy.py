@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 import pytest
-from cases import dense, kind_of, matrix_only, name, parameters_of, plain, target_of
-from twins import EXTENDED, TWINS, real_type, reference, wide
+from cases import dense, kind_of, matrix_only, name, parameters_of, plain, takes_part_of_the_line, target_of
+from twins import EXTENDED, TWINS, assert_close, real_type, reference, wide
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,7 +20,7 @@ DTYPES = [
 ]
 every_loss = pytest.mark.parametrize("cls", dense, ids=name)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-logistic = pytest.mark.parametrize("cls", [c for c in dense if kind_of(c) == "unit"], ids=name)
+logistic = pytest.mark.parametrize("cls", [c for c in dense if c.declaration.kernel == "logistic"], ids=name)
 
 
 @functools.cache
@@ -78,12 +78,17 @@ def assert_ulp(got, exact, bound, what="", summed=False):
     assert error[worst] <= bound, f"{what} {error[worst]:.2f} ulp at {worst}: {got[worst]!r} for {exact[worst]!r}"
 
 
+LABELS = {"unit": (0, 1), "sign": (-1, 1), "positive": (1, 2), "non_negative": (0, 1)}  # of others: -1 and 1
+
+
 @functools.cache
 def exact_elements(cls, dtype, positive):
     """What the loss should give for each of whole_range, alone in its row."""
     x = whole_range(np.dtype(dtype))
+    if takes_part_of_the_line(cls):
+        x = x[(x >= 0) & (x <= 1)]
     x = x[:, None] if matrix_only(cls) else x
-    y = np.full(x.shape, 1 if positive else 0 if kind_of(cls) == "unit" else -1)
+    y = np.full(x.shape, LABELS.get(kind_of(cls), (-1, 1))[positive])
     return x, y, reference(plain(cls, reduction="none"), x, y)
 
 
@@ -91,13 +96,21 @@ def exact_elements(cls, dtype, positive):
 @every_dtype
 @pytest.mark.parametrize("positive", [False, True], ids=["negative", "positive"])
 def test_elements(cls, dtype, positive, level):
-    """Value and gradient of single elements with hard labels."""
+    """Value and gradient of single elements with hard labels; not where exponentials are about to overflow."""
     x, y, exact = exact_elements(cls, dtype, positive)
     loss = plain(cls, reduction="none")
+    limit = np.finfo(dtype).max / 16
+    grows = kind_of(cls) in ("non_negative", "positive", "log_probability")
     for target in (y.astype("i8"), y.astype(dtype)):
         value, grad = loss.value_and_grad(x, target)
-        assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
-        assert_ulp(grad, exact.grad, cls.declaration.grad_ulp, "gradient")
+        for got, right, terms, ulps in (
+            (value, exact.value, exact.value_terms, cls.declaration.value_ulp),
+            (grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp),
+        ):
+            some = terms < limit if grows else np.ones(terms.shape, bool)
+            if any(p.startswith("gamma") for p in parameters_of(cls)):  # powers of a probability, which the docstring lets be 0 a little earlier
+                some &= (terms > 2e4 * np.finfo(dtype).tiny) | (terms == 0)
+            assert_close(got[some], right[some], terms[some], ulps, cls.__name__)
 
 
 @pytest.mark.parametrize("cls", [c for c in dense if c.declaration.value_by_row], ids=name)
@@ -137,7 +150,7 @@ def test_rows_of_equal_terms(cls, dtype, columns, level):
             assert_ulp(grad, exact.grad, cls.declaration.grad_ulp, "gradient")
 
 
-@pytest.mark.parametrize("cls", [c for c in dense if "p" in parameters_of(c)], ids=name)
+@pytest.mark.parametrize("cls", [c for c in dense if "p" in parameters_of(c) and c.declaration.takes_ids], ids=name)
 @every_dtype
 def test_squares(cls, dtype, level):
     rng = np.random.default_rng(1)
@@ -192,8 +205,12 @@ def test_reduced_float32_value(cls, level):
     for shape in [(100001, 1), (1000, 100), (3, 50000), (9999, 7)]:
         for scale in (1e-3, 1.0, 1e3):
             x = (scale * rng.standard_normal(shape)).astype(np.float32)
+            if takes_part_of_the_line(cls):
+                x = rng.random(shape).astype(np.float32)
             y = target_of(cls, shape, rng)
             elements = plain(cls, reduction="none")(x, y)
+            if not np.isfinite(elements).all():
+                continue  # exponentials that float32 does not hold
             exact = math.fsum(elements.ravel().tolist())
             total, mean = plain(cls, reduction="sum")(x, y), plain(cls, reduction="mean")(x, y)
             assert abs(float(total) - exact) <= np.spacing(np.float32(abs(exact)))
@@ -217,7 +234,7 @@ def test_sum_of_opposites():
 def test_denormal_inputs_are_right(cls, dtype, level):
     info = np.finfo(dtype)
     small = info.smallest_subnormal * np.arange(1, 65)
-    x = np.concatenate([small, -small]).astype(dtype).reshape(-1, 2)
+    x = np.concatenate([small, small if takes_part_of_the_line(cls) else -small]).astype(dtype).reshape(-1, 2)
     y = target_of(cls, x.shape, np.random.default_rng(5))
     exact = reference(plain(cls, reduction="none"), x, y)
     value, grad = plain(cls, reduction="none").value_and_grad(x, y)
@@ -237,4 +254,4 @@ def test_floating_point_state_is_left_alone(cls):
 def test_twins_need_real_types():
     """The references round as the kernels do: float16 computes in float32, integers in float64."""
     assert [real_type(np.dtype(d)) for d in ("f2", "f4", "f8", "i4", "?")] == [np.float32] * 2 + [np.float64] * 3
-    assert set(TWINS) == {cls.__name__ for cls in dense}
+    assert set(TWINS) >= {cls.__name__ for cls in dense}

@@ -158,7 +158,14 @@ def register(cls: type) -> None:
 
 
 def registry() -> tuple[Any, ...]:
-    """Every public dense loss class, in the order of definition."""
+    """Every public dense loss class, in the order of definition.
+
+    Examples
+    --------
+    >>> import lossext as lx
+    >>> [cls.__name__ for cls in lx.registry() if cls.declaration.broadcasts]
+    ['HingeEmbeddingLoss']
+    """
     return tuple(_registry)
 
 

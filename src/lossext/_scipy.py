@@ -155,7 +155,7 @@ def scipy_objective(
     if not isinstance(loss, DenseLoss):
         raise TypeError(f"loss must be a loss object such as BCEWithLogitsLoss(), not {loss!r}")
     if loss.reduction == "none":
-        raise ValueError(f"loss = {loss!r} has no single value; its reduction must not be 'none'")
+        raise ValueError(f"loss = {loss!r} has no single value; its reduction must be 'mean' or 'sum', or another mean")
     sparse = hasattr(X, "tocsr")
     X = X.tocsr() if sparse else _validate.as_array("X", X)
     _validate.require_real("X", X)

@@ -18,8 +18,8 @@ INLINE vec value(E e)
 
 INLINE vec slope(E e)
 {
-    const vec d = e.x - e.y;
-    return share(e, d) * (d + d);
+    const vec d = e.x - e.y, half = share(e, d);
+    return (half + half) * d;
 }
 
 INLINE vec curvature(E e)
