@@ -161,11 +161,12 @@ class BuildExt(build_ext):
 
     def kernel_objects(self, levels, generated):
         """Every loss from the one source of its family, and the other kernels, by type and instruction set."""
-        small = LOSS_OPTIMIZATION if self.compiles("int main(void) { return 0; }", ["-Werror", *LOSS_OPTIMIZATION]) else ["-O2"]
-        units = [
-            (loss.family, f"{loss.family}_{loss.name}", small, loss_macros(loss))
-            for loss in losses()
-        ]
+        small = (
+            LOSS_OPTIMIZATION
+            if self.compiles("int main(void) { return 0; }", ["-Werror", *LOSS_OPTIMIZATION])
+            else ["-O2"]
+        )
+        units = [(loss.family, f"{loss.family}_{loss.name}", small, loss_macros(loss)) for loss in losses()]
         units += [(name, Path(name).name, ["-O3"], []) for name in UNITS]
         jobs = []
         for source, unit, optimization, macros in units:

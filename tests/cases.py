@@ -143,7 +143,13 @@ def plain(cls: type, **given: Any) -> Any:
 def roundings(loss: Any, *, soft: bool = False, sample_weight: Any = None, grad_output: Any = None) -> int:
     """How many roundings a call adds to those of the plain loss, whose bound its declaration states."""
     weights = sum(getattr(loss, name) is not None for name in loss.declaration.weights)
-    return weights + 2 * soft + (sample_weight is not None) + (grad_output is not None) + (loss.reduction not in ("none", "sum"))
+    return (
+        weights
+        + 2 * soft
+        + (sample_weight is not None)
+        + (grad_output is not None)
+        + (loss.reduction not in ("none", "sum"))
+    )
 
 
 dense = lossext.registry()

@@ -108,7 +108,9 @@ def test_elements(cls, dtype, positive, level):
             (grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp),
         ):
             some = terms < limit if grows else np.ones(terms.shape, bool)
-            if any(p.startswith("gamma") for p in parameters_of(cls)):  # powers of a probability, which the docstring lets be 0 a little earlier
+            if any(
+                p.startswith("gamma") for p in parameters_of(cls)
+            ):  # powers of a probability, which the docstring lets be 0 a little earlier
                 some &= (terms > 2e4 * np.finfo(dtype).tiny) | (terms == 0)
             assert_close(got[some], right[some], terms[some], ulps, cls.__name__)
 

@@ -23,8 +23,12 @@ LABELS = {
 
 def losses(library):
     """Those that have a rule, with other parameters than the defaults where the libraries have these too."""
-    parameters = {"huber_loss": {"delta": 1.5}, "expectile_loss": {"expectile": 0.7}, "pseudo_huber_loss": {"delta": 1.5},
-                  "sigmoid_focal_loss": {"alpha": 0.25, "gamma": 2.5}}
+    parameters = {
+        "huber_loss": {"delta": 1.5},
+        "expectile_loss": {"expectile": 0.7},
+        "pseudo_huber_loss": {"delta": 1.5},
+        "sigmoid_focal_loss": {"alpha": 0.25, "gamma": 2.5},
+    }
     rules = _builtin.RULES[library]
     classes = [cls for cls in lx.registry() if cls.declaration.function in rules]
     return [cls(**parameters.get(cls.declaration.function, {})) for cls in classes]

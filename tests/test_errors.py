@@ -253,7 +253,9 @@ def test_bad_target_anywhere(cls, dtype, level):
         weight = rng.random(shape[1])
         for _ in range(4):
             at = tuple(int(rng.integers(n)) for n in y.shape)
-            target_dtype = rng.choice(["i1", "i4", "i8"] if cls.declaration.takes_ids else ["i1", "i4", "i8", "f4", "f8"])
+            target_dtype = rng.choice(
+                ["i1", "i4", "i8"] if cls.declaration.takes_ids else ["i1", "i4", "i8", "f4", "f8"]
+            )
             target = with_item(y, at, -2 if y.ndim == 2 else -1, "i2" if target_dtype == "i1" else target_dtype)
             for loss in (plain(cls, p=2), plain(cls, reduction="none", weight=weight)):
                 for threads in (1, 2):
@@ -318,7 +320,9 @@ def test_bad_target_that_is_broadcast():
 def test_labels_beyond_int64(cls):
     for bad_label in (2**63, 2**64 - 1, 2**64, 2**200, -(2**63) - 1):
         for others in ([0, 1, 1], [-1, 1, 1]):
-            target = [bad_label, *others] if cls.declaration.takes_ids else [[label] * C for label in (bad_label, *others)]
+            target = (
+                [bad_label, *others] if cls.declaration.takes_ids else [[label] * C for label in (bad_label, *others)]
+            )
             with pytest.raises((TypeError, ValueError), match=r"\btarget\b"):
                 cls()(np.zeros((N, C)), target)
 

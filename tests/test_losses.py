@@ -31,7 +31,6 @@ from cases import (
 from twins import assert_close, reference
 
 import lossext
-from lossext._kernels import drivers
 
 pytestmark = pytest.mark.filterwarnings("error")
 every_loss = pytest.mark.parametrize("cls", dense, ids=name)

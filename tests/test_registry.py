@@ -64,7 +64,10 @@ def test_declaration(cls):
             "binary_cross_entropy_with_logits",
             "input, target, weight=None, pos_weight=None, reduction='mean', *, label_smoothing=0.0, missing='error'",
         ),
-        ("BCEWithLogitsLoss", "*, weight=None, pos_weight=None, reduction='mean', label_smoothing=0.0, missing='error'"),
+        (
+            "BCEWithLogitsLoss",
+            "*, weight=None, pos_weight=None, reduction='mean', label_smoothing=0.0, missing='error'",
+        ),
     ],
 )
 def test_signatures(public, signature):

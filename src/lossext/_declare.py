@@ -95,7 +95,7 @@ def logistic(raw: Array) -> Array:
 
 
 def log_odds(mean: Array) -> Array:
-    return np.log(mean) - np.log1p(-mean)  # type: ignore[no-any-return]
+    return np.log(mean) - np.log1p(-mean)
 
 
 def softmax(raw: Array) -> Array:
@@ -184,7 +184,9 @@ def parameters_of(cls: type) -> dict[str, Parameter[Any]]:
     return {p.name: p for p in (*positional, *(p for p in found.values() if p.kw_only))}
 
 
-def signature_of(cls: type, first: tuple[str, ...] = (), positional: tuple[str, ...] | None = None) -> inspect.Signature:
+def signature_of(
+    cls: type, first: tuple[str, ...] = (), positional: tuple[str, ...] | None = None
+) -> inspect.Signature:
     """Of the constructor, or with `first` arguments of the function; `positional` parameters come first if given."""
     parameters = parameters_of(cls)
     if positional is not None:
@@ -232,14 +234,14 @@ def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Cal
         summary = cls.__doc__.strip().splitlines()[0]
         indented = "\n".join(line.strip() for line in example.strip().splitlines())
         function.__doc__ = (
-            f"{summary}\n\nThe value of `{cls.__name__}`, whose documentation says what the arguments are and which errors "
-            f"are raised.\n\nExamples\n--------\n>>> import lossext as lx\n{indented}\n"
+            f"{summary}\n\nThe value of `{cls.__name__}`, whose documentation says what the arguments are and which "
+            f"errors are raised.\n\nExamples\n--------\n>>> import lossext as lx\n{indented}\n"
         )
     return function
 
 
 def find_kernels(declaration: Declaration, variants: tuple[Any, ...]) -> tuple[dict[Any, int], tuple[str, ...]]:
-    """The numbers of the loss's kernels, by the value of its variant (None where there is but one); their parameters."""
+    """The numbers of a loss's kernels, by the value of its variant (None where there is but one); their parameters."""
     names = {None: declaration.kernel} if not variants else {v: f"{declaration.kernel}_{int(v)}" for v in variants}
     found = {variant: drivers.find_loss(declaration.family, name) for variant, name in names.items()}
     return {variant: number for variant, (number, _) in found.items()}, next(iter(found.values()))[1]

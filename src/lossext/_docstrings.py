@@ -83,6 +83,6 @@ def notes_of(declaration: Declaration) -> list[str]:
 def divisor_note(declaration: Declaration) -> str:
     things = "rows" if declaration.value_by_row else "elements"
     return (
-        f"``mean`` divides by the number of known {things}, ``weighted_mean`` by the sum of their weights, ``batchmean`` "
-        "by the number of rows; see `divisor`."
+        f"``mean`` divides by the number of known {things}, ``weighted_mean`` by the sum of their weights, "
+        "``batchmean`` by the number of rows; see `divisor`."
     )

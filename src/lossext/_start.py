@@ -27,6 +27,7 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     weight = known * weights_of(loss, "weight", y.shape)
     if sample_weight is not None:
         row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
+        assert row_weight is not None
         weight = weight * row_weight.reshape(-1, *[1] * (y.ndim - 1))
     if loss._parameters.get("pos_weight") is not None:  # as other weights and targets, which say the same
         positive = y * weights_of(loss, "pos_weight", y.shape)

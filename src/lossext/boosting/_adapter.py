@@ -51,7 +51,7 @@ def is_dataset(argument: Any) -> bool:
 def why_not(loss: Any) -> str | None:
     """Why a loss is none of free scores, of which a high one speaks for the positive class or a great mean."""
     if loss.declaration.low_score_means == "alike":
-        return "a low score of it means \"alike\", and boosted scores are high for the positive class"
+        return 'a low score of it means "alike", and boosted scores are high for the positive class'
     if loss._input_domain is not None:
         return f"its input is {loss._input_domain.requirement}, and a boosted score is any number"
     if not loss.declaration.linear_score:
@@ -74,7 +74,9 @@ def checked_loss(loss: Any) -> DenseLoss:
     for name in loss.declaration.weights:
         weight = loss._parameters.get(name)
         if isinstance(weight, np.ndarray) and weight.ndim and weight.size != weight.shape[-1]:
-            raise ValueError(f"{name} of {type(loss).__name__} has shape {weight.shape}; allowed is one for each column")
+            raise ValueError(
+                f"{name} of {type(loss).__name__} has shape {weight.shape}; allowed is one for each column"
+            )
     return loss
 
 
@@ -162,7 +164,7 @@ class Adapter(Parameterized):
                 raise ValueError(f"label {target[classes != target][0]} is not a class id")
             return classes
         if self._one_against_all(target, columns):
-            return (target[:, np.newaxis] == np.arange(columns)) * (2 if declaration.target.sign else 1) - (
+            return (target[:, np.newaxis] == np.arange(columns)) * (2 if declaration.target.sign else 1) - (  # type: ignore[no-any-return]
                 1 if declaration.target.sign else 0
             )
         if declaration.target.sign:
@@ -233,7 +235,8 @@ class Adapter(Parameterized):
                 if isinstance(column, int):
                     yield Block(
                         self._column_loss(column), chosen, column, scores.reshape(-1, 1),
-                        part.reshape(len(part), -1)[:, -1 if self.loss._n_outputs else column].reshape(-1, 1), part_weight,
+                        part.reshape(len(part), -1)[:, -1 if self.loss._n_outputs else column].reshape(-1, 1),
+                        part_weight,
                     )  # fmt: skip
                 else:
                     yield Block(self._summed, chosen, column, scores, part, part_weight)
@@ -253,7 +256,9 @@ class Adapter(Parameterized):
         if raw.ndim == 1 or raw.shape[1] <= 2:
             ids = np.isfinite(target) & (target == np.floor(target))
             if ids.all() and target.min() >= 0 and target.max() > 1 and self._kinds_of_classes():
-                return ValueError(f"{error}: there is one score a row. Of more classes than two tell the library num_class")
+                return ValueError(
+                    f"{error}: there is one score a row. Of more classes than two tell the library num_class"
+                )
         return error
 
     def _kinds_of_classes(self) -> bool:
@@ -273,9 +278,7 @@ class Adapter(Parameterized):
                 return grad, hess
         return np.empty(shape, np.float32, order), np.empty(shape, np.float32, order)  # type: ignore[call-overload]
 
-    def _derivatives(
-        self, raw: Array, target: Array, weight: Array | None, order: str = "C"
-    ) -> tuple[Array, Array]:
+    def _derivatives(self, raw: Array, target: Array, weight: Array | None, order: str = "C") -> tuple[Array, Array]:
         """Gradient and positive Hessian in float32, of raw's shape; with negative weights both change their sign."""
         rule, shape = self._rule, raw.shape
         raw = raw.reshape(len(raw), -1) if raw.ndim == 1 else raw
@@ -292,9 +295,9 @@ class Adapter(Parameterized):
                 scale = float(block.scores.shape[1]) if undo_mean else 1.0
                 arguments = {"sample_weight": block.weight, "grad_output": scale}
                 if kind is not None:
-                    g, h = block.loss.grad_and_hess(block.scores, block.target, curvature=kind, **arguments)
+                    g, h = block.loss.grad_and_hess(block.scores, block.target, curvature=kind, **arguments)  # type: ignore[arg-type]
                 else:
-                    g = block.loss.grad(block.scores, block.target, **arguments)
+                    g = block.loss.grad(block.scores, block.target, **arguments)  # type: ignore[arg-type]
                     h = self._weight_of(block, g)
                 if factor != 1:
                     h *= factor
@@ -395,12 +398,11 @@ class ShiftedAdapter(Adapter):
     def _check_init_raw(self, shape: tuple[int, ...]) -> None:
         if self.init_raw.shape not in ((), shape[1:]):
             raise ValueError(
-                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {shape} allowed is () or {shape[1:]}"
+                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {shape} allowed is () or "
+                f"{shape[1:]}"
             )
 
-    def _derivatives(
-        self, raw: Array, target: Array, weight: Array | None, order: str = "C"
-    ) -> tuple[Array, Array]:
+    def _derivatives(self, raw: Array, target: Array, weight: Array | None, order: str = "C") -> tuple[Array, Array]:
         self._check_init_raw(raw.shape)
         return super()._derivatives(raw, target, weight, order)
 

@@ -1,8 +1,8 @@
 """The second derivatives that the libraries' own objectives use, by the loss that is theirs.
 
-An entry is here only if the library's own objective comes out: those whose leaves are renewed afterwards (absolute error
-and quantiles of LightGBM, CatBoost and XGBoost up to 3.3) are not, since a custom objective cannot renew leaves.
-Sources: LightGBM src/objective/*.hpp, XGBoost src/objective/*, CatBoost catboost/private/libs/algo_helpers/error_functions.*
+An entry is here only if the library's own objective comes out: those whose leaves are renewed afterwards (absolute
+error and quantiles of LightGBM, CatBoost and XGBoost up to 3.3) are not, since a custom objective cannot renew leaves.
+Sources: LightGBM src/objective/*.hpp, XGBoost src/objective/*, CatBoost's error_functions.h and .cpp.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the classifiers and regressors of all libraries share: the loss, its start, and the way from scores to answers."""
+"""What the classifiers and regressors of all libraries share: the loss, its start, the way from scores to answers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,12 @@ def chosen(loss: Any, n_classes: int | None) -> DenseLoss:
         else:
             loss = "binary_cross_entropy_with_logits"
     if isinstance(loss, str):
-        known = {name: cls for name, cls in names().items() if (cls().declaration.target.kind in OF_CLASSES) == (n_classes is not None) or cls.declaration.target.kind == "unit"}
+        known = {
+            name: cls
+            for name, cls in names().items()
+            if (cls().declaration.target.kind in OF_CLASSES) == (n_classes is not None)
+            or cls.declaration.target.kind == "unit"
+        }
         if loss not in known:
             near = difflib.get_close_matches(loss, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -99,7 +104,7 @@ def chosen(loss: Any, n_classes: int | None) -> DenseLoss:
         raise ValueError(f"loss = {loss!r} has targets that are {loss._target.requirement}: it is for a regressor")
     if n_classes is None and kind in ("sign", "class"):
         raise ValueError(f"loss = {loss!r} has classes for targets: it is for a classifier")
-    return loss
+    return loss  # type: ignore[no-any-return]
 
 
 def indicators(loss: DenseLoss, codes: Array, n_classes: int) -> Array:
@@ -182,7 +187,7 @@ def probabilities(loss: DenseLoss, scores: Array) -> Array:
     if loss.declaration.takes_ids:
         return mean
     total = mean.sum(axis=1, keepdims=True)
-    return np.divide(mean, total, out=np.full_like(mean, 1 / mean.shape[1]), where=total > 0)
+    return np.divide(mean, total, out=np.full_like(mean, 1 / mean.shape[1]), where=total > 0)  # type: ignore[no-any-return]
 
 
 def class_numbers(scores: Array) -> Array:

@@ -54,9 +54,7 @@ class CatBoostAdapter(ShiftedAdapter):
     library = "catboost"
 
     def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, curvature: str | None = None) -> None:
-        self._set_parameters(
-            **self._own_parameters(loss, curvature, 1.0), init_raw=self._checked_init_raw(init_raw)
-        )
+        self._set_parameters(**self._own_parameters(loss, curvature, 1.0), init_raw=self._checked_init_raw(init_raw))
 
     def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:
         targets = np.reshape(target, (1, -1))

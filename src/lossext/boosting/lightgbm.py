@@ -167,9 +167,9 @@ class Fitting:
         metrics = [objective.metric]
         for metric in [] if eval_metric is None else eval_metric if isinstance(eval_metric, list) else [eval_metric]:
             if callable(metric) and metric != objective.metric:
-                metrics.append(OnPredictions(metric, answer))
+                metrics.append(OnPredictions(metric, answer))  # type: ignore[arg-type]
             elif metric in ByOrder.metrics:
-                metrics.append(ByOrder(metric))
+                metrics.append(ByOrder(metric))  # type: ignore[arg-type]
             elif not callable(metric):
                 raise ValueError(
                     f"eval_metric {metric!r} of LightGBM would be computed of raw scores without start and link; "
@@ -189,7 +189,7 @@ class Fitting:
             with library_asks():
                 parent(*args, **more)
         finally:
-            self.objective = None
+            self.objective = None  # type: ignore[assignment]
             self._given = {}
         self.init_raw_ = objective.init_raw
 
@@ -217,7 +217,7 @@ class Fitting:
         return int(self.booster_.num_model_per_iteration())  # type: ignore[attr-defined]
 
 
-class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc]
+class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc, name-defined]
     """`lightgbm.LGBMClassifier` of any loss of classes: objective, metric, start and link belong together.
 
     Parameters
@@ -315,7 +315,7 @@ class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc]
         result = self._predict(X, raw_score, pred_leaf, pred_contrib, **more)
         return result if raw_score or pred_leaf or pred_contrib else self.classes_[class_numbers(result)]
 
-    @where_probabilities
+    @where_probabilities  # type: ignore[untyped-decorator]
     def predict_proba(
         self, X: Any, raw_score: bool = False, *, pred_leaf: bool = False, pred_contrib: bool = False, **more: Any
     ) -> Any:
@@ -341,11 +341,12 @@ def answers(loss: DenseLoss, start: Array, raw: Array) -> Array:
 
 
 def means(loss: DenseLoss, start: Array, raw: Array) -> Array:
+    """Means of raw scores that the model keeps without their start."""
     scores = raw + start
     return loss.inverse_link(scores) if loss.declaration.link else scores
 
 
-class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc]
+class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc, name-defined]
     """`lightgbm.LGBMRegressor` of any loss of numbers: objective, metric, start and link belong together.
 
     Parameters

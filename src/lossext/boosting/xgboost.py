@@ -148,14 +148,16 @@ class Fitting:
         for metric in [] if given is None else [given] if callable(given) or isinstance(given, str) else given:
             if isinstance(metric, str) and metric not in BY_ORDER and stored != objective.same_link:
                 raise ValueError(
-                    f"eval_metric {metric!r} of XGBoost would be computed with the link of {stored!r}, which is not that "
-                    f"of {objective.loss!r}; allowed are {', '.join(map(repr, BY_ORDER))} and a function, which gets "
-                    "predictions and takes the place of the loss"
+                    f"eval_metric {metric!r} of XGBoost would be computed with the link of {stored!r}, which is not "
+                    f"that of {objective.loss!r}; allowed are {', '.join(map(repr, BY_ORDER))} and a function, which "
+                    "gets predictions and takes the place of the loss"
                 )
             metrics.append(metric)
         if any(callable(metric) for metric in metrics):  # XGBoost takes one
             answer = functools.partial(answers, objective.loss)
-            return [OnPredictions(m, answer) if callable(m) and not isinstance(m, XGBoostMetric) else m for m in metrics]
+            return [
+                OnPredictions(m, answer) if callable(m) and not isinstance(m, XGBoostMetric) else m for m in metrics
+            ]
         return [*metrics, objective.metric]
 
     def _train(
@@ -212,7 +214,7 @@ def answers(loss: DenseLoss, scores: Array) -> Array:
     return loss.inverse_link(scores) if not loss.declaration.takes_ids else probabilities(loss, scores)
 
 
-class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
+class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc, name-defined]
     """`xgboost.XGBClassifier` of any loss of classes: objective, metric, start and link belong together.
 
     Parameters
@@ -239,8 +241,9 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
     Notes
     -----
     The loss is the metric of evaluation sets, after others, and early stopping looks at it alone; a function for
-    ``eval_metric`` takes its place, and gets probabilities (scores where the loss has no link). `predict_proba` is there
-    for losses with a link. Labels may be strings. XGBoost before 3.1 has no start for each column: 0.5 is that of all.
+    ``eval_metric`` takes its place, and gets probabilities (scores where the loss has no link). `predict_proba` is
+    there for losses with a link. Labels may be strings. XGBoost before 3.1 has no start for each column: 0.5 is that
+    of all.
 
     Examples
     --------
@@ -295,7 +298,10 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
         factor = self.get_params().get("scale_pos_weight") or 1.0
         objective = XGBoostObjective(loss, self.curvature, factor if len(classes) == 2 else 1.0)
         stored = "multi:softprob" if len(classes) > 2 else "binary:logistic"
-        weight, target = product(sample_weight, class_weights(self.class_weight, y)), indicators(loss, codes, len(classes))
+        weight, target = (
+            product(sample_weight, class_weights(self.class_weight, y)),
+            indicators(loss, codes, len(classes)),
+        )
         start = start_of(objective, target, weight)
         if objective.scale_pos_weight != 1 and objective._rule.objective == "binary:logistic" and codes.ndim == 1:
             start = newton_step(loss, target, product(weight, np.where(codes == 1, factor, 1.0)))  # as XGBoost's own
@@ -320,7 +326,7 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
     def _multilabel(self, raw: Array) -> bool:
         return raw.ndim == 2 and self.n_classes_ == 2
 
-    @where_probabilities
+    @where_probabilities  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any, **more: Any) -> Array:
         """Probabilities of the classes, (N, K), or of the labels, (N, C), by the loss's link."""
         raw = self._raw(X, **more)
@@ -332,7 +338,7 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc]
         return self._raw(X, **more)
 
 
-class XGBRegressor(Fitting, xgboost.XGBRegressor):  # type: ignore[misc]
+class XGBRegressor(Fitting, xgboost.XGBRegressor):  # type: ignore[misc, name-defined]
     """`xgboost.XGBRegressor` of any loss of numbers: objective, metric, start and link belong together.
 
     Parameters
@@ -384,7 +390,15 @@ class XGBRegressor(Fitting, xgboost.XGBRegressor):  # type: ignore[misc]
         objective = XGBoostObjective(loss, self.curvature)
         start = start_of(objective, numbers(y), product(sample_weight))
         self._train(
-            super().fit, objective, "reg:squarederror", start, X, y, sample_weight=sample_weight, verbose=verbose, **more
+            super().fit,
+            objective,
+            "reg:squarederror",
+            start,
+            X,
+            y,
+            sample_weight=sample_weight,
+            verbose=verbose,
+            **more,
         )
         return self
 

@@ -10,13 +10,12 @@ from lossext.losses.multiclass import *  # noqa: F403
 from lossext.losses.multilabel import *  # noqa: F403
 from lossext.losses.regression import *  # noqa: F403
 
-__all__ = [
-    *binary.__all__,
-    *counts.__all__,
-    *distributions.__all__,
-    *embedding.__all__,
-    *layer.__all__,
-    *multiclass.__all__,
-    *multilabel.__all__,
-    *regression.__all__,
-]
+__all__: list[str] = []
+__all__ += binary.__all__
+__all__ += counts.__all__
+__all__ += distributions.__all__
+__all__ += embedding.__all__
+__all__ += layer.__all__
+__all__ += multiclass.__all__
+__all__ += multilabel.__all__
+__all__ += regression.__all__

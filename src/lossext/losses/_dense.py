@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from types import SimpleNamespace
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,8 @@ class DenseLoss(Parameterized):
     reduction: str = parameter(
         "mean",
         word(*REDUCTIONS),
-        "Mean over what is known, its sum, one value each, the mean weighted by all weights, or the sum over the number "
-        "of rows.",
+        "Mean over what is known, its sum, one value each, the mean weighted by all weights, or the sum over the "
+        "number of rows.",
     )
 
     def __init__(self, *arguments: Any, **parameters: Any) -> None:
@@ -122,9 +122,7 @@ class DenseLoss(Parameterized):
         numpy scalar or ndarray
             A scalar of input's dtype, or an array for ``reduction="none"``.
         """
-        return self._evaluator.run(
-            VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads
-        )[0]
+        return self._evaluator.run(VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads)[0]
 
     def grad(
         self,
@@ -255,14 +253,14 @@ class DenseLoss(Parameterized):
 
         A hinge says how far a score should be from another, not how probable a label is.
         """
-        array, real, dtype = _validate.real_input("raw", raw)
+        array, _, dtype = _validate.real_input("raw", raw)
         with np.errstate(all="ignore"):
             mean: Array = np.asarray(self._link().inverse(array)).astype(dtype, copy=False)
         return mean
 
     def link(self, mean: npt.ArrayLike) -> Array:
         """Raw scores of means, the inverse of `inverse_link`; TypeError where the loss has no link."""
-        array, real, dtype = _validate.real_input("mean", mean)
+        array, _, dtype = _validate.real_input("mean", mean)
         with np.errstate(all="ignore"):
             raw: Array = np.asarray(self._link().link(array)).astype(dtype, copy=False)
         return raw
@@ -347,7 +345,6 @@ class DenseLoss(Parameterized):
         return hess * direction
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
 class ElementLoss(DenseLoss):
     """Base of the losses of one prediction and one target."""
 
@@ -366,7 +363,6 @@ class ElementLoss(DenseLoss):
         cls._declare(Declaration(family="element", target=target, weights=weights, **facts))
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
 class RowLoss(DenseLoss):
     """Base of the losses of a row of scores."""
 

@@ -53,7 +53,7 @@ class OnlyIf:
     def __call__(self, method: Callable[..., Any]) -> OnlyIf:
         bound = OnlyIf(self.why_not)
         bound.method = method
-        functools.update_wrapper(bound, method)  # type: ignore[arg-type]
+        functools.update_wrapper(bound, method)
         return bound
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -22,7 +22,7 @@ from lossext.sklearn._solve import Model, curvature_at, start_of_classes
 from lossext.sklearn._weights import class_totals, weigh, weigh_by_class
 
 
-class LossClassifier(ClassPredictions, LinearFit, Classifier):  # type: ignore[misc]
+class LossClassifier(ClassPredictions, LinearFit, Classifier):
     r"""Linear classifier on any classification loss of the package.
 
     With weights :math:`s_i` of the rows, row losses :math:`\ell_i` and coefficients W, it minimises

@@ -187,7 +187,7 @@ class Features:
 
     def dot(self, a: Array, b: Array, image: Array | None = None) -> Array:
         """Products of the columns; `image` is that of b."""
-        return np.einsum("kc,kc->c", a, b)
+        return np.einsum("kc,kc->c", a, b)  # type: ignore[no-any-return]
 
     def hessian(self, curvature: Array, alpha: float, column: int) -> Array:
         """Hessian of one column in its coordinates, whose losses curve by `curvature` (N,)."""
@@ -272,7 +272,7 @@ class RowSpace:
         """Products of the columns in the coefficients; `image` is that of b."""
         n = self.n_rows
         inner = np.einsum("nc,nc->c", a[:n], image - self._intercept(b))
-        return inner + a[-1] * b[-1] if self.fit_intercept else inner
+        return inner + a[-1] * b[-1] if self.fit_intercept else inner  # type: ignore[no-any-return]
 
     def select(self, columns: Any) -> RowSpace:
         """The same for some columns."""

@@ -24,7 +24,7 @@ class LinearFit:
     """Mixin of the estimators whose scores are linear."""
 
     def _l1_share(self: Any) -> float:
-        return {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
+        return {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]  # type: ignore[no-any-return]
 
     def _check_memory(self: Any, shape: tuple[int, int], dtype: Any, model: Model) -> None:
         """MemoryError before the work starts where the coefficients alone do not fit."""

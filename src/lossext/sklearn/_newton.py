@@ -66,7 +66,7 @@ def minimise(
     while n_iter < max_iter:
         grad = space.back(slope) + alpha * pull
         if direct:
-            step = cholesky_step(problem, hess, grad)
+            step = cholesky_step(problem, hess, grad)  # type: ignore[arg-type]
             image = space.image(step)
         else:
             step, image = conjugate_gradients(problem, scores, slope, hess, grad, forcing)

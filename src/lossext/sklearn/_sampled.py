@@ -108,6 +108,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         "alpha": [Interval(Real, 0, None, closed="left")],
     }
 
+    _made_for: tuple[Any, ...]  # solver, num_sampled and sampler of the state that partial_fit goes on with
+
     def __init__(
         self,
         num_sampled: int = 1024,
@@ -207,7 +209,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         rows = self._rows(X, y, sample_weight, may_be_empty=True)
         if first:
             self._start(rows)
-        elif self._made_for != (self.solver, self.num_sampled, self.sampler):  # another solver or sampler from here on
+        elif self._made_for != (self.solver, self.num_sampled, self.sampler):  # others from here on
             if self._made_for[0] != self.solver:
                 self._new_state()
             if self._made_for[1:] != (self.num_sampled, self.sampler):

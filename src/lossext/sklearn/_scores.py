@@ -195,7 +195,7 @@ class ScoreLoss:
         if self.by_row:
             shape = scores.shape
             flat = self._call(self.plain, scores.reshape(-1, 1), target.reshape(-1, 1), hess)
-            value, slope, curvature = (None if part is None else part.reshape(shape) for part in flat)
+            value, slope, curvature = (None if part is None else part.reshape(shape) for part in flat)  # type: ignore[assignment]
             return value, slope, curvature
         return self._call(self.plain, scores, target, hess)
 

@@ -51,7 +51,7 @@ def constants(loss: ScoreLoss, columns: Columns, total: float, start: Array, wid
     nothing = np.empty((target.shape[0], 0))
     space = Features(nothing, None, np.ones(len(start)), 0.0, True, turned=False)
     problem = Problem(loss, space, columns, 1 / total, 0.0, width)
-    return minimise(problem, start[np.newaxis], 1e-12, 100, direct=not loss.coupled).coordinates[0]
+    return minimise(problem, start[np.newaxis], 1e-12, 100, direct=not loss.coupled).coordinates[0]  # type: ignore[no-any-return]
 
 
 def start_of_classes(loss: ScoreLoss, positives: Array, seen: Any, total: float) -> Array:
@@ -91,7 +91,7 @@ def width_of_block(rows: Rows, loss: ScoreLoss) -> int:
     if loss.coupled:
         return loss.n_columns
     per_row = rows.X.nnz // max(1, n_rows) if sparse.issparse(rows.X) else n_features
-    return max(1, min(loss.n_columns, max(BLOCK // max(1, n_rows), per_row // 8)))
+    return max(1, min(loss.n_columns, max(BLOCK // max(1, n_rows), per_row // 8)))  # type: ignore[no-any-return]
 
 
 def curvature_at(loss: ScoreLoss, start: Array, columns: Columns, total: float, width: Any) -> Array:
@@ -101,8 +101,8 @@ def curvature_at(loss: ScoreLoss, start: Array, columns: Columns, total: float, 
     assert hess is not None
     mean = hess.sum(axis=0, dtype=np.float64) / total
     if loss.has_kinks:  # where no row is near one, a few will come near
-        return np.maximum(mean, 0.05 / np.asarray(width))
-    return np.maximum(mean, 1e-12 * (float(mean.max()) or 1.0))
+        return np.maximum(mean, 0.05 / np.asarray(width))  # type: ignore[no-any-return]
+    return np.maximum(mean, 1e-12 * (float(mean.max()) or 1.0))  # type: ignore[no-any-return]
 
 
 def lbfgs(

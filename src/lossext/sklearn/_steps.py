@@ -90,7 +90,7 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
         X = sparse.csr_array((X.data, places.astype(np.int32), X.indptr), shape=(X.shape[0], len(where)))
         greatest = np.asarray(abs(X).max(axis=0).todense()).ravel() if len(where) else np.zeros(0)
     else:
-        where = slice(None)
+        where = slice(None)  # type: ignore[assignment]
         greatest = np.abs(X).max(axis=0)
     at = state["at"][where]
     size = np.maximum(state["size"][where], greatest)
