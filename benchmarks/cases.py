@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# name here: (class in lossext, its parameters)
-LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
+import lossext
+
+# losses that every peer here has, by (class in lossext, its parameters)
+COMMON: dict[str, tuple[str, dict[str, Any]]] = {
     "multilabel_soft_margin": ("MultiLabelSoftMarginLoss", {}),
     "multi_margin_p1": ("MultiMarginLoss", {"p": 1}),
     "multi_margin_p2": ("MultiMarginLoss", {"p": 2}),
@@ -17,6 +19,19 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "bce": ("BCEWithLogitsLoss", {}),
     "bce_weighted": ("BCEWithLogitsLoss", {"weight": ..., "pos_weight": ...}),  # both (C,), from `arrays`
 }
+
+
+def _others() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The rest of the registry, with default parameters, by the names of their functions."""
+    known = {name for name, _ in COMMON.values()}
+    return {
+        cls.declaration.function.removesuffix("_loss"): (cls.__name__, {})
+        for cls in lossext.registry()
+        if cls.__name__ not in known
+    }
+
+
+LOSSES = {**COMMON, **_others()}
 SHAPES = [(32, 10), (256, 100), (1024, 1000), (1_000_000, 1), (65_536, 100), (4096, 10_000)]
 DTYPES = ["float32", "float64"]
 LARGE = 1_000_000  # elements: from here on a result may meet fresh memory, and a limit of memory makes sense
@@ -34,14 +49,19 @@ class Case:
         return self.shape[0] * self.shape[1]
 
     @property
+    def declaration(self) -> Any:
+        return getattr(lossext, LOSSES[self.loss][0]).declaration
+
+    @property
     def makes_sense(self) -> bool:
-        return self.shape[1] > 1 or "multi_margin" not in self.loss
+        return self.shape[1] > 1 or not self.declaration.takes_ids
 
 
 def arrays(case: Case) -> SimpleNamespace:
     """Input x, target y, and weights w and q where the loss has them."""
-    kind = "class" if "multi_margin" in case.loss else "sign" if case.loss == "hinge_embedding" else "unit"
-    x, y = _input(case.shape, case.dtype), _target(case.shape, case.dtype, kind)
+    x, y = _input(case.shape, case.dtype), _target(case.shape, case.dtype, case.declaration.target.kind)
+    if case.declaration.input_domain is not None:
+        x = np.clip(abs(x) / 8, 0.01, 0.99)
     if "weight" not in LOSSES[case.loss][1]:
         return SimpleNamespace(x=x, y=y, w=None, q=None)
     rng = np.random.default_rng(2)
@@ -61,4 +81,6 @@ def _target(shape: tuple[int, int], dtype: str, kind: str) -> NDArray[Any]:
     if kind == "class":
         return rng.integers(0, shape[1], shape[0])
     block = (rng.random(min(shape[0] * shape[1], 1_000_003)) < 0.4).astype(dtype)
+    if kind == "positive":
+        block += 1
     return np.resize(2 * block - 1 if kind == "sign" else block, shape)

@@ -9,12 +9,12 @@ from typing import Any
 
 from numpy import nanmax, nanmin
 
-from benchmarks.cases import DTYPES, LARGE, LOSSES, SHAPES
+from benchmarks.cases import DTYPES, LARGE, LOSSES, SHAPES, Case
 from benchmarks.tables import TABLES
 
 Row = dict[str, Any]
 
-TITLES = {
+TITLES = {name: name.replace("_", " ") for name in LOSSES} | {
     "multilabel_soft_margin": "multilabel soft margin",
     "multi_margin_p1": "multi margin, p = 1",
     "multi_margin_p2": "multi margin, p = 2",
@@ -208,7 +208,9 @@ def against_limit(rows: list[Row]) -> str:
         if not row["times"].get("limit"):
             continue
         limit = median(row["times"]["limit"])
-        arrays = 1 + ("multi_margin" not in row["loss"]) + (row["what"] != "value")
+        arrays = (
+            1 + (not Case(row["loss"], (1, 1), "float32", "value").declaration.takes_ids) + (row["what"] != "value")
+        )
         rate = arrays * row["shape"][0] * row["shape"][1] * int(row["dtype"][-2:]) / 8 / limit / 1e9
         line = cells.setdefault((TITLES[row["loss"]], shape_title(row["shape"])), {})
         line[row["what"], row["dtype"]] = f"{limit / median(row['times']['lossext']):.0%} of {rate:.0f} GB/s"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.cases import Case
+from benchmarks.cases import COMMON, Case
 
 SAMPLES = 1000
 calls: dict[str, Callable[[], Any]] = {}  # what is prepared: name -> call
@@ -23,7 +23,10 @@ def version(peer: str) -> str:
 
 def prepare(peer: str, key: str, case: dict[str, Any]) -> bool:
     """Binds the arguments under this key; False if the library does not have the loss."""
-    call = _module(peer).call(Case(**{**case, "shape": tuple(case["shape"])}))
+    module = _module(peer)
+    if case["loss"] not in getattr(module, "LOSSES", COMMON):
+        return False
+    call = module.call(Case(**{**case, "shape": tuple(case["shape"])}))
     if call is not None:
         calls[key] = call
     return call is not None

@@ -17,24 +17,27 @@ ALLOWED = 1 << 20
 def calls():
     """(function, error it must raise or None): good and bad calls of every public class."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(13, 7))
-    dense = {"unit": (x > 0).astype(np.uint8), "sign": np.where(x > 0, 1, -1), "class": np.arange(13) % 7}
-    wrong = {"unit": np.full((13, 7), 2), "sign": np.zeros((13, 7)), "class": np.full(13, 7)}
-    for cls in lx.losses.DENSE:
-        kind = cls.declaration.target.kind
-        target, bad = dense[kind], wrong[kind]
+    for cls in lx.registry():
+        x = rng.random((13, 7))  # in the domain of every loss
+        ids = cls.declaration.takes_ids
+        target = np.arange(13) % 7 if ids else np.ones((13, 7), np.uint8)
+        bad = np.full(13, 7) if ids else np.full((13, 7), np.inf)
         loss, each = cls(), cls(reduction="none")
         out = np.empty_like(x)
-        yield lambda loss=loss, target=target: loss(x, target), None
-        yield lambda loss=loss, target=target: loss.value_and_grad(x[::-1], target, sample_weight=np.ones(13)), None
-        yield lambda loss=loss, target=target, out=out: loss.grad(x, target, out=out, n_threads=2), None
-        yield lambda each=each, target=target: each.grad(x.astype(np.float16), target), None
-        yield lambda loss=loss, bad=bad: loss.value_and_grad(x, bad), ValueError
-        yield lambda loss=loss, target=target: loss(x[:5], target), ValueError
-        yield lambda loss=loss, target=target: loss(x.astype(complex), target), TypeError
-        yield lambda loss=loss, target=target: loss.grad(x, target, out=x[:, ::-1]), ValueError
-        yield lambda loss=loss, target=target: loss(x, target, n_threads=0), ValueError
+        yield lambda loss=loss, target=target, x=x: loss(x, target), None
+        yield (
+            lambda x=x, loss=loss, target=target: loss.value_and_grad(x[::-1], target, sample_weight=np.ones(13)),
+            None,
+        )
+        yield lambda x=x, loss=loss, target=target, out=out: loss.grad(x, target, out=out, n_threads=2), None
+        yield lambda x=x, each=each, target=target: each.grad(x.astype(np.float16), target), None
+        yield lambda x=x, loss=loss, bad=bad: loss.value_and_grad(x, bad), ValueError
+        yield lambda x=x, loss=loss, target=target: loss(x[:5], target), ValueError
+        yield lambda x=x, loss=loss, target=target: loss(x.astype(complex), target), TypeError
+        yield lambda x=x, loss=loss, target=target: loss.grad(x, target, out=x[:, ::-1]), ValueError
+        yield lambda x=x, loss=loss, target=target: loss(x, target, n_threads=0), ValueError
         yield lambda cls=cls: cls(reduction="median"), ValueError
+    x = rng.normal(size=(13, 7))
     weights, biases, labels = rng.normal(size=(40, 7)), np.zeros(40), np.arange(13) % 40
     sampled = lx.SampledSoftmaxLoss(5, 40)
     yield lambda: sampled(weights, biases, labels, x), None

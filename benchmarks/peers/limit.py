@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Case, arrays
+from benchmarks.cases import LOSSES, Case, arrays
 from benchmarks.timing import fastest
+
+__all__ = ["LOSSES", "call", "version"]
 
 
 def version() -> str:

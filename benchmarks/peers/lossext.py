@@ -9,6 +9,8 @@ import numpy as np
 import lossext
 from benchmarks.cases import LOSSES, Case, arrays
 
+__all__ = ["LOSSES", "bind", "call", "out", "version"]
+
 
 def version() -> str:
     from lossext._kernels import drivers

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.cases import Case
+from benchmarks.cases import LOSSES, Case
 from benchmarks.peers.lossext import bind, out, version
 
-__all__ = ["call", "version"]
+__all__ = ["LOSSES", "call", "version"]
 
 
 def call(case: Case) -> Callable[[], Any]:

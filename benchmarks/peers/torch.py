@@ -7,7 +7,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.cases import Case, arrays
+from benchmarks.cases import COMMON, Case, arrays
+
+OTHERS = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "huber": F.huber_loss,
+    "soft_margin": F.soft_margin_loss,
+    "poisson_nll": F.poisson_nll_loss,
+    "kl_div": F.kl_div,
+    "binary_cross_entropy": F.binary_cross_entropy,
+}
+LOSSES = {*COMMON, *OTHERS}
 
 
 def version() -> str:
@@ -18,6 +30,8 @@ def tensors(case: Case) -> tuple[Callable[[Any], Any], Any]:
     """The loss as a function of its input, and the input: clones, which torch aligns as it likes."""
     a = arrays(case)
     x, y = torch.from_numpy(a.x).clone(), torch.from_numpy(a.y).clone()
+    if case.loss in OTHERS:
+        return partial(OTHERS[case.loss], target=y), x
     if "multi_margin" in case.loss:
         return partial(F.multi_margin_loss, target=y, p=int(case.loss[-1])), x
     if case.loss == "hinge_embedding":

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from benchmarks.cases import Case
-from benchmarks.peers.torch import tensors, version, with_backward
+from benchmarks.peers.torch import LOSSES, tensors, version, with_backward
 from benchmarks.timing import fastest
 
-__all__ = ["call", "version"]
+__all__ = ["LOSSES", "call", "version"]
 
 
 def call(case: Case) -> Callable[[], Any]:
