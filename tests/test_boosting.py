@@ -8,10 +8,12 @@ import pytest
 import lossext.boosting
 
 
-@pytest.mark.parametrize(("name", "library"), lossext.boosting.MODULES.items())
-def test_missing_library(name, library, monkeypatch):
+@pytest.mark.parametrize(("name", "module"), lossext.boosting.MODULES.items())
+def test_missing_library(name, module, monkeypatch):
+    library = module.partition("_")[0]
     monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.delitem(sys.modules, f"lossext.boosting.{library}", raising=False)
+    for loaded in (library, module):
+        monkeypatch.delitem(sys.modules, f"lossext.boosting.{loaded}", raising=False)
     with pytest.raises(ImportError, match=rf"needs {library}: pip install 'lossext\[{library}\]'"):
         getattr(lossext.boosting, name)
 

@@ -13,7 +13,8 @@ import numpy as np
 cdef object NDARRAY = np.ndarray
 # arrays in the machine's byte order and without metadata share these very objects
 cdef object FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64), BOOL = np.dtype(np.bool_)
-cdef object BYTES = np.dtype(np.uint8), INTS = np.dtype(np.int32), LONGS = np.dtype(np.int64)
+cdef object BYTES = np.dtype(np.uint8), SMALL_INTS = np.dtype(np.int8), SHORTS = np.dtype(np.int16)
+cdef object INTS = np.dtype(np.int32), LONGS = np.dtype(np.int64)
 cdef object empty = np.empty
 
 cdef enum:
@@ -263,6 +264,8 @@ cdef class Evaluator:
                 y.type = LX_OTHER_REAL
             elif dtype is BYTES or dtype is BOOL and self.takes_bool:
                 y.type = LX_UINT8
+            elif dtype is SMALL_INTS or dtype is SHORTS:
+                y.type = LX_INT8 if dtype is SMALL_INTS else LX_INT16
         if y.type >= 0:
             return target
         call.copied = True
@@ -522,6 +525,8 @@ cdef class Evaluator:
 cdef (Py_ssize_t, Py_ssize_t) rows_and_columns(tuple shape, int split):
     cdef Py_ssize_t rows = 1, cols = 1
     cdef int axis = 0
+    if split == 1 and len(shape) == 2:
+        return shape[0], shape[1]
     for length in shape:
         if axis < split:
             rows *= <Py_ssize_t> length

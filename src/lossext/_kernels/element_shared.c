@@ -173,6 +173,10 @@ static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
         CONVERT(int32_t);
     else if (job->target.type == LX_INT64)
         CONVERT(int64_t);
+    else if (job->target.type == LX_INT8)
+        CONVERT(int8_t);
+    else if (job->target.type == LX_INT16)
+        CONVERT(int16_t);
     else {
         const real *from = operand_at(&job->target, p, n, job->cols, to);
         if (from != to)

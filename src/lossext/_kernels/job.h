@@ -23,7 +23,7 @@ enum { LX_CHUNK = 512 };
 enum { LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_BY_ROW, LX_SCALAR, LX_CSR };
 
 /* What an operand's array holds.  LX_REAL: the kernel's own type; LX_OTHER_REAL: the other one of float32, float64. */
-enum { LX_REAL, LX_OTHER_REAL, LX_UINT8, LX_INT32, LX_INT64 };
+enum { LX_REAL, LX_OTHER_REAL, LX_UINT8, LX_INT32, LX_INT64, LX_INT8, LX_INT16 };
 
 typedef struct {
     const void *data;

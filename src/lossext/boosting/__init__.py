@@ -32,19 +32,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lossext.boosting._adapter import require
+
 if TYPE_CHECKING:
     from lossext.boosting.catboost import CatBoostMultiTargetObjective, CatBoostObjective
-    from lossext.boosting.lightgbm import LGBMClassifier, LGBMRegressor, LightGBMObjective
-    from lossext.boosting.xgboost import XGBClassifier, XGBoostObjective, XGBRegressor
+    from lossext.boosting.lightgbm import LightGBMObjective
+    from lossext.boosting.lightgbm_estimators import LGBMClassifier, LGBMRegressor
+    from lossext.boosting.xgboost import XGBoostObjective
+    from lossext.boosting.xgboost_estimators import XGBClassifier, XGBRegressor
 
 MODULES = {
     "CatBoostMultiTargetObjective": "catboost",
     "CatBoostObjective": "catboost",
-    "LGBMClassifier": "lightgbm",
-    "LGBMRegressor": "lightgbm",
+    "LGBMClassifier": "lightgbm_estimators",
+    "LGBMRegressor": "lightgbm_estimators",
     "LightGBMObjective": "lightgbm",
-    "XGBClassifier": "xgboost",
-    "XGBRegressor": "xgboost",
+    "XGBClassifier": "xgboost_estimators",
+    "XGBRegressor": "xgboost_estimators",
     "XGBoostObjective": "xgboost",
 }
 __all__ = [
@@ -62,6 +66,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    library, _, estimators = MODULES[name].partition("_")
+    require(library)
+    if estimators:
+        require("sklearn")
     return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
 
 
