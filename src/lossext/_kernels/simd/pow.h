@@ -22,18 +22,18 @@ INLINE pair v_log_pair(vec a)
 #ifdef LX_DOUBLE
     static const real r[] = {0.08333333333333333,   0.01250000000000397,  0.0022321428560088128,
                              0.0004340279266763389, 8.87685318003023e-05, 1.91017937229786e-05};
-    const real lower = 0.820780160226777, log_lower = -0.19749997612143488;
-    const real upper = 1.2183530859714529, log_upper = 0.19750001723787136;
+    const real lower = 0.820780160226777, log_lower = -0.19749997612143488, lower_end = 0.906;
+    const real upper = 1.2183530859714529, log_upper = 0.19750001723787136, upper_end = 1.1038;
     enum { TERMS = 6 };
 #else
-    static const real r[] = {8.3333336e-02f, 1.2499491e-02f, 2.2606405e-03f};
-    const real lower = 0.7880772352218628f, log_lower = -0.2381591796875f;
-    const real upper = 1.2672181129455566f, log_upper = 0.23682403564453125f;
+    static const real r[] = {8.3333336e-02f, 1.2499496e-02f, 2.2602002e-03f};
+    const real lower = 0.8152427077293396f, log_lower = -0.2042694091796875f, lower_end = 0.903f;
+    const real upper = 1.2455459833145142f, log_upper = 0.219573974609375f, upper_end = 1.116f;
     enum { TERMS = 3 };
 #endif
     vec k;
     const vec m = v_split_any(a, &k), one = v_set(1);
-    const mask below = v_lt(m, v_set((real)0.906)), above = v_gt(m, v_set((real)1.1038));
+    const mask below = v_lt(m, v_set(lower_end)), above = v_gt(m, v_set(upper_end));
     const vec c = v_select(below, v_set(lower), v_select(above, v_set(upper), one));
     const vec log_c = v_select(below, v_set(log_lower), v_where(above, v_set(log_upper)));
     const vec f = m - c, g = m + c, g_low = m - (g - c), twice = f + f, inverse = one / g, s = twice * inverse;
