@@ -1,6 +1,5 @@
-"""Inputs for tests that run over every dense loss: from its declaration and its constructor's parameters alone."""
+"""Inputs for tests that run over every dense loss: from its declaration and its parameters alone."""
 
-import inspect
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -8,18 +7,22 @@ from typing import Any
 import numpy as np
 
 import lossext
-from lossext.losses import DENSE
+from lossext._declare import parameters_of as declared
 
-REDUCTIONS = ("none", "mean", "sum")
+REDUCTIONS = ("none", "mean", "sum", "weighted_mean", "batchmean")
 
-# every constructor parameter of every dense loss, with values worth running; weights depend on the shape
-PARAMETERS = {"p": (1, 2), "margin": (1.0, 0.3, -0.5), "reduction": REDUCTIONS}
-
+WHOLE = ("bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 TARGET_DTYPES = {
-    "unit": ("bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"),
+    "unit": WHOLE,
+    "real": WHOLE[1:],  # targets other than 0 and 1 are no bool
+    "non_negative": WHOLE[1:],
+    "positive": WHOLE[1:],
+    "log_probability": WHOLE[1:],
     "sign": ("i1", "i2", "i4", "i8", "f2", "f4", "f8"),
     "class": ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"),
 }
+# values to try where those of the check would round on the way, and what a loss is without
+TRIES = {"label_smoothing": (0.0, 0.25), "missing": ("error",)}
 
 # rows shorter and longer than any vector, block remainders, one row, one column
 MATRICES = [(1, 1), (1, 7), (5, 1), (37, 2), (37, 3), (19, 5), (64, 8), (7, 10), (33, 16), (9, 17), (11, 31), (4, 64)]
@@ -33,12 +36,19 @@ def function_of(cls: type) -> Any:
 
 
 def parameters_of(cls: type) -> list[str]:
-    return list(inspect.signature(cls).parameters)
+    return list(declared(cls))
 
 
 def kind_of(cls: type) -> str:
-    """ "unit" (targets in [0, 1]), "sign" (-1 or 1) or "class" (ids)"""
-    return cls.declaration.target.kind
+    """What its targets are: "real", "unit" (in [0, 1]), "sign" (-1 or 1), "class" (ids), ..."""
+    return str(cls.declaration.target.kind)
+
+
+def values_of(cls: type, name: str) -> tuple[Any, ...]:
+    """Values of a parameter worth running."""
+    if name == "reduction":
+        return REDUCTIONS
+    return TRIES.get(name) or declared(cls)[name].check.tries
 
 
 def value_shape(loss: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -60,7 +70,11 @@ def empty_shapes_of(cls: type) -> list[tuple[int, ...]]:
     return [(0, 3)] if matrix_only(cls) else EMPTY
 
 
-def input_of(shape: tuple[int, ...], dtype: Any, rng: np.random.Generator) -> Any:
+def input_of(shape: tuple[int, ...], dtype: Any, rng: np.random.Generator, cls: Any = None) -> Any:
+    """Predictions of this shape, inside the loss's domain where it has one."""
+    by_parameter = cls is not None and "_input_domain" in vars(cls)
+    if by_parameter or (cls is not None and cls.declaration.input_domain is not None):
+        return np.asarray(0.02 + 0.96 * rng.random(shape)).astype(dtype)
     return np.asarray(3 * rng.standard_normal(shape)).astype(dtype)
 
 
@@ -75,8 +89,12 @@ def target_of(
         target = 2 * rng.integers(0, 2, shape) - 1
     elif soft:
         target = rng.random(shape)
-    else:
+    elif kind == "positive":
+        target = rng.integers(1, 6, shape)
+    elif kind == "unit":
         target = rng.integers(0, 2, shape)
+    else:
+        target = rng.integers(0, 5, shape)
     return np.asarray(target).astype("i8" if dtype is None and not soft else dtype or "f8")
 
 
@@ -105,7 +123,7 @@ def losses_for(
         elif name in cls.declaration.weights:
             choices.append([None, *weights_for(cls, shape, rng)])
         else:
-            choices.append(PARAMETERS[name])
+            choices.append(list(values_of(cls, name)))
     combinations = list(itertools.product(*choices))
     if len(combinations) > at_most:
         combinations = [combinations[i] for i in rng.choice(len(combinations), at_most, replace=False)]
@@ -121,10 +139,10 @@ def plain(cls: type, **given: Any) -> Any:
 def roundings(loss: Any, *, soft: bool = False, sample_weight: Any = None, grad_output: Any = None) -> int:
     """How many roundings a call adds to those of the plain loss, whose bound its declaration states."""
     weights = sum(getattr(loss, name) is not None for name in loss.declaration.weights)
-    return weights + 2 * soft + (sample_weight is not None) + (grad_output is not None) + (loss.reduction == "mean")
+    return weights + 2 * soft + (sample_weight is not None) + (grad_output is not None) + (loss.reduction not in ("none", "sum"))
 
 
-dense = tuple(DENSE)
+dense = lossext.registry()
 
 
 def name(cls: type) -> str:

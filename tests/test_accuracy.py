@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 from cases import dense, kind_of, matrix_only, name, parameters_of, plain, target_of
-from references import EXTENDED, TWINS, real_type, reference, wide
+from twins import EXTENDED, TWINS, real_type, reference, wide
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -133,7 +133,7 @@ def test_binary_multi_margin(p):
     assert ((objective.predict(model.predict(X)) > 0) == y).mean() > (0.88 if p == 1 else 0.95)
 
 
-@pytest.mark.parametrize("loss", [lx.MultiMarginLoss, lx.HingeEmbeddingLoss])
+@pytest.mark.parametrize("loss", [lx.MultiMarginLoss, lx.HingeLoss])
 def test_margin_sets_the_scale_alone(loss):
     """Without the library's own constants, scores grow with the margin and nothing else changes."""
     X, y, weight = data()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import lossext as lx
-from lossext.losses import DENSE
 
 N, C = 7, 5
 LOGISTIC = [lx.BCEWithLogitsLoss, lx.MultiLabelSoftMarginLoss]
@@ -19,7 +18,7 @@ RNG_SEED = 3
 def losses():
     """Every dense loss with every combination of its weights, of every layout."""
     rng = np.random.default_rng(RNG_SEED)
-    for cls in DENSE:
+    for cls in lx.registry():
         declaration = cls.declaration
         shapes = [(C,)] if declaration.family == "rowwise" else [(), (C,), (N, 1), (N, C)]
         choices = [[None, *(rng.uniform(0.2, 3, s) for s in shapes)] for _ in declaration.weights]
@@ -71,7 +70,7 @@ def test_piecewise_linear_losses_have_no_curvature(loss):
     assert not loss.grad_and_hess(x, y, **keywords)[1].any()
 
 
-@pytest.mark.parametrize("cls", DENSE)
+@pytest.mark.parametrize("cls", lx.registry())
 def test_float32_hessian(cls):
     loss = cls(reduction="sum")
     x, y, keywords = problem(loss, np.float32)

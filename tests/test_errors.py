@@ -21,7 +21,7 @@ N, C = 4, 3
 
 def good(cls, dtype="float32"):
     rng = np.random.default_rng(0)
-    return input_of((N, C), dtype, rng), target_of(cls, (N, C), rng)
+    return input_of((N, C), dtype, rng, cls), target_of(cls, (N, C), rng)
 
 
 def swapped(a):
@@ -213,7 +213,7 @@ def bad_targets():
 
 
 def allowed(cls):
-    return {"unit": "[0, 1]", "sign": "-1 or 1", "class": f"[0, {C})"}[kind_of(cls)]
+    return cls.declaration.target.requirement.format(n_classes=C)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_bad_target_anywhere(cls, dtype, level):
     """In any row and column, lane, block or tail; with weights, into `out`, on several threads."""
     rng = np.random.default_rng(1)
     for shape in [(1, 1), (3, 1), (2, 40), (37, 3), (19, 16), (300, 5), (5, 1003), (3000, 70)]:
-        x, y = input_of(shape, dtype, rng), target_of(cls, shape, rng)
+        x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng)
         weight = rng.random(shape[1])
         for _ in range(4):
             at = tuple(int(rng.integers(n)) for n in y.shape)

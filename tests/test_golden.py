@@ -76,6 +76,6 @@ def test_golden(cls, case, arrays, level):
 
 def test_most_cases_are_inside_the_contract():
     """So that a slip in the rule above does not turn the golden tests off."""
-    for cls in dense:
+    for cls in (cls for cls in dense if cls.__name__ in FILES):
         kept = [p for p in CASES if p.values[0] is cls and not set(p.values[1]["tags"]) & set(REFUSED[cls.__name__])]
         assert len(kept) >= 78

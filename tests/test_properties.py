@@ -6,7 +6,7 @@ from cases import TARGET_DTYPES, dense, kind_of, matrix_only, name, parameters_o
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from references import assert_close, real_type, reference
+from twins import assert_close, real_type, reference
 
 pytestmark = pytest.mark.filterwarnings("error")
 every_loss = pytest.mark.parametrize("cls", dense, ids=name)

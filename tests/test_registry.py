@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import PARAMETERS, TARGET_DTYPES, dense, function_of, kind_of, name, parameters_of
-from references import EXTENDED, TWINS, sigmoid, softplus
+from cases import TARGET_DTYPES, dense, function_of, kind_of, name, parameters_of
+from twins import EXTENDED, TWINS, sigmoid, softplus
 
 import lossext
 

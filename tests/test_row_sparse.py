@@ -1,5 +1,7 @@
 """RowSparse."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -174,3 +176,127 @@ def test_a_step_costs_the_touched_rows():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000
+
+
+def test_arithmetic():
+    a, b = sparse(seed=1), sparse(seed=2)
+    np.testing.assert_allclose((a + b).to_dense(), a.to_dense() + b.to_dense())
+    np.testing.assert_array_equal((2 * a).to_dense(), 2 * a.to_dense())
+    np.testing.assert_array_equal((a * np.float32(0.5)).to_dense(), a.to_dense() / 2)
+    np.testing.assert_array_equal((np.float64(0.5) * a).to_dense(), (a / 2).to_dense())
+    np.testing.assert_array_equal((-a).to_dense(), -a.to_dense())
+    assert a.norm() == pytest.approx(np.linalg.norm(a.to_dense()), rel=1e-14)
+    assert sparse(dtype="float16").__mul__(2).values.dtype == np.float16
+    clipped = a * min(1.0, 0.1 / a.norm())
+    assert clipped.norm() == pytest.approx(0.1)
+    assert lx.RowSparse([1], [[1e300, 1e300]], (2, 2)).norm() == pytest.approx(np.sqrt(2) * 1e300)
+    assert lx.RowSparse([1], np.full((1, 2), 3e38, "f4"), (2, 2)).norm() == pytest.approx(np.sqrt(2) * 3e38)
+    assert lx.RowSparse([], np.empty((0, 2)), (2, 2)).norm() == 0
+    for call, error, message in (
+        (lambda: a + sparse(length=6), ValueError, "shape (200, 6) cannot be added"),
+        (lambda: a + 1, TypeError, "unsupported operand"),
+        (lambda: a * np.ones(7), TypeError, "does not support ufuncs"),
+        (lambda: a * np.nan, ValueError, "factor = nan"),
+        (lambda: a / 0, ZeroDivisionError, "divided by 0"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            call()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles(protocol):
+    a = sparse()
+    b = pickle.loads(pickle.dumps(a, protocol))
+    np.testing.assert_array_equal(a.to_dense(), b.to_dense())
+    assert not b.indices.flags.writeable
+    assert copy.deepcopy(a).shape == a.shape
+
+
+def test_sums_of_integers_do_not_wrap():
+    g = lx.RowSparse([1, 1, 1], np.full((3, 2), 100, np.int8), (2, 2))
+    np.testing.assert_array_equal(g.values, [[300, 300]])
+    assert lx.RowSparse([0, 0], [[True], [True]], (1, 1)).values.tolist() == [[2.0]]
+
+
+def test_half_precision_tables_with_float32_state():
+    rng = np.random.default_rng(0)
+    for name, state in (("adagrad", ("squares",)), ("adam", ("mean", "squares"))):
+        table = rng.normal(size=(200, 7)).astype(np.float16)
+        right = table.astype(np.float32)
+        mine, theirs = ({s: np.zeros((200, 7), np.float32) for s in state} for _ in range(2))
+        for step in range(1, 4):
+            g = sparse(seed=step, dtype="float32")
+            more = {"step": step} if name == "adam" else {}
+            getattr(g, name)(table, **mine, **more)
+            getattr(g, name)(right, **theirs, **more)
+            right = right.astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(table, right.astype(np.float16))
+        for s in state:
+            np.testing.assert_array_equal(mine[s], theirs[s])
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam"])
+def test_epsilon_0(name):
+    array, state = np.ones((5, 3)), {s: np.zeros((5, 3)) for s in ("mean", "squares")[name == "adagrad" :]}
+    more = {"step": 1} if name == "adam" else {}
+    g = lx.RowSparse([1, 3], [[0, 1, 0], [0, 0, np.nan]], (5, 3))
+    getattr(g, name)(array, **state, **more, learning_rate=0.5, epsilon=0)
+    np.testing.assert_allclose(array[1], [1, 0.5, 1])
+    np.testing.assert_array_equal(array[3], [1, 1, np.nan])
+
+
+def test_indices_are_its_own():
+    indices = np.array([0, 1])
+    g = lx.RowSparse(indices, np.ones((2, 3)), (2, 3))
+    indices[0] = 10**9
+    array = np.zeros((2, 3))
+    g.add_to(array)
+    assert (array == 1).all()
+    with pytest.raises(ValueError, match="read-only"):
+        g.indices[0] = 10**9
+    for name, value in (("indices", [1]), ("shape", (1, 30))):
+        with pytest.raises(AttributeError):
+            setattr(g, name, value)
+    with pytest.raises(ValueError, match=r"values has shape \(1, 3\); allowed is \(2, 3\)"):
+        g.values = g.values[:1]
+    g.values *= 2
+    assert (g.values == 2).all()
+
+
+def forced(**state):
+    """As someone makes it who goes around the constructor."""
+    g = lx.RowSparse([0, 1], np.ones((2, 3)), (2, 3))
+    for name, value in state.items():
+        setattr(g, f"_{name}", value)
+    return g
+
+
+class Liar(np.ndarray):
+    """Says that it is larger than it is."""
+
+    @property
+    def shape(self):
+        return (1000, 3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: forced(indices=np.array([0, 10**9])),
+        lambda: forced(indices=np.array([-(10**9), 1])),
+        lambda: forced(indices=np.array([1, 1])),
+        lambda: forced(shape=(10**9, 3), indices=np.array([5, 10**8])),
+        lambda: forced(shape=(2**62, 2**62)),
+        lambda: forced(values=np.ones((1, 1))),
+        lambda: forced(shape=(2, 30)),
+        lambda: forced(shape=(1000, 3), indices=np.array([0, 999])),
+    ],
+)
+@pytest.mark.parametrize("update", ["add_to", "adagrad"])
+def test_games_with_attributes_are_errors(make, update):
+    """Nothing outside of the arrays is read or written, whatever a RowSparse or an array says of itself."""
+    g = make()
+    for array in (np.zeros((2, 3)), np.zeros((2, 3)).view(Liar)):
+        arrays = (array,) if update == "add_to" else (array, array.copy())
+        with pytest.raises((ValueError, TypeError, MemoryError, IndexError)):
+            getattr(g, update)(*arrays)

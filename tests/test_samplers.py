@@ -1,7 +1,10 @@
 """Samplers: what they draw, the counts they expect, their errors."""
 
+import os
 import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -11,6 +14,7 @@ import pytest
 
 import lossext as lx
 from lossext import samplers
+from lossext._kernels import drivers
 from lossext.samplers import (
     AllSampler,
     FixedUnigramSampler,
@@ -281,3 +285,156 @@ def test_the_estimate_of_a_sampler_is_nearly_unbiased():
 def test_errors(error, message, call):
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+# ---- workers ----
+
+CHILD = """
+import pickle, sys
+sampler = pickle.load(sys.stdin.buffer)
+sys.stdout.buffer.write(pickle.dumps([sampler.sample([1], 5).sampled_candidates.tolist() for _ in range(3)]))
+"""
+
+
+def in_forked_child(function):
+    """What a function gives in a child of this process."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(write, pickle.dumps(function()))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        result = pickle.load(pipe)
+    os.waitpid(child, 0)
+    return result
+
+
+def draws(sampler):
+    return [sampler.sample([1], 5).sampled_candidates.tolist() for _ in range(3)]
+
+
+@every_sampler
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_without_a_seed_each_process_draws_its_own(name):
+    make, _ = SAMPLERS[name]
+    sampler, seeded = make(seed=None), make(seed=3)
+    two = [in_forked_child(lambda: draws(sampler)) for _ in range(2)]
+    assert two[0] != two[1] != draws(sampler)
+    same = [in_forked_child(lambda: draws(seeded)) for _ in range(2)]
+    assert same[0] == same[1] == draws(seeded)
+    text = pickle.dumps(sampler)
+    spawned = [
+        pickle.loads(subprocess.run([sys.executable, "-c", CHILD], input=text, capture_output=True, check=True).stdout)
+        for _ in range(2)
+    ]
+    assert spawned[0] != spawned[1]
+    assert draws(pickle.loads(text)) != draws(pickle.loads(text))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_losses_without_a_seed_draw_their_own_in_each_process():
+    w, b, x = np.random.default_rng(0).normal(size=(1000, 3)), np.zeros(1000), np.ones((4, 3))
+    loss = lx.SampledSoftmaxLoss(5, 1000, seed=None)
+    values = [in_forked_child(lambda: loss(w, b, [1, 2, 3, 4], x).tolist()) for _ in range(2)]
+    copies = [pickle.loads(pickle.dumps(loss))(w, b, [1, 2, 3, 4], x).tolist() for _ in range(2)]
+    assert len({tuple(v) for v in (*values, *copies, loss(w, b, [1, 2, 3, 4], x).tolist())}) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_while_another_thread_draws():
+    sampler = UniformSampler(1000)
+    with sampler._drawing():
+        assert len(in_forked_child(lambda: draws(sampler))) == 3
+
+
+@every_sampler
+def test_spawned_samplers_are_independent_and_repeatable(name):
+    make, _ = SAMPLERS[name]
+    first, again = make(seed=5).spawn(3), make(seed=5).spawn(3)
+    sequences = [draws(s) for s in first]
+    assert sequences == [draws(s) for s in again]
+    assert len({str(s) for s in (*sequences, draws(make(seed=5)))}) == 4
+    parent = make(seed=5)
+    assert draws(parent.spawn(1)[0]) != draws(parent.spawn(1)[0])
+    assert draws(pickle.loads(pickle.dumps(again[0]))) == draws(again[0])
+    with pytest.raises(ValueError, match="n = 0 is not at least 1"):
+        parent.spawn(0)
+
+
+def test_spawned_losses():
+    w, b, x = np.random.default_rng(0).normal(size=(1000, 3)), np.zeros(1000), np.ones((4, 3))
+    for sampler in (None, LogUniformSampler(1000, seed=2)):
+        for kind in (lx.SampledSoftmaxLoss, lx.NCELoss):
+            loss = kind(5, 1000, seed=2, sampler=sampler)
+            values = [one(w, b, [1, 2, 3, 4], x).tolist() for one in loss.spawn(3)]
+            assert len({str(v) for v in values}) == 3
+            assert loss.spawn(1)[0].num_sampled == 5
+
+
+# ---- any scale, bounded ----
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-300, 1e-30, 1.0, 1e30, 5e307])
+@pytest.mark.parametrize("distortion", [1.0, 0.5, 0.0, -1.0])
+def test_counts_of_any_scale(scale, distortion):
+    counts = np.array([3.0, 0.0, 1.0, 2.0]) * scale
+    sampler = FixedUnigramSampler(counts, distortion, unique=False, seed=0)
+    p = np.array([3.0, 0, 1, 2])
+    p = np.where(p > 0, np.power(p, distortion, where=p > 0, out=np.zeros(4)), 0)
+    values = sampler.sample([0, 1, 2, 3], 6)
+    np.testing.assert_allclose(values.true_expected_count, 6 * p / p.sum(), rtol=1e-12)
+    drawn = np.bincount(sampler.sample([0], 60_000).sampled_candidates, minlength=4)
+    np.testing.assert_allclose(drawn, 60_000 * p / p.sum(), atol=600)
+
+
+def test_counts_of_mixed_scale():
+    sampler = FixedUnigramSampler([1e308, 1e308, 1], unique=False, seed=0)
+    values = sampler.sample([0, 1, 2], 1000)
+    np.testing.assert_allclose(values.true_expected_count[:2], 500)
+    assert values.true_expected_count[2] > 0
+    assert set(values.sampled_candidates.tolist()) == {0, 1}
+    assert FixedUnigramSampler(np.array([2**64 - 1, 1], np.uint64)).sample([0], 2).sampled_candidates.size == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: UniformSampler(2**62).draw_apart(np.arange(1000), 2**60),
+        lambda: UniformSampler(2**63 - 1).draw_apart(np.arange(1000), 2**62 + 5),
+        lambda: LogUniformSampler(2**62).sample([1], 2**61),
+        lambda: UniformSampler(2**62, unique=False).sample([1], 2**61),
+    ],
+)
+def test_draws_that_no_memory_holds(call):
+    begin = time.process_time()
+    with pytest.raises((MemoryError, ValueError)):
+        call()
+    assert time.process_time() - begin < 1
+
+
+def test_more_classes_than_int64_counts():
+    for make in (UniformSampler, LogUniformSampler, AllSampler):
+        with pytest.raises(ValueError, match="num_classes = 9223372036854775808 is more than"):
+            make(2**63)
+    values = LogUniformSampler(2**63 - 1, unique=False, seed=0).sample([2**63 - 2], 1000)
+    assert values.sampled_candidates.min() >= 0
+
+
+def test_draws_are_those_of_numpy():
+    """The faster way of uniform draws takes the numbers that Generator.integers gives."""
+    for classes in (1, 2, 7, 1000, 10**6, 2**31 + 5, 2**32 - 1):
+        for source in (np.random.PCG64, np.random.MT19937, np.random.Philox):
+            mine, theirs = np.random.Generator(source(3)), np.random.Generator(source(3))
+            n, n_drawn, tries = min(classes, 50), 0, 0
+            drawn, right = np.empty(n, np.int64), np.empty(n, np.int64)
+            result = drivers.draw_uniform(mine.bit_generator, classes, drivers.IdSet(n), drawn, 10**9)
+            seen = drivers.IdSet(n)
+            while n_drawn < n:
+                new, used = seen.take_new(theirs.integers(classes, size=n - n_drawn + 16), right[n_drawn:])
+                n_drawn, tries = n_drawn + new, tries + used
+            np.testing.assert_array_equal(drawn, right)
+            assert result == (n, tries)
+            assert mine.integers(2**40) == theirs.integers(2**40)

@@ -62,6 +62,8 @@ def multilabel():
         LossClassifier("multilabel_soft_margin"),
         LossClassifier(lx.MultiMarginLoss(p=2)),
         LossClassifier(solver="adam"),
+        LossClassifier(penalty="l1"),
+        LossClassifier(solver="lbfgs"),
         LossClassifier("bce_with_logits", solver="adam"),
         LossClassifier("bce_with_logits", solver="sgd"),
     ],
@@ -122,21 +124,29 @@ def test_two_classes_of_multi_margin_are_a_support_vector_machine(cancer, p):
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-3 if p == 1 else 1e-5)
 
 
-@pytest.mark.parametrize("weight", [None, [2.0, 0.5]])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_rounded_hinge_of_two_classes_is_multi_margin(weight, dtype):
-    from lossext.sklearn._objective import ScoreLoss
+@pytest.mark.parametrize(
+    "loss", [lx.MultiMarginLoss(margin=0.7), lx.MultiMarginLoss(p=2), lx.BCEWithLogitsLoss()], ids=str
+)
+@pytest.mark.parametrize("n_columns", [1, 4])
+def test_scores_have_the_slopes_and_curvatures_of_their_values(loss, n_columns):
+    from lossext.sklearn._scores import ScoreLoss
 
     rng = np.random.default_rng(0)
-    scores, ids = rng.normal(size=(200, 1)).astype(dtype), rng.integers(0, 2, 200)
-    pair = np.column_stack((np.zeros(200, dtype), scores))
-    loss = lx.MultiMarginLoss(margin=0.7, weight=weight)
-    for row_weight in (None, rng.random(200).astype(dtype)):
-        value, grad = ScoreLoss(loss, 1).value_and_grad(scores.copy(), ids, row_weight, 0.1)
-        pair_value, pair_grad = ScoreLoss(loss, 2).value_and_grad(pair.copy(), ids, row_weight, 0.1)
-        assert value == pytest.approx(pair_value, rel=1e-12 if dtype is np.float64 else 1e-5)
-        np.testing.assert_allclose(grad, pair_grad[:, 1:], atol=1e-12 if dtype is np.float64 else 1e-5)
-        assert grad.dtype == dtype
+    scores, ids = rng.normal(size=(50, n_columns)), rng.integers(0, max(n_columns, 2), 50)
+    score_loss = ScoreLoss(loss, n_columns)
+    width = 0.1 if score_loss.has_kinks else None
+    columns = score_loss.columns(ids, rng.random(50))
+    value, slope, _ = score_loss.evaluate(scores, columns, width)
+    direction = rng.normal(size=scores.shape)
+    above, below = (score_loss.evaluate(scores + t * direction, columns, width) for t in (1e-6, -1e-6))
+    assert (slope * direction).sum() == pytest.approx((above[0].sum() - below[0].sum()) / 2e-6, rel=1e-6)
+    hess = score_loss.evaluate(scores, columns, width, hess=True)[2]
+    product = (
+        score_loss.hess_product(scores, columns, hess, direction, width) if score_loss.coupled else hess * direction
+    )
+    np.testing.assert_allclose(product, (above[1] - below[1]) / 2e-6, atol=1e-4)
+    if width:  # rounding moves the value by little
+        assert value.sum() == pytest.approx(score_loss.evaluate(scores, columns)[0].sum(), rel=0.01)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
@@ -144,7 +154,7 @@ def test_the_rounded_hinge_of_two_classes_is_multi_margin(weight, dtype):
 def test_mini_batches_come_near_the_minimum(cancer, solver, loss):
     X, y = cancer
     best = LossClassifier(loss, alpha=0.01, tol=1e-6).fit(X, y)
-    model = LossClassifier(loss, alpha=0.01, solver=solver, tol=1e-5, batch_size=64, learning_rate=0.01, random_state=0)
+    model = LossClassifier(loss, alpha=0.01, solver=solver, tol=1e-5, batch_size=64, random_state=0)
     assert model.fit(X, y).objective_ < 1.1 * best.objective_
 
 
@@ -172,7 +182,8 @@ def test_blocks_of_rows_do_not_matter(iris, multilabel, monkeypatch):
         weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
         y_used = sparse.csr_matrix(y) if y.ndim == 2 else y
         whole = LossClassifier(loss).fit(X, y_used, sample_weight=weight)
-        monkeypatch.setattr("lossext.sklearn._objective.BLOCK", 100)
+        for module in ("_rows", "_scores", "_solve", "_features"):
+            monkeypatch.setattr(f"lossext.sklearn.{module}.BLOCK", 100)
         parts = LossClassifier(loss).fit(sparse.csr_matrix(X), y_used, sample_weight=weight)
         np.testing.assert_allclose(parts.coef_, whole.coef_, atol=1e-4)
         monkeypatch.undo()
@@ -215,7 +226,7 @@ def test_multilabel_targets_must_be_0_and_1(multilabel):
         with pytest.raises(ValueError, match=r"y holds (-1|2); a multilabel y holds 0 and 1"):
             LossClassifier("bce_with_logits").fit(X, bad)
     with pytest.raises(ValueError, match=r"multi_margin' takes one class a row; .* 'multilabel_soft_margin'"):
-        LossClassifier().fit(X, Y)
+        LossClassifier("multi_margin").fit(X, Y)
     with pytest.raises(ValueError, match="Unknown label type"):
         LossClassifier("bce_with_logits").fit(X, Y + np.arange(6))
 
@@ -229,7 +240,7 @@ def test_class_weight_is_sample_weight(iris, loss):
     by_class = {0: 1.0, 1: 3.0, 2: 0.5}
     a = LossClassifier(loss, class_weight=by_class).fit(X, y)
     b = LossClassifier(loss).fit(X, y, sample_weight=np.array([1, 3, 0.5])[y])
-    np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-5)
+    np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-3)
 
 
 def test_balanced_weights(cancer):
@@ -250,9 +261,9 @@ def test_pos_weight_is_the_weight_of_positive_scores(multilabel):
     a = LossClassifier("bce_with_logits", pos_weight=pos_weight).fit(X, Y)
     b = LossClassifier(lx.BCEWithLogitsLoss(pos_weight=pos_weight)).fit(X, Y)
     weight = np.where(Y, pos_weight, 1.0)
-    c = LossClassifier("bce_with_logits", alpha=1e-3 / weight.mean()).fit(X, Y, sample_weight=weight)
+    c = LossClassifier("bce_with_logits").fit(X, Y, sample_weight=weight)
     np.testing.assert_allclose(a.coef_, b.coef_)
-    np.testing.assert_allclose(a.coef_, c.coef_, atol=1e-2)
+    np.testing.assert_allclose(a.coef_, c.coef_, atol=1e-4)
 
 
 def test_column_weights_of_a_loss_object_count(multilabel):
@@ -328,7 +339,7 @@ def test_multiclass_probabilities_undo_class_weights():
 def test_hinges_have_no_probabilities(iris, loss):
     model = LossClassifier(loss).fit(*iris)
     assert not hasattr(model, "predict_proba")
-    with pytest.raises(AttributeError, match="has no attribute 'predict_proba'"):
+    with pytest.raises(AttributeError, match=r"probabilities are available for the losses .*'bce_with_logits'"):
         _ = model.predict_proba
 
 
@@ -365,7 +376,9 @@ def test_partial_fit_wants_classes_first(iris):
         LossClassifier(solver="sgd").partial_fit(X, y, classes=[0, 1])
     with pytest.raises(ValueError, match=r"classes of a multilabel problem are the column numbers 0 to 2"):
         LossClassifier("bce_with_logits", solver="sgd").partial_fit(X, np.eye(3)[y], classes=["a", "b", "c"])
-    assert not hasattr(LossClassifier(), "partial_fit")
+    assert not hasattr(LossClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(AttributeError, match="it is available for solver='auto', 'adam' and 'sgd'"):
+        LossClassifier(solver="lbfgs").partial_fit(X, y)
 
 
 def test_partial_fit_multilabel_without_classes(multilabel):
@@ -419,7 +432,7 @@ def test_coefficients_that_run_away_are_an_error(cancer, solver):
 
 def test_features_beyond_all_scales(cancer):
     X, y = cancer
-    for scale in (1e-150, 1e200, 10.0 ** np.arange(-15, 15)):
+    for scale in (1e-60, 1e60, 10.0 ** np.arange(-15, 15)):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", ConvergenceWarning)
             assert np.isfinite(LossClassifier("bce_with_logits").fit(X * scale, y).coef_).all()
@@ -534,11 +547,17 @@ def test_callbacks_of_scikit_learn(cancer):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"loss": "hinge"}, "must be a str among .*'multilabel_soft_margin'"),
+        ({"loss": "hinges"}, "must be a str among .*'multilabel_soft_margin'"),
+        ({"loss": "multi_magrin"}, "Did you mean 'multi_margin'"),
+        ({"class_weight": {0: np.inf}}, "not finite"),
+        ({"loss": "bce_with_logits", "pos_weight": np.inf}, "pos_weight"),
         ({"loss": lx.HingeEmbeddingLoss()}, "must be a str among"),
         ({"alpha": -1}, "'alpha' parameter of LossClassifier must be a float in the range"),
         ({"solver": "newton"}, "'solver' parameter of LossClassifier must be a str among"),
-        ({"pos_weight": 2.0}, "pos_weight=2.0 cannot be used: loss='multi_margin' has no positive part"),
+        (
+            {"loss": "multi_margin", "pos_weight": 2.0},
+            "pos_weight=2.0 cannot be used: loss MultiMarginLoss.* has no positive part",
+        ),
         (
             {"loss": "bce_with_logits", "pos_weight": [1, 2]},
             r"pos_weight has shape \(2,\); allowed is a scalar or \(3,",
@@ -712,7 +731,7 @@ def test_scorer_on_other_estimators_and_bad_input(iris, multilabel):
     with pytest.raises(ValueError, match="takes one class a row; y is multilabel"):
         loss_scorer("multi_margin")(model, X, Y)
     with pytest.raises(ValueError, match="'loss' parameter of loss_scorer must be a str among"):
-        loss_scorer("hinge")
+        loss_scorer("hinges")
 
 
 def test_digits_at_hand():

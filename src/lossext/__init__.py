@@ -5,8 +5,17 @@ from lossext._config import show_config
 from lossext._declare import registry
 from lossext._scipy import scipy_objective
 from lossext._version import __version__
+from lossext.balance import balanced_pos_weight, balanced_weights
 from lossext.losses import *  # noqa: F403
 from lossext.row_sparse import RowSparse
 
-__all__ = ["RowSparse", "__version__", "registry", "scipy_objective", "show_config"]
+__all__ = [
+    "RowSparse",
+    "__version__",
+    "balanced_pos_weight",
+    "balanced_weights",
+    "registry",
+    "scipy_objective",
+    "show_config",
+]
 __all__ += losses.__all__

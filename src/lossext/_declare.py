@@ -67,6 +67,19 @@ CLASS = Target("class", "in [0, {n_classes})")
 
 
 @dataclass(frozen=True, slots=True)
+class InputDomain:
+    """Which predictions a loss takes, where not all: those from `low` to `high`, and NaN, which comes through."""
+
+    requirement: str
+    low: float = -math.inf
+    high: float = math.inf
+
+
+PROBABILITY = InputDomain("in [0, 1]", low=0.0, high=1.0)
+MEAN = InputDomain("at least 0", low=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """The function of the mean that a raw score stands for."""
 
@@ -110,6 +123,7 @@ class Declaration:
     kernel: str  # _kernels/losses/<family>/<kernel>.h
     family: str  # "element" or "row"
     target: Target
+    input_domain: InputDomain | None = None  # None: all numbers
     link: Link | None = None
     start: Callable[[Any, Array, Array], float] | None = None  # the constant that minimises it, see _start
     weights: tuple[str, ...] = ("weight",)  # parameters that are weights

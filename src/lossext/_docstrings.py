@@ -45,6 +45,8 @@ def raises_of(cls: Any) -> dict[str, list[str]]:
     if declaration.broadcasts:
         shape = "input and target do not broadcast"
     wrong = "a class id lies outside [0, C)" if ids else f"a target is not {declaration.target.requirement}"
+    if declaration.input_domain:
+        wrong += f"; an element of input is not {declaration.input_domain.requirement}"
     rank = ["input is not of rank 2 or has no column"] if declaration.ranks else []
     return {
         "TypeError": [
@@ -62,9 +64,10 @@ def notes_of(declaration: Declaration) -> list[str]:
         declaration.target.kind,
         f"*target* is of any bool, integer or float dtype, each {declaration.target.requirement}.",
     )
+    inside = f", each {declaration.input_domain.requirement} or NaN" if declaration.input_domain else ""
     notes = [
-        f"*input* is {shape}, float32 or float64 (read as it is); float16 is computed in float32; integers and bools in "
-        f"float64. {target}",
+        f"*input* is {shape}{inside}, float32 or float64 (read as it is); float16 is computed in float32; integers and "
+        f"bools in float64. {target}",
         f"Error: {declaration.value_ulp:g} ulp of a value, {declaration.grad_ulp:g} ulp of the gradient (one more for "
         "each weight and for the mean's divisor); results under the smallest normal number may be 0.",
         divisor_note(declaration),

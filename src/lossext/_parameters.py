@@ -159,9 +159,9 @@ def one_or_several(check: Check) -> Check:
     def read(name: str, value: Any) -> Any:
         if np.ndim(value) == 0:
             return check.read(name, value)
-        numbers = [check.read(f"{name}[{i}]", v) for i, v in enumerate(value)]
-        if np.ndim(value) != 1 or not numbers:
+        if np.ndim(value) != 1 or not len(value):
             raise ValueError(f"{name} has shape {np.shape(value)}; allowed is a number or a sequence of at least one")
+        numbers = [check(f"{name}[{i}]", v) for i, v in enumerate(value)]
         return np.array(numbers)
 
     def accepts(value: Any) -> bool:

@@ -19,6 +19,11 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     if loss.declaration.start is None:
         raise TypeError(f"{type(loss).__name__} has no link, so no constant to start from; start from 0")
     y, known = known_targets(loss, target)
+    outputs = loss._n_outputs
+    if outputs:
+        if y.ndim != 1:
+            raise ValueError(f"target has shape {y.shape}; allowed is (N,) where a loss has several outputs")
+        y, known = (np.repeat(a[:, np.newaxis], outputs, axis=1) for a in (y, known))
     weight = known * weights_of(loss, "weight", y.shape)
     if sample_weight is not None:
         row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
@@ -32,7 +37,9 @@ def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     if not np.isfinite(weights).all():
         raise ValueError("a weight is not finite: no constant minimises the loss")
     start = loss.declaration.start
-    raw = np.array([start(loss, columns[:, k], weights[:, k]) for k in range(columns.shape[1])])
+    raw = np.array(
+        [start(loss._of_output(k) if outputs else loss, columns[:, k], weights[:, k]) for k in range(columns.shape[1])]
+    )
     return raw.reshape(*y.shape[1:], *raw.shape[1:]) if y.ndim > 1 or raw.ndim > 1 else float(raw[0])
 
 
@@ -61,9 +68,7 @@ def weights_of(loss: Any, name: str, shape: tuple[int, ...]) -> Array:
     try:
         return np.broadcast_to(factor.astype(np.float64), shape)
     except ValueError:
-        raise ValueError(
-            f"{name} has shape {factor.shape}, which does not broadcast to target's, {shape}"
-        ) from None
+        raise ValueError(f"{name} has shape {factor.shape}, which does not broadcast to target's, {shape}") from None
 
 
 def no_minimum() -> ValueError:
@@ -81,16 +86,26 @@ def at_mean(loss: Any, y: Array, weight: Array) -> float:
 
 
 def at_log_mean(loss: Any, y: Array, weight: Array) -> float:
-    """Where all targets are 0, the least mean has no logarithm: that of 1e-300 serves."""
+    """Where no target is above 0, the least mean has no logarithm: that of 1e-300 serves."""
     mean = at_mean(loss, y, weight)
-    if mean < 0:
+    if mean < 0 and (weight < 0).any():
         raise no_minimum()
     return math.log(max(mean, 1e-300)) if weight.any() else 0.0
 
 
+def at_poisson_mean(loss: Any, y: Array, weight: Array) -> float:
+    return at_log_mean(loss, y, weight) if loss.log_input else max(at_mean(loss, y, weight) - loss.eps, 0.0)
+
+
 def at_log_odds(loss: Any, y: Array, weight: Array) -> float:
     """The log-odds of the weighted targets, within those of 1e-15 and 1 - 1e-15; 0 without weights."""
-    return log_odds(float(weight @ (y)), float(weight @ (1 - y)))
+    return log_odds(*ones_and_zeros(loss, y, weight))
+
+
+def ones_and_zeros(loss: Any, y: Array, weight: Array) -> tuple[float, float]:
+    """How much weight the two classes have."""
+    share = (1 + y) / 2 if loss.declaration.target.sign else y
+    return float(weight @ share), float(weight @ (1 - share))
 
 
 def at_half_log_odds(loss: Any, y: Array, weight: Array) -> float:
@@ -101,12 +116,46 @@ def at_median(loss: Any, y: Array, weight: Array) -> float:
     return quantile(y, weight, 0.5)
 
 
+def at_quantile(loss: Any, y: Array, weight: Array) -> float:
+    return quantile(y, weight, loss.quantile)
+
+
 def log_odds(ones: float, zeros: float) -> float:
     if ones < 0 or zeros < 0:
         raise no_minimum()
     if ones == 0 or zeros == 0:
         return 0.0 if ones == zeros else math.copysign(LARGEST_LOG_ODDS, ones - zeros)
     return min(max(math.log(ones) - math.log(zeros), -LARGEST_LOG_ODDS), LARGEST_LOG_ODDS)
+
+
+def at_margin(loss: Any, y: Array, weight: Array) -> float:
+    """Of a hinge of y raw: the margin of the heavier class; squared, the share of it that the mean target says."""
+    ones, zeros = ones_and_zeros(loss, y, weight)
+    if ones < 0 or zeros < 0:
+        raise no_minimum()
+    if ones == zeros or loss.margin <= 0:
+        return 0.0
+    share = math.copysign(1.0, ones - zeros) if loss.p == 1 else (ones - zeros) / (ones + zeros)
+    return float(loss.margin * share)
+
+
+def at_lowest(loss: Any, y: Array, weight: Array) -> float:
+    """The lowest of all raw scores up to LARGEST_LOG_ODDS, also of a loss that is not convex.
+
+    The best of a grid, then the root of the slope beside it.
+    """
+    y, weight = used(y, weight)
+    if not len(y):
+        return 0.0
+    y, place = np.unique(y, return_inverse=True)
+    weight = np.bincount(place, weight)
+    plain = loss._with(weight=None, reduction="sum", missing="error", label_smoothing=0.0)
+    grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, 139)
+    values = [float(plain(np.full(len(y), raw), y, element_weight=weight)) for raw in grid]
+    best = int(np.argmin(values))
+    if best in (0, len(grid) - 1):
+        return float(grid[best])
+    return root(plain, y, weight, float(grid[best - 1]), float(grid[best + 1]), float(grid[best]))
 
 
 def quantile(y: Array, weight: Array, level: float) -> float:
@@ -136,7 +185,11 @@ def at_root(loss: Any, y: Array, weight: Array) -> float:
     if not len(y):
         return 0.0
     plain = loss._with(weight=None, reduction="sum", missing="error")
-    low, high, raw = float(y.min()), float(y.max()), quantile(y, weight, 0.5)
+    return root(plain, y, weight, float(y.min()), float(y.max()), quantile(y, weight, 0.5))
+
+
+def root(plain: Any, y: Array, weight: Array, low: float, high: float, raw: float) -> float:
+    """Where the slope of the sum vanishes, between `low` where it falls and `high` where it rises, from `raw` on."""
     for _ in range(MOST_STEPS):
         grad, hess = plain.grad_and_hess(np.full(len(y), raw), y, element_weight=weight)
         slope, curvature = float(grad.sum()), float(hess.sum())

@@ -262,22 +262,27 @@ def reduction(value: Any) -> str:
 
 def real_number(name: str, value: Any) -> float:
     """A real number, maybe infinite, but neither NaN nor a bool."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
-        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = as_number(name, value)
     if math.isnan(number):
         raise ValueError(f"{name} = nan is not a number")
     return number
 
 
+def as_number(name: str, value: Any) -> float:
+    """A real number, not a bool, as a float."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.floating, np.integer)):
+        raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def finite_real(name: str, value: Any) -> float:
     """A finite real number, not a bool."""
-    number = real_number(name, value)
+    number = as_number(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} = {number} is not a finite float")
     return number
@@ -305,13 +310,14 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def ids_in_range(name: str, value: Any, n_classes: int) -> Array:
-    """Class ids as int64, each in [0, n_classes)."""
+def ids_in_range(name: str, value: Any, n_classes: int, own: bool = False) -> Array:
+    """Class ids as int64, each in [0, n_classes); a copy if it is to be the callee's `own`."""
     array, _ = class_ids(name, value)
+    array = np.array(array, INT64) if own else native(array, INT64)
     if array.size and (array.min() < 0 or array.max() >= n_classes):
         at = np.unravel_index(int(np.argmax((array < 0) | (array >= n_classes))), array.shape)
         raise ValueError(f"{item(name, at)} = {np.asarray(value)[at]} is not in [0, {n_classes})")
-    return native(array, INT64)
+    return array
 
 
 def item(name: str, index: tuple[Any, ...]) -> str:
@@ -455,3 +461,19 @@ def bad_target(
         return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
     at = np.unravel_index(int(np.argmax(bad)), target.shape)
     return ValueError(f"{item('target', at)} = {target[at]} is not {requirement}")
+
+
+def check_input(input: Array, target: Any, mask: Any, facts: Any) -> None:
+    """ValueError that names the first prediction outside the loss's domain, of those whose target is known."""
+    domain = facts.input_domain
+    with np.errstate(invalid="ignore"):
+        bad = (input < domain.low) | (input > domain.high)
+    if facts.nan_is_missing and not is_csr(target):
+        given = np.asarray(target)
+        bad &= ~np.isnan(given) if given.dtype.kind == "f" else True
+    if mask is not None:
+        known = np.asarray(mask, bool)
+        bad &= known.reshape(known.shape + (1,) * (input.ndim - known.ndim))
+    if bad.any():
+        at = np.unravel_index(int(np.argmax(bad)), input.shape)
+        raise ValueError(f"{item('input', at)} = {input[at]} is not {domain.requirement}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lossext import _threads, _validate
 from lossext._kernels import drivers
-from lossext._validate import FLOAT32, FLOAT64, Array, Shape
+from lossext._validate import FLOAT16, FLOAT32, FLOAT64, INT64, Array, Shape
 
 BYTES_PER_NS = 5.0  # of rows here and there, by one thread, for the choice of threads
 
@@ -31,9 +31,11 @@ class RowSparse:
     Attributes
     ----------
     indices : ndarray of int64
-        Unique and ascending.
+        Unique and ascending; read-only.
     values : ndarray
+        Floating; integers become float64.
     shape : tuple
+        Read-only.
 
     Raises
     ------
@@ -50,29 +52,115 @@ class RowSparse:
     [1 3] [[3.0, 4.0], [6.0, 8.0]]
     """
 
-    __slots__ = ("indices", "shape", "values")
+    __slots__ = ("_indices", "_shape", "_values")
 
     def __init__(self, indices: npt.ArrayLike, values: npt.ArrayLike, shape: Shape) -> None:
-        self.shape = tuple(_validate.integer("shape", n) for n in shape)
-        rows = _validate.ids_in_range("indices", indices, self.shape[0] if self.shape else 0)
+        whole = tuple(_validate.integer("shape", n) for n in shape)
+        if any(n < 0 for n in whole):
+            raise ValueError(f"shape = {whole} has a negative length")
+        rows = np.array(_validate.ids_in_range("indices", indices, whole[0] if whole else 0))
         array = _validate.weights("values", values)
-        if rows.ndim != 1 or array.shape != (len(rows), *self.shape[1:]):
+        if rows.ndim != 1 or array.shape != (len(rows), *whole[1:]):
             raise ValueError(
                 f"indices has shape {rows.shape} and values {array.shape}; "
-                f"allowed is (R,) and {('R', *self.shape[1:])} for an array of shape {self.shape}"
+                f"allowed is (R,) and {('R', *whole[1:])} for an array of shape {whole}"
             )
+        if array.dtype.kind != "f":
+            array = array.astype(FLOAT64)  # sums of integers would wrap
         if (rows[1:] <= rows[:-1]).any():
             order = np.argsort(rows, kind="stable")
             rows, first = np.unique(rows[order], return_index=True)
-            array = np.add.reduceat(array[order], first, axis=0)
-        self.indices, self.values = rows, array
+            wide = array.astype(FLOAT32) if array.dtype.itemsize == 2 else array
+            with np.errstate(all="ignore"):
+                array = np.add.reduceat(wide[order], first, axis=0).astype(array.dtype, copy=False)
+        rows.setflags(write=False)
+        self._indices, self._values, self._shape = rows, array, whole
 
     @classmethod
     def of_unique(cls, indices: Array, values: Array, shape: Shape) -> RowSparse:
-        """From indices that are unique and ascending already: nothing is looked at."""
+        """From indices of its own that are unique and ascending already: nothing is looked at."""
         instance = cls.__new__(cls)
-        instance.indices, instance.values, instance.shape = indices, values, shape
+        indices.setflags(write=False)
+        instance._indices, instance._values, instance._shape = indices, values, shape
         return instance
+
+    @property
+    def indices(self) -> Array:
+        """The rows, unique and ascending; read-only."""
+        return self._indices
+
+    @property
+    def values(self) -> Array:
+        """What is in them; another array of this shape can be put in its place."""
+        return self._values
+
+    @values.setter
+    def values(self, values: npt.ArrayLike) -> None:
+        array = _validate.weights("values", values)
+        if array.shape != self._values.shape:
+            raise ValueError(f"values has shape {array.shape}; allowed is {self._values.shape}")
+        self._values = array if array.dtype.kind == "f" else array.astype(FLOAT64)
+
+    @property
+    def shape(self) -> Shape:
+        """Of the whole array; read-only."""
+        return self._shape
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._indices, self._values, self._shape)
+
+    def __add__(self, other: Any) -> RowSparse:
+        """The sum with another of the same shape, which has the rows of both."""
+        if not isinstance(other, RowSparse):
+            return NotImplemented
+        if other.shape != self.shape:
+            raise ValueError(f"a RowSparse of shape {other.shape} cannot be added to one of shape {self.shape}")
+        values = np.concatenate([self.values, other.values])
+        return RowSparse(np.concatenate([self.indices, other.indices]), values, self.shape)
+
+    def __mul__(self, factor: Any) -> RowSparse:
+        """The product with a real number."""
+        if isinstance(factor, (RowSparse, str)) or np.ndim(factor):
+            return NotImplemented
+        number = _validate.finite_real("factor", factor)
+        with np.errstate(all="ignore"):
+            return RowSparse.of_unique(self._indices, self._values * self._values.dtype.type(number), self._shape)
+
+    __rmul__ = __mul__
+    __array_ufunc__ = None  # NumPy leaves `number * gradient` to this class
+
+    def __truediv__(self, divisor: Any) -> RowSparse:
+        """The quotient with a real number other than 0."""
+        if isinstance(divisor, (RowSparse, str)) or np.ndim(divisor):
+            return NotImplemented
+        number = _validate.finite_real("divisor", divisor)
+        if number == 0:
+            raise ZeroDivisionError("a RowSparse divided by 0")
+        with np.errstate(all="ignore"):
+            return RowSparse.of_unique(self._indices, self._values / self._values.dtype.type(number), self._shape)
+
+    def __neg__(self) -> RowSparse:
+        return self * -1.0
+
+    def norm(self) -> float:
+        """Square root of the sum of squares, in float64; no square overflows.
+
+        Examples
+        --------
+        >>> import lossext as lx
+        >>> g = lx.RowSparse([3, 1], [[3.0], [4.0]], (5, 1)) + lx.RowSparse([3], [[0.0]], (5, 1))
+        >>> g = g * min(1.0, 2.5 / g.norm())  # clipped
+        >>> print(g.norm(), g.values.tolist())
+        2.5 [[2.0], [1.5]]
+        """
+        values = self._values.ravel()
+        if values.dtype.itemsize < 8:  # squares fit float64
+            return math.sqrt(np.square(values, dtype=FLOAT64).sum())
+        with np.errstate(all="ignore"):
+            peak = float(np.abs(values).max(initial=0))
+            if not 0 < peak < math.inf:
+                return peak
+            return peak * math.sqrt(np.square(values / peak).sum())
 
     def __repr__(self) -> str:
         return f"RowSparse({len(self.indices)} rows of shape {self.shape}, {self.values.dtype})"
@@ -105,10 +193,11 @@ class RowSparse:
         rate = _validate.finite_real("scale", scale)
         require_writable("array", array, self.shape)
         if array.dtype in (FLOAT32, FLOAT64) and _validate.ready(array) and array.dtype.isnative:
-            self._update(drivers.ADD, array, None, None, (rate, 0, 0, 0), n_threads)
+            self._update(drivers.ADD, (array, None, None), (rate, 0, 0, 0), n_threads)
         else:
             _threads.choose(n_threads, 0)  # to be checked, no more
-            array[self.indices] += (rate * self.values).astype(array.dtype)
+            with np.errstate(all="ignore"):
+                array[self.indices] += (rate * self.values).astype(array.dtype)
 
     def sgd(self, array: Array, learning_rate: float, *, n_threads: int | None = None) -> None:
         """A step of gradient descent on the rows, in place: ``array[indices] -= learning_rate * values``.
@@ -128,13 +217,14 @@ class RowSparse:
     ) -> None:
         """A step of Adagrad on the rows, in place.
 
-        ``squares += values**2``, then ``array -= learning_rate * values / (sqrt(squares) + epsilon)``, at `indices`.
+        ``squares += values**2``, then ``array -= learning_rate * values / (sqrt(squares) + epsilon)``, at `indices`;
+        0 / 0 counts as 0.
 
         Parameters
         ----------
         array, squares : ndarray
             Parameters and the sums of squares so far, of this shape and the same dtype, float32 or float64,
-            C-contiguous and writable. Squares start at 0, or a little above.
+            C-contiguous and writable; a float16 array goes with float32 squares. Squares start at 0, or a little above.
         learning_rate, epsilon : float
             As in the formula.
         n_threads : int, optional
@@ -152,7 +242,7 @@ class RowSparse:
             _validate.finite_real("learning_rate", learning_rate), 0.0, 0.0, _validate.finite_real("epsilon", epsilon)
         )  # fmt: skip
         self._require_state(array=array, squares=squares)
-        self._update(drivers.ADAGRAD, array, None, squares, rates, n_threads)
+        self._update(drivers.ADAGRAD, (array, None, squares), rates, n_threads)
 
     def adam(
         self,
@@ -176,7 +266,7 @@ class RowSparse:
         ----------
         array, mean, squares : ndarray
             Parameters and the moments so far, which start at 0; of this shape and the same dtype, float32 or float64,
-            C-contiguous and writable.
+            C-contiguous and writable; a float16 array goes with float32 moments.
         step : int
             1 at the first step, and one more at each.
         learning_rate, betas, epsilon : float
@@ -200,15 +290,21 @@ class RowSparse:
         rate *= math.sqrt(1 - decays[1] ** count) / (1 - decays[0] ** count)
         rates = rate, decays[0], decays[1], _validate.finite_real("epsilon", epsilon)
         self._require_state(array=array, mean=mean, squares=squares)
-        self._update(drivers.ADAM, array, mean, squares, rates, n_threads)
+        self._update(drivers.ADAM, (array, mean, squares), rates, n_threads)
 
     def _require_state(self, **arrays: Any) -> None:
-        """TypeError, ValueError unless the kernels can update all of these in place."""
+        """TypeError, ValueError unless all of these can be updated in place."""
         dtype = getattr(arrays["array"], "dtype", None)
+        half = dtype == FLOAT16 and all(getattr(a, "dtype", None) == FLOAT32 for a in list(arrays.values())[1:])
         for name, array in arrays.items():
             require_writable(name, array, self.shape)
-            if array.dtype != dtype or dtype not in (FLOAT32, FLOAT64) or not dtype.isnative:
-                raise TypeError(f"{name} has dtype {array.dtype}; allowed is native float32 or float64, one for all")
+            if half and name == "array":
+                continue
+            if array.dtype != (FLOAT32 if half else dtype) or array.dtype == FLOAT16 or not array.dtype.isnative:
+                raise TypeError(
+                    f"{name} has dtype {array.dtype}; allowed is native float32 or float64, one for all, or a float16 "
+                    "array with float32 state"
+                )
             if not _validate.ready(array):
                 raise ValueError(f"{name} is not C-contiguous and aligned")
         for (name, array), (other_name, other) in itertools.combinations(arrays.items(), 2):
@@ -218,30 +314,25 @@ class RowSparse:
     def _update(
         self,
         rule: int,
-        array: Array,
-        first: Array | None,
-        second: Array | None,
+        arrays: tuple[Array, Array | None, Array | None],
         rates: tuple[float, float, float, float],
         n_threads: int | None,
     ) -> None:
+        """One rule on the parameters, with their first and second moments where the rule has these."""
+        array, first, second = arrays
+        half = array.dtype == FLOAT16
         real = FLOAT64 if array.dtype == FLOAT64 else FLOAT32
-        values = _validate.native(self.values, real)
+        job = drivers.RowUpdate()
+        job.real_type, job.rule, job.compact = real is FLOAT64, rule, half
+        job.rows, job.length = self.shape[0], math.prod(self.shape[1:])
+        job.indices, job.values = _validate.native(self._indices, INT64), _validate.native(self._values, real)
+        job.param, job.first, job.second = (array[self._indices].astype(FLOAT32) if half else array), first, second
+        job.rate, job.decay1, job.decay2, job.epsilon = rates
         n_arrays = 2 + (first is not None) + (second is not None)
-        threads = _threads.choose(n_threads, n_arrays * values.nbytes / BYTES_PER_NS)
-        length = math.prod(self.shape[1:])
-        drivers.update_rows(
-            real is FLOAT64,
-            rule,
-            self.indices,
-            values,
-            array,
-            first,
-            second,
-            *rates,
-            len(self.indices),
-            length,
-            threads,
-        )
+        job.run(_threads.choose(n_threads, n_arrays * job.values.nbytes / BYTES_PER_NS))
+        if half:
+            with np.errstate(over="ignore"):
+                array[self._indices] = job.param
 
 
 def require_writable(name: str, array: Any, shape: Shape) -> None:

@@ -5,7 +5,9 @@ Each has one method, ``sample(labels, num_sampled)``. Its result is what ``sampl
 
 from __future__ import annotations
 
+import copy
 import math
+import os
 import threading
 import warnings
 from typing import Any, NamedTuple
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 PATIENCE = 16  # draws for each class that is wanted, before its turn is computed
+MOST_CLASSES = 2**63 - 1
+NONE_AVOIDED = np.empty(0, np.int64)
 SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
 
 
@@ -52,7 +56,7 @@ class Sampler(Parameterized):
     """Draws classes, each with its own probability, from a random generator of its own or the caller's.
 
     One sampler in several threads: draws are serialised. A pickled sampler goes on where it was; equality looks at the
-    parameters alone.
+    parameters alone. Without a seed, each process draws its own: forked, spawned, or one that a sampler is pickled to.
     """
 
     unique = Parameter[bool]()
@@ -66,14 +70,70 @@ class Sampler(Parameterized):
 
     def _start(self, seed: Any, **parameters: Any) -> None:
         self._set_parameters(**parameters, seed=checked_seed(seed))
+        self._begin()
         self._generator = np.random.default_rng(seed)
-        self._lock = threading.Lock()
+
+    def _begin(self) -> None:
+        """What belongs to one process."""
+        self._lock, self._process = threading.Lock(), os.getpid()
+
+    def _drawing(self) -> threading.Lock:
+        """The lock of draws, in whichever process this is."""
+        if self._process != os.getpid():  # forked, perhaps while another thread held the lock
+            self._begin()
+            if self.seed is None:
+                self._generator = np.random.default_rng()
+        return self._lock
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        apart = {"_lock", "_process"} | ({"_generator"} if self.seed is None else set())
+        return {name: value for name, value in self.__dict__.items() if name not in apart}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self.__dict__.update(state)
+        self._begin()
+        if "_generator" not in state:
+            self._generator = np.random.default_rng()
+
+    def spawn(self, n: int) -> list[Any]:
+        """Samplers like this one whose draws are independent of each other's and of its own: one for each worker.
+
+        Their generators are children of this one's, in the way of `numpy.random.SeedSequence`: the same seed gives the
+        same ones, and another call gives others.
+
+        Parameters
+        ----------
+        n : int
+            At least 1.
+
+        Returns
+        -------
+        list of samplers
+
+        Raises
+        ------
+        TypeError
+            n is not an int, or the generator was made without a seed sequence.
+        ValueError
+            n is less than 1.
+
+        Examples
+        --------
+        >>> from lossext.samplers import UniformSampler
+        >>> one, two = UniformSampler(100, seed=0).spawn(2)
+        >>> print(one.sample([0], 3).sampled_candidates, two.sample([0], 3).sampled_candidates)
+        [80 94  0] [66 67 35]
+        """
+        count = _validate.positive("n", n)
+        with self._drawing():
+            children = self._generator.spawn(count)
+        spawned = []
+        for child in children:
+            sampler = copy.deepcopy(self)
+            sampler.__dict__["_parameters"] = {**self._parameters, "seed": child}
+            sampler._generator = child
+            spawned.append(sampler)
+        return spawned
 
     def sample(self, labels: npt.ArrayLike, num_sampled: int) -> SampledValues:
         """Draw classes, the same for all rows.
@@ -97,9 +157,9 @@ class Sampler(Parameterized):
         ValueError
             A label lies outside [0, num_classes), num_sampled is less than 1, or more than there are classes to draw.
         """
-        ids = _validate.ids_in_range("labels", labels, self.num_classes)
+        ids = _validate.ids_in_range("labels", labels, self.num_classes, own=True)
         count = _validate.positive("num_sampled", num_sampled)
-        with self._lock:
+        with self._drawing():
             sampled, tries = self._draw(count)
             values = SampledValues(sampled, self._expected(ids, count, tries), self._expected(sampled, count, tries))
             self._learn(ids)
@@ -110,23 +170,24 @@ class Sampler(Parameterized):
         p = self._probability(ids)
         if not self.unique:
             return p * count
-        with np.errstate(divide="ignore"):  # log(0) at p = 1, whose count is then 1
+        with np.errstate(divide="ignore", under="ignore"):  # log(0) at p = 1, whose count is then 1
             return -np.expm1(tries * np.log1p(-p))
 
     def _draw(self, count: int, avoided: Array | None = None) -> tuple[Array, float]:
         """`count` classes, none of those `avoided` if enough remain without them, and how many tries it took."""
         if not self.unique:
             return self._candidates(count), count
-        avoided = np.empty(0, np.int64) if avoided is None else avoided.ravel()
+        avoided = NONE_AVOIDED if avoided is None else avoided.ravel()
         taken = drivers.IdSet(count + len(avoided))
-        taken.add(avoided)
+        if len(avoided):
+            taken.add(avoided)
         available = self._available()
         if count > available - len(taken):
             taken, avoided = drivers.IdSet(count), avoided[:0]
         if count > available:
             raise ValueError(f"num_sampled = {count} is more than the {available} classes that can be drawn")
         sampled = np.empty(count, np.int64)
-        n_drawn, tries = 0, 0
+        n_drawn, tries = self._first_draws(taken, sampled)
         while n_drawn < count:
             if tries > PATIENCE * (count + 64) and self.num_classes <= SPREAD_OUT:
                 taken_ids = np.concatenate([avoided, sampled[:n_drawn]])
@@ -135,6 +196,10 @@ class Sampler(Parameterized):
             n_new, n_used = taken.take_new(self._candidates(count - n_drawn + 16), sampled[n_drawn:])
             n_drawn, tries = n_drawn + n_new, tries + n_used
         return sampled, tries
+
+    def _first_draws(self, taken: drivers.IdSet, sampled: Array) -> tuple[int, int]:
+        """Draw into `sampled`, in a faster way than by candidates if there is one; how many, in how many tries."""
+        return 0, 0
 
     def _race(self, count: int, taken: Array) -> tuple[Array, float]:
         """The last of a draw of nearly all classes there are, in bounded time.
@@ -168,6 +233,14 @@ class Sampler(Parameterized):
         raise NotImplementedError
 
 
+def class_count(value: Any) -> int:
+    """num_classes, which int64 can hold."""
+    classes = _validate.positive("num_classes", value)
+    if classes > MOST_CLASSES:
+        raise ValueError(f"num_classes = {classes} is more than {MOST_CLASSES}, the most that int64 can count")
+    return classes
+
+
 class UniformSampler(Sampler):
     """All classes are equally likely.
 
@@ -194,7 +267,7 @@ class UniformSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        classes = _validate.positive("num_classes", num_classes)
+        classes = class_count(num_classes)
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
 
     def _candidates(self, count: int) -> Array:
@@ -203,9 +276,16 @@ class UniformSampler(Sampler):
     def _probability(self, ids: Array) -> Array:
         return np.full(ids.shape, 1 / self.num_classes)
 
+    def _first_draws(self, taken: drivers.IdSet, sampled: Array) -> tuple[int, int]:
+        classes = self.num_classes
+        if classes >= 2**32:
+            return 0, 0
+        patience = PATIENCE * (len(sampled) + 64)
+        return drivers.draw_uniform(self._generator.bit_generator, classes, taken, sampled, patience)
+
     def draw_apart(self, labels: Array | None, num_sampled: int) -> Array:
         """Classes other than the labels, as long as there are enough."""
-        with self._lock:
+        with self._drawing():
             return self._draw(num_sampled, labels)[0]
 
 
@@ -230,7 +310,7 @@ class LogUniformSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        classes = _validate.positive("num_classes", num_classes)
+        classes = class_count(num_classes)
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
         self._seen, self._in_lower_half, self._warned = 0, 0, False
 
@@ -251,7 +331,7 @@ class LogUniformSampler(Sampler):
 
     def _candidates(self, count: int) -> Array:
         drawn = np.exp(self._generator.random(count) * math.log1p(self.num_classes))
-        ids: Array = np.minimum(drawn.astype(np.int64) - 1, self.num_classes - 1)
+        ids: Array = np.minimum(np.minimum(drawn, 2.0**63 - 1024).astype(np.int64) - 1, self.num_classes - 1)
         return ids
 
     def _probability(self, ids: Array) -> Array:
@@ -292,14 +372,13 @@ class FixedUnigramSampler(Sampler):
         if array.ndim != 1:
             raise ValueError(f"counts has shape {array.shape}; allowed is (num_classes,), one a class")
         power = _validate.finite_real("distortion", distortion)
-        with np.errstate(all="ignore"):
-            weights = np.where(array == 0, 0.0, np.power(array.astype(np.float64), power))
-        bad = (array < 0) | ~(weights < math.inf)
+        bad = ~((array >= 0) & (array < math.inf))
         if bad.any():
             at = int(np.argmax(bad))
             raise ValueError(f"counts[{at}] = {array[at]} gives no finite probability of at least 0")
-        if not weights.sum() > 0:
+        if not (array > 0).any():
             raise ValueError("counts holds nothing above 0")
+        weights = relative_weights(array.astype(np.float64), power)
         self._start(seed, counts=array, distortion=power, unique=_validate.boolean("unique", unique))
         share, alias = np.empty(len(array)), np.empty(len(array), np.int64)
         drivers.alias_table(weights.copy(), share, alias)
@@ -320,6 +399,21 @@ class FixedUnigramSampler(Sampler):
     def _probability(self, ids: Array) -> Array:
         p: Array = self._probabilities[ids]
         return p
+
+
+def relative_weights(counts: Array, power: float) -> Array:
+    """Counts ** power over the greatest of these, whatever their scale; 0 at 0, and nowhere else."""
+    weights = np.zeros(len(counts))
+    some = counts > 0
+    with np.errstate(under="ignore"):
+        if power == 1:
+            weights[some] = counts[some] / counts.max()
+        else:
+            logs = np.log(counts[some])
+            logs = power * (logs - (logs.max() if power >= 0 else logs.min()))
+            weights[some] = np.exp(logs)
+    weights[some] = np.maximum(weights[some], np.finfo(np.float64).tiny)
+    return weights
 
 
 class LearnedUnigramSampler(Sampler):
@@ -343,7 +437,7 @@ class LearnedUnigramSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        classes = _validate.positive("num_classes", num_classes)
+        classes = class_count(num_classes)
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
         places = np.arange(classes + 1)
         self._weights = np.ones(classes, np.int64)  # 1 + count
@@ -383,7 +477,7 @@ class AllSampler(Parameterized):
     num_classes = Parameter[int]()
 
     def __init__(self, num_classes: int) -> None:
-        self._set_parameters(num_classes=_validate.positive("num_classes", num_classes))
+        self._set_parameters(num_classes=class_count(num_classes))
 
     def sample(self, labels: npt.ArrayLike, num_sampled: int) -> SampledValues:
         """All classes, each with an expected count of 1.

@@ -14,6 +14,7 @@ cdef extern from "job.h" nogil:
     enum: LX_WEIGHT, LX_ELEMENT_WEIGHT, LX_SAMPLE_WEIGHT, LX_ROW_SCALE, LX_WEIGHTS
     enum: LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
     enum: LX_COUNT_ELEMENTS, LX_COUNT_BY_ROW, LX_COUNT_ROWS
+    enum: LX_BAD_TARGET, LX_BAD_INPUT
     ctypedef struct lx_operand:
         const void *data
         int type, layout
@@ -45,7 +46,8 @@ cdef extern from "job.h" nogil:
         void *value
         void *grad
         void *hess
-        int stream, counts
+        int stream, counts, checks_input
+        double input_low, input_high
     ctypedef struct lx_total:
         double sum, rest, count
     ctypedef int (*lx_block_kernel)(const lx_job *, Py_ssize_t, Py_ssize_t, lx_total *) noexcept nogil
@@ -70,7 +72,7 @@ ctypedef struct blocks:
 
 
 cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
-    """All blocks; true if one met a bad target."""
+    """All blocks; what bad they met."""
     cdef int bad = 0, worker
     cdef Py_ssize_t b
     cdef lx_team team
@@ -116,7 +118,7 @@ cdef void add_total(lx_total *total, const lx_total *block) noexcept nogil:
 
 cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int item_size, int n_threads,
                  lx_total *total) except -1:
-    """All of a job, in blocks of rows or of elements, and the sum of its values; true if it met a bad target."""
+    """All of a job, in blocks of rows or of elements, and the sum of its values; what bad it met."""
     cdef blocks todo
     cdef lx_total totals[WAVE]
     cdef Py_ssize_t wave, i, block = BLOCK if job.rows * job.cols >= 8 * BLOCK else SMALL_BLOCK
@@ -134,7 +136,7 @@ cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int ite
         with nogil:
             bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
         if bad:
-            return 1
+            return bad
         for i in range(todo.count):
             add_total(total, &totals[i])
         todo.first += todo.count * todo.length

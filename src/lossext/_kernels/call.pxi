@@ -60,6 +60,7 @@ cdef class Evaluator:
     cdef Py_ssize_t n_outputs
     cdef double parameter[LX_PARAMETERS]
     cdef lx_domain domain[2]    # in float32 and in float64
+    cdef object input_domain
     cdef list varying
     cdef object target, weight, convert, threads, declaration
     cdef dict in_real
@@ -76,7 +77,7 @@ cdef class Evaluator:
         self.nan_is_missing, self.smoothing = facts.nan_is_missing, facts.label_smoothing
         self.ignores, self.ignore_index = facts.ignore_index is not None, facts.ignore_index or 0
         self.cost, self.cost_of_row = facts.cost, facts.cost_of_row
-        self.target, self.weight = facts.target, facts.weight
+        self.target, self.weight, self.input_domain = facts.target, facts.weight, facts.input_domain
         self.in_real = {}
         self.varying, self.n_varying, self.n_outputs = [], 0, facts.n_outputs
         for k, value in enumerate(facts.kernel_parameters):
@@ -123,7 +124,7 @@ cdef class Evaluator:
         cdef lx_job *job = &call.job
         cdef lx_total total
         cdef double work, sum_divisor, divisor, upstream
-        cdef int threads, split
+        cdef int threads, split, bad
         cdef bint direct
         cdef tuple shape, own_shape
         element_weight, sample_weight, mask, grad_output = others
@@ -156,6 +157,8 @@ cdef class Evaluator:
         job.nan_is_missing, job.ignores, job.ignore_index = self.nan_is_missing, self.ignores, self.ignore_index
         job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / 2
         job.domain = self.domain[call.item_size == 8]
+        if self.input_domain is not None:
+            job.checks_input, job.input_low, job.input_high = 1, self.input_domain.low, self.input_domain.high
         upstream = self.take_upstream(call, shape, real, grad_output)
         memcpy(job.parameter, self.parameter, sizeof(self.parameter))
 
@@ -201,8 +204,14 @@ cdef class Evaluator:
         if divisor > 0 or divisor < 0:
             job.value_divisor *= divisor
             job.grad_scale = upstream / job.value_divisor
-        if run_job(job, lx_kernel(self.loss, call.item_size == 8), self.rowwise, call.item_size, threads, &total):
+        if job.checks_input and job.grad == job.input:    # before the gradient takes its place
+            self.convert.check_input(x, target, mask, self.declaration)
+        bad = run_job(job, lx_kernel(self.loss, call.item_size == 8), self.rowwise, call.item_size, threads, &total)
+        if bad & LX_BAD_TARGET:
             raise self.convert.bad_target(self.target, target, shape, real, mask, self.declaration)
+        if bad:
+            self.convert.check_input(x, target, mask, self.declaration)
+            raise ValueError("input was changed during the call")
         if n_threads is None and threads > 0:
             lx_small_call_ends(work, threads)
         else:
@@ -365,7 +374,7 @@ cdef class Evaluator:
 
     cdef int repeat(self, call_state *call, lx_operand *operand) except -1:
         """Repeats an operand by column as the kernels of element losses want it."""
-        if operand.layout != LX_BY_COLUMN:
+        if operand.layout != LX_BY_COLUMN or call.job.cols == 0:
             return 0
         cdef Py_ssize_t have = call.job.cols * call.item_size, needed = have + LX_CHUNK * call.item_size
         cdef char *repeated = <char *> PyMem_Malloc(needed)
@@ -497,7 +506,7 @@ cdef class Evaluator:
         job.counts = 0
         if bad:
             raise self.convert.bad_target(self.target, target, shape, None, None, self.declaration)
-        if self.over_columns and not job.weight[LX_ROW_SCALE].layout:
+        if self.over_columns and not self.rowwise and not job.weight[LX_ROW_SCALE].layout:
             return total.count / job.cols
         return total.count
 

@@ -2,8 +2,9 @@
  *
  * Own CPUID and XGETBV: __builtin_cpu_supports needs a library of the compiler's that some link lines lack, and ifunc
  * (target_clones) does not exist on musl. */
+#include "job.h"
+#include "layer/layer.h"
 #include "maths.h"
-#include "sampled.h"
 #include <string.h>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -87,11 +88,11 @@ static const lx_block_kernel counts[LX_COUNTS][LX_LEVELS][LX_TYPES] = {
     [LX_COUNT_ROWS] = TABLE(count, rows),
 };
 
-#define STEPS(level) extern const lx_sampled_steps lx_sampled_##level##_f32, lx_sampled_##level##_f64;
-#define STEPS_PAIR(level) {&lx_sampled_##level##_f32, &lx_sampled_##level##_f64}
+#define STEPS(level) extern const lx_layer_steps lx_layer_##level##_f32, lx_layer_##level##_f64;
+#define STEPS_PAIR(level) {&lx_layer_##level##_f32, &lx_layer_##level##_f64}
 STEPS(baseline) IF_AVX2(STEPS(avx2)) IF_AVX512(STEPS(avx512))
 
-static const lx_sampled_steps *const sampled[LX_LEVELS][LX_TYPES] = {
+static const lx_layer_steps *const layer[LX_LEVELS][LX_TYPES] = {
     [LX_BASELINE] = STEPS_PAIR(baseline), IF_AVX2([LX_AVX2] = STEPS_PAIR(avx2), )
     IF_AVX512([LX_AVX512] = STEPS_PAIR(avx512))};
 
@@ -140,6 +141,6 @@ lx_block_kernel lx_kernel(int loss, int type) { return losses[loss].kernel[level
 
 lx_block_kernel lx_count(int what, int type) { return counts[what][level][type]; }
 
-const lx_sampled_steps *lx_sampled_kernels(int type) { return sampled[level][type]; }
+const lx_layer_steps *lx_layer_kernels(int type) { return layer[level][type]; }
 
 const lx_vector_function *lx_vector_functions(int type) { return maths[level][type]; }

@@ -51,56 +51,76 @@ class Evaluator:
     ) -> tuple[Any, Any, Any]: ...
     def divisor(self, target: Any, element_weight: Any, sample_weight: Any, mask: Any, shape: Any) -> float: ...
 
-def run_sampled(
-    real_type: int,
-    mode: int,
-    rows: int,
-    dim: int,
-    classes: int,
-    num_true: int,
-    scale: float,
-    inputs: Any,
-    weights: Any,
-    ids: Any,
-    labels: Any,
-    bias: Any,
-    true_bias: Any,
-    hits: Any,
-    hit_first: Any,
-    hit_last: Any,
-    upstream: Any,
-    loss: Any,
-    grad_inputs: Any,
-    grad_classes: Any,
-    grad_bias: Any,
-    groups: int,
-    order: Any,
-    start: Any,
-    target: Any,
-    merged: Any,
-    merged_bias: Any,
-    k: int,
-    top_values: Any,
-    top_ids: Any,
-    n_threads: int,
-) -> None: ...
-def group_ids(keys: Any, labels: int, order: Any, start: Any, unique: Any, hit_first: Any, hit_last: Any) -> int: ...
-def update_rows(
-    real_type: int,
-    rule: int,
-    indices: Any,
-    values: Any,
-    param: Any,
-    first: Any,
-    second: Any,
-    rate: float,
-    decay1: float,
-    decay2: float,
-    epsilon: float,
-    rows: int,
-    length: int,
-    n_threads: int,
-) -> None: ...
+class BadIdError(ValueError):
+    args: tuple[str, int, int]
+
+class LayerIds:
+    rows: int
+    vocabulary: int
+    n_labels: int
+    n_classes: int
+    n_groups: int
+    def __init__(self, rows: int, vocabulary: int) -> None: ...
+    def take_labels(self, ids: Any, start: Any) -> None: ...
+    def take_classes(self, ids: Any) -> None: ...
+    def group_sampled(self, leave_out_labels: bool, exclude: Any, exclude_start: Any) -> None: ...
+    def group_all(self, leave_out_labels: bool, exclude: Any, exclude_start: Any) -> None: ...
+    def group_twins(self, keys: Any) -> None: ...
+    def __len__(self) -> int: ...
+    def touched(self, out: Any) -> None: ...
+    def renumber(self) -> None: ...
+
+class LayerJob:
+    real_type: int
+    kind: int
+    rows: int
+    dim: int
+    classes: int
+    scale: float
+    inputs: Any
+    weights: Any
+    biases: Any
+    ids: LayerIds
+    label_log_counts: Any
+    class_log_counts: Any
+    label_share: Any
+    label_rest: Any
+    row_weight: Any
+    row_upstream: Any
+    grad_scale: float
+    smoothing_row: Any
+    smoothing_mass: float
+    smoothing_bias: float
+    loss: Any
+    log_normalizer: Any
+    total: float
+    grad_inputs: Any
+    grad_weights: Any
+    grad_biases: Any
+    top_count: int
+    top_values: Any
+    top_ids: Any
+    def run(self, n_threads: int) -> None: ...
+
+class RowUpdate:
+    real_type: int
+    rule: int
+    compact: bool
+    rows: int
+    length: int
+    indices: Any
+    values: Any
+    param: Any
+    first: Any
+    second: Any
+    rate: float
+    decay1: float
+    decay2: float
+    epsilon: float
+    def run(self, n_threads: int) -> None: ...
+
+def log_counts(counts: Any, logs: Any) -> int: ...
+def draw_uniform(bit_generator: Any, classes: int, taken: IdSet, out: Any, patience: int) -> tuple[int, int]: ...
 def alias_table(weights: Any, share: Any, alias: Any) -> None: ...
 def tree_add(tree: Any, ids: Any) -> None: ...
 def tree_find(tree: Any, targets: Any, ids: Any) -> None: ...

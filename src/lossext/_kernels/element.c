@@ -95,6 +95,9 @@ INLINE void store(real *to, vec v, const int stream)
     } while (0)
 
 /* A pass is compiled for chunks with weights and for those without, which cost a cheap loss a fifth of its time. */
+#ifdef COSTLY
+#define BOTH_WAYS(weighted, loop) loop(1)
+#else
 #define BOTH_WAYS(weighted, loop) \
     do { \
         if (weighted) \
@@ -102,6 +105,22 @@ INLINE void store(real *to, vec v, const int stream)
         else \
             loop(0); \
     } while (0)
+#endif
+
+/* Likewise for results written around the caches and for others: LOOP_OF(weighted, stream). */
+#ifdef COSTLY
+#define STREAM_OR_NOT(weighted) LOOP_OF(1, stream)
+#else
+#define LOOP_TO_CACHES(weighted) LOOP_OF(weighted, 0)
+#define LOOP_AROUND_CACHES(weighted) LOOP_OF(weighted, 1)
+#define STREAM_OR_NOT(weighted) \
+    do { \
+        if (stream) \
+            BOTH_WAYS(weighted, LOOP_AROUND_CACHES); \
+        else \
+            BOTH_WAYS(weighted, LOOP_TO_CACHES); \
+    } while (0)
+#endif
 
 #ifdef HAS_SHARED
 static NOINLINE void shared_pass(const chunk *given, real *to)
@@ -120,23 +139,18 @@ static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
     *total = sum;
 }
 
-/* Where a value is NaN, its limit: the same values otherwise. */
+/* Where one of the values that value_pass left is NaN, the limit. */
 static NOINLINE void limit_pass(const chunk *given, real *to, tally *total)
 {
-    FOR_EACH_VECTOR(given, const vec v = value(e); const vec l = v_select(v_is_nan(v), limit(e), v);
-                    const vec w = times(l, spread_at(c->weight, i)); tally_add(total, w, i); v_store(to + i, w));
+    FOR_EACH_VECTOR(given, const vec v = v_load(to + i); const vec l = times(limit(e), spread_at(c->weight, i));
+                    const vec w = v_select(v_is_nan(v), l, v); tally_add(total, w, i); v_store(to + i, w));
 }
 
 static NOINLINE void slope_pass(const chunk *given, real *to, const int stream)
 {
-#define LOOP(weighted) FOR_EACH_VECTOR(given, store(to + i, weighted_slope(c, e, i, weighted), 0))
-#define LOOP_AROUND_CACHES(weighted) FOR_EACH_VECTOR(given, store(to + i, weighted_slope(c, e, i, weighted), 1))
-    if (stream)
-        BOTH_WAYS(given->grad_weighted, LOOP_AROUND_CACHES);
-    else
-        BOTH_WAYS(given->grad_weighted, LOOP);
-#undef LOOP
-#undef LOOP_AROUND_CACHES
+#define LOOP_OF(weighted, stream) FOR_EACH_VECTOR(given, store(to + i, weighted_slope(c, e, i, weighted), stream))
+    STREAM_OR_NOT(given->grad_weighted);
+#undef LOOP_OF
 }
 
 #ifndef HAS_SHARED
@@ -148,14 +162,9 @@ static NOINLINE void value_and_slope_pass(const chunk *given, real *to, tally *t
     const vec s = weighted_slope(c, e, i, weighted); \
     tally_add(&sum, weighted_value(c, e, i, weighted), i); \
     store(to + i, s, stream)
-#define LOOP(weighted) FOR_EACH_VECTOR(given, STEP_OF(weighted, 0))
-#define LOOP_AROUND_CACHES(weighted) FOR_EACH_VECTOR(given, STEP_OF(weighted, 1))
-    if (stream)
-        BOTH_WAYS(given->weighted, LOOP_AROUND_CACHES);
-    else
-        BOTH_WAYS(given->weighted, LOOP);
-#undef LOOP
-#undef LOOP_AROUND_CACHES
+#define LOOP_OF(weighted, stream) FOR_EACH_VECTOR(given, STEP_OF(weighted, stream))
+    STREAM_OR_NOT(given->weighted);
+#undef LOOP_OF
 #undef STEP_OF
     *total = sum;
 }
@@ -244,6 +253,8 @@ static void values(const lx_job *job, const chunk *c, real *to, tally *total)
     if (TAKES_LIMIT) {
         const double check = wide_total(sum.plain) + wide_total(sum.settled.sum);
         if (check != check) {
+            if (takes_products(job, c))
+                value_pass(c, to, &sum);
             sum = *total;
             limit_pass(c, to, &sum);
         }

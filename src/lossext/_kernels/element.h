@@ -9,6 +9,8 @@
  *   #define HAS_SHARED                 vec shared(e): what value and slope both need, found in e.shared
  *   #define HAS_LIMIT                  vec limit(e): the value where value(e) is NaN, asked for only there
  *   #define HAS_LOG1P                  vec linear(e): value(e) = linear(e) + log1p(e.shared) if every parameter is 1
+ *   #define COSTLY                     of long formulas, beside which a product with weights of 1 is nothing: each pass is
+ *                                      compiled but once
  *   #define VARYING                    before PARAMETERS: a parameter can be one number, one a column or one an element
  *   VARIANT(P, 1, 2)                   a kernel for each value of P, which is a constant there
  *

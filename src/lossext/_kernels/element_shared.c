@@ -180,6 +180,15 @@ static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
     }
 }
 
+/* Whether one of n predictions, a multiple of LANES, lies outside; NaN does not. */
+static int any_outside(const real *x, ptrdiff_t n, real low, real high)
+{
+    mask bad = m_none();
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        bad = m_or(bad, m_or(v_lt(v_load(x + i), v_set(low)), v_gt(v_load(x + i), v_set(high))));
+    return m_any(bad);
+}
+
 /* 1 where the target is known, else 0, for n elements; `y` NULL: NaN is no missing target. */
 static void read_known(const lx_job *job, place p, const real *y, ptrdiff_t n, real *known)
 {
@@ -281,7 +290,7 @@ static void lay_upstream(const lx_job *job, place p, ptrdiff_t n, chunk *c, chun
     c->grad_weighted = 1;
 }
 
-/* All that a chunk of n elements from `at` on needs, but for varying parameters.  True if a target is bad. */
+/* All that a chunk of n elements from `at` on needs, but for varying parameters.  What is bad, as a kernel says it. */
 int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room)
 {
     const place p = place_of(at, job->cols);
@@ -310,6 +319,8 @@ int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, ch
     c->weight = weights_of(job, p, n, room, &c->weighted);
     if (!whole)
         lay_incomplete(n, misses, c, room);
+    if (job->checks_input && any_outside(c->x, c->n, (real)job->input_low, (real)job->input_high))
+        bad |= LX_BAD_INPUT;
     lay_upstream(job, p, n, c, room);
     if (job->counts)
         c->count += misses ? sum_of(room->known, n) : (double)n;

@@ -77,6 +77,8 @@ typedef struct {
     void *hess;  /* or NULL */
     int stream;  /* grad (and hess) are too large for the caches: write around them */
     int counts;  /* 1: the total is to hold the number of known elements or rows, 2: the sum of their weights */
+    int checks_input; /* whether predictions are to lie in [input_low, input_high]; NaN comes through */
+    double input_low, input_high;
 } lx_job;
 
 /* A block's sum of values, what its roundings took away, and what `counts` asks for. */
@@ -84,8 +86,10 @@ typedef struct {
     double sum, rest, count;
 } lx_total;
 
+enum { LX_BAD_TARGET = 1, LX_BAD_INPUT = 2 };
+
 /* Works on elements (rows for a row loss) [first, last).
- * True if a target lies outside the loss's domain: the results are then undefined. */
+ * LX_BAD_TARGET, LX_BAD_INPUT or both if one lies outside the loss's domain: the results are then undefined. */
 typedef int (*lx_block_kernel)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total);
 
 /* A loss's number by family and name, -1 if there is none; its parameters' names, separated by commas. */

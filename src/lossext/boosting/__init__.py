@@ -34,17 +34,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossext.boosting.catboost import CatBoostMultiTargetObjective, CatBoostObjective
-    from lossext.boosting.lightgbm import LightGBMObjective
-    from lossext.boosting.xgboost import XGBoostObjective
+    from lossext.boosting.lightgbm import LGBMClassifier, LGBMRegressor, LightGBMObjective
+    from lossext.boosting.xgboost import XGBClassifier, XGBoostObjective, XGBRegressor
 
-__all__ = ["CatBoostMultiTargetObjective", "CatBoostObjective", "LightGBMObjective", "XGBoostObjective"]
+MODULES = {
+    "CatBoostMultiTargetObjective": "catboost",
+    "CatBoostObjective": "catboost",
+    "LGBMClassifier": "lightgbm",
+    "LGBMRegressor": "lightgbm",
+    "LightGBMObjective": "lightgbm",
+    "XGBClassifier": "xgboost",
+    "XGBRegressor": "xgboost",
+    "XGBoostObjective": "xgboost",
+}
+__all__ = [
+    "CatBoostMultiTargetObjective",
+    "CatBoostObjective",
+    "LGBMClassifier",
+    "LGBMRegressor",
+    "LightGBMObjective",
+    "XGBClassifier",
+    "XGBRegressor",
+    "XGBoostObjective",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    library = name.removesuffix("Objective").removesuffix("MultiTarget").lower()
-    return getattr(importlib.import_module(f"{__name__}.{library}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

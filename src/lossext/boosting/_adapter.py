@@ -5,16 +5,20 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from typing import Any
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lossext._declare import CURVATURES, registry
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import Array
+from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, rule_of
 from lossext.losses._dense import DenseLoss
 
-SMALLEST_HESS = 1e-16
+BLOCK = 1 << 16  # scores at a time: what is made of them stays in the cache
 
 
 def require(library: str) -> Any:
@@ -41,16 +45,87 @@ def is_dataset(argument: Any) -> bool:
     return hasattr(argument, "get_label")
 
 
+# ---- which losses can be boosted ----
+
+
+def why_not(loss: Any) -> str | None:
+    """Why a loss is none of free scores, of which a high one speaks for the positive class or a great mean."""
+    if loss.declaration.low_score_means == "alike":
+        return "a low score of it means \"alike\", and boosted scores are high for the positive class"
+    if loss._input_domain is not None:
+        return f"its input is {loss._input_domain.requirement}, and a boosted score is any number"
+    if not loss.declaration.linear_score:
+        return "its input is not a free score, and a boosted score is any number"
+    return None
+
+
+def fitting() -> list[str]:
+    """Names of the losses that can be boosted."""
+    return [cls.__name__ for cls in registry() if why_not(cls()) is None]
+
+
+def checked_loss(loss: Any) -> DenseLoss:
+    """The loss, if it can be boosted."""
+    if not isinstance(loss, DenseLoss):
+        raise TypeError(f"loss must be a loss object such as BCEWithLogitsLoss(), not {loss!r}")
+    reason = why_not(loss)
+    if reason is not None:
+        raise ValueError(f"loss = {loss!r} cannot be boosted: {reason}. Those that can: {', '.join(fitting())}")
+    for name in loss.declaration.weights:
+        weight = loss._parameters.get(name)
+        if isinstance(weight, np.ndarray) and weight.ndim and weight.size != weight.shape[-1]:
+            raise ValueError(f"{name} of {type(loss).__name__} has shape {weight.shape}; allowed is one for each column")
+    return loss
+
+
+class Block(NamedTuple):
+    """Some rows of all columns, or of one."""
+
+    loss: DenseLoss
+    rows: slice
+    columns: Any  # slice(None) or the number of one
+    scores: Array
+    target: Array
+    weight: Array | None
+
+
 class Adapter(Parameterized):
     """Base of the objectives."""
 
-    loss = Parameter[DenseLoss]()
+    library: ClassVar[str]
 
-    @staticmethod
-    def _checked_loss(loss: Any) -> DenseLoss:
-        if not isinstance(loss, DenseLoss):
-            raise TypeError(f"loss must be a loss object such as BCEWithLogitsLoss(), not {loss!r}")
-        return loss
+    loss = Parameter[DenseLoss]()
+    curvature = Parameter[str | None]()
+
+    def _checked_curvature(self, loss: DenseLoss, curvature: Any) -> str | None:
+        own = loss.declaration.curvatures
+        if curvature is None or curvature in own:
+            return curvature  # type: ignore[no-any-return]
+        if not isinstance(curvature, str):
+            raise TypeError(f"curvature must be a str or None, not {curvature!r}")
+        rule = rule_of(self.library, loss)
+        if curvature == "builtin" and rule is not None:
+            return curvature
+        allowed = (*(() if rule is None else ("builtin",)), *own)
+        if curvature == "builtin":
+            raise ValueError(
+                f"{self.library} has no objective of its own for {loss!r}, or one that renews its leaves afterwards or "
+                f"whose rule is not known; allowed are {', '.join(map(repr, allowed))}"
+            )
+        raise ValueError(f"curvature = {curvature!r} of {type(loss).__name__} is not one of {allowed}")
+
+    @functools.cached_property
+    def _rule(self) -> Builtin:
+        """What the Hessian is made of."""
+        builtin = rule_of(self.library, self.loss)
+        if builtin is not None and self.curvature in (None, "builtin"):
+            return builtin
+        declaration = self.loss.declaration
+        kind = self.curvature
+        if kind is None:
+            wanted = ("exact",) if declaration.smooth and declaration.convex else ("majorizer", "residual", "exact")
+            kind = next(k for k in wanted if k in declaration.curvatures)
+        return Builtin("", kind)
 
     @functools.cached_property
     def _summed(self) -> DenseLoss:
@@ -61,46 +136,231 @@ class Adapter(Parameterized):
         return self.loss.declaration.function
 
     def predict(self, raw: npt.ArrayLike) -> Array:
-        """Probabilities of the model's raw scores; the scores themselves where the loss has no link."""
+        """Means (probabilities, counts) of the model's raw scores; the scores themselves where the loss has no link."""
         scores = np.asarray(raw)
         return self.loss.inverse_link(scores) if self.loss.declaration.link else scores
 
-    def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
-        """Scores and targets as the loss takes them."""
-        kind = self.loss.declaration.target
-        if self.loss.declaration.takes_ids:
+    # ---- arrangement ----
+
+    def _constant(self, raw: Array) -> Any:
+        """What is added to the raw scores."""
+        return None
+
+    def _targets(self, target: Array, columns: int) -> Array:
+        """Some targets, as the loss takes them: (N,), or (N, columns)."""
+        declaration = self.loss.declaration
+        if declaration.takes_ids:
             classes = target.astype(np.int64)
             if (classes != target).any():
                 raise ValueError(f"label {target[classes != target][0]} is not a class id")
-            return np.column_stack((np.zeros_like(raw), raw)) if raw.ndim == 1 else raw, classes
-        if self.loss.declaration.ranks == (2,) and raw.ndim == 1:
-            raw = raw[:, np.newaxis]
-        if kind.sign:
+            return classes
+        if self._one_against_all(target, columns):
+            return (target[:, np.newaxis] == np.arange(columns)) * (2 if declaration.target.sign else 1) - (
+                1 if declaration.target.sign else 0
+            )
+        if declaration.target.sign:
             target = np.where(target == 0, -1, target)
-        if target.size != raw.size:
-            raise ValueError(f"labels of shape {target.shape} do not go with raw scores of shape {raw.shape}")
-        return raw, target.reshape(raw.shape)
+        return target if self.loss._n_outputs else target.reshape(len(target), columns)
 
-    def _derivatives(self, raw: Array, target: Array, weight: Array | None) -> tuple[Array, Array]:
-        """Gradient and positive Hessian, of raw's shape."""
-        scores, target = self._arranged(raw, target)
-        undo_mean = float(scores.shape[1]) if self.loss.declaration.over_columns else 1.0
-        kind = "exact" if self.loss.declaration.smooth else self.loss.declaration.curvatures[-1]
-        grad, hess = self._summed.grad_and_hess(
-            scores, target, sample_weight=weight, grad_output=undo_mean, curvature=kind
-        )
-        if grad.size != raw.size:  # two classes, one score
-            grad, hess = grad[:, 1], hess[:, 1]
-        hess = np.maximum(hess, SMALLEST_HESS)
-        return grad.reshape(raw.shape), hess.reshape(raw.shape)
+    def _one_against_all(self, target: Array, columns: int) -> bool:
+        """Whether class ids stand for columns of 0 and 1."""
+        kind = self.loss.declaration.target.kind
+        return target.ndim == 1 and columns > 1 and kind in ("unit", "sign") and not self.loss._n_outputs
+
+    def _check_shapes(self, raw: Array, target: Array) -> None:
+        columns = raw.shape[1]
+        if self.loss.declaration.takes_ids or self.loss._n_outputs:
+            fits = target.shape == raw.shape[:1]
+        elif self._one_against_all(target, columns):
+            fits = target.shape == raw.shape[:1]
+            bad = (target != np.floor(target)) | ~((target >= 0) & (target < columns))
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise ValueError(f"target[{row}] = {target[row]} is not in [0, {columns})")
+        else:
+            fits = target.size == raw.size
+        if not fits:
+            shape = raw.shape if columns > 1 else raw.shape[:1]
+            raise ValueError(f"labels of shape {target.shape} do not go with raw scores of shape {shape}")
+
+    def _column_loss(self, column: int) -> DenseLoss:
+        """The loss of one column alone."""
+        losses = self.__dict__.setdefault("_column_losses", {})
+        if column not in losses:
+            loss = self._summed
+            if loss._n_outputs:
+                loss = loss._of_output(column)
+            weights = {name: loss._parameters.get(name) for name in loss.declaration.weights}
+            losses[column] = loss._with(
+                **{name: w if w is None or w.size == 1 else w.reshape(-1)[column] for name, w in weights.items()}
+            )
+        return losses[column]  # type: ignore[no-any-return]
+
+    def _blocks(self, raw: Array, target: Array, weight: Array | None) -> Iterator[Block]:
+        """All scores, some at a time; `raw` is (N, C)."""
+        rows, columns = raw.shape
+        constant = self._constant(raw)
+        by_class = columns > 1 and raw.flags.f_contiguous
+        ids = self.loss.declaration.takes_ids
+        if by_class and not ids:  # elementwise: column by column, as they lie
+            step, width = BLOCK, 1
+        else:
+            step, width = max(1, BLOCK // columns), columns
+        real = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        spare = np.empty((min(step, rows), 2 if ids and columns == 1 else width), real)
+        for start in range(0, rows, step):
+            chosen = slice(start, min(start + step, rows))
+            part = self._targets(target[chosen], columns)
+            part_weight = None if weight is None else weight[chosen]
+            for column in range(columns) if by_class and not ids else (slice(None),):
+                scores = raw[chosen, column]
+                at = constant if constant is None or constant.ndim == 0 else constant[column]
+                if ids and columns == 1:  # two classes, one score: of the second
+                    spare[: len(scores), 0] = 0
+                    np.add(scores[:, 0], 0 if at is None else at, out=spare[: len(scores), 1])
+                    scores = spare[: len(scores)]
+                elif at is not None or not scores.flags.c_contiguous:
+                    shifted = spare[: len(scores)].reshape(scores.shape)
+                    np.add(scores, 0 if at is None else at, out=shifted)
+                    scores = shifted
+                if isinstance(column, int):
+                    yield Block(
+                        self._column_loss(column), chosen, column, scores.reshape(-1, 1),
+                        part.reshape(len(part), -1)[:, -1 if self.loss._n_outputs else column].reshape(-1, 1), part_weight,
+                    )  # fmt: skip
+                else:
+                    yield Block(self._summed, chosen, column, scores, part, part_weight)
+
+    def _explain(self, error: ValueError, raw: Array, target: Array, weight: Array | None) -> ValueError:
+        """The error of the whole, whose index is the row's."""
+        raw = raw.reshape(len(raw), -1)
+        part = self._targets(target, raw.shape[1])
+        if self.loss.declaration.takes_ids and raw.shape[1] == 1:
+            raw = np.column_stack((np.zeros_like(raw), raw))
+        elif raw.shape[1] == 1 and self.loss.declaration.ranks != (2,) and not self.loss._n_outputs:
+            raw, part = raw[:, 0], part[:, 0]
+        try:
+            self._summed.grad(raw, part, sample_weight=weight)
+        except ValueError as whole:
+            error = whole
+        if raw.ndim == 1 or raw.shape[1] <= 2:
+            ids = np.isfinite(target) & (target == np.floor(target))
+            if ids.all() and target.min() >= 0 and target.max() > 1 and self._kinds_of_classes():
+                return ValueError(f"{error}: there is one score a row. Of more classes than two tell the library num_class")
+        return error
+
+    def _kinds_of_classes(self) -> bool:
+        return self.loss.declaration.target.kind in ("unit", "sign", "class")
+
+    # ---- derivatives and values ----
+
+    def _results(self, shape: tuple[int, ...], order: str) -> tuple[Array, Array]:
+        """Arrays for gradient and Hessian: those of the last call, if nobody else has them."""
+        spare = self.__dict__.pop("_spare", None)
+        if spare is not None:
+            grad, hess = spare
+            del spare
+            fresh = (order == "F" and not grad.flags.f_contiguous) or (order == "C" and not grad.flags.c_contiguous)
+            # one reference is the name, one the argument
+            if grad.shape == shape and not fresh and sys.getrefcount(grad) == 2 and sys.getrefcount(hess) == 2:
+                return grad, hess
+        return np.empty(shape, np.float32, order), np.empty(shape, np.float32, order)  # type: ignore[call-overload]
+
+    def _derivatives(
+        self, raw: Array, target: Array, weight: Array | None, order: str = "C"
+    ) -> tuple[Array, Array]:
+        """Gradient and positive Hessian in float32, of raw's shape; with negative weights both change their sign."""
+        rule, shape = self._rule, raw.shape
+        raw = raw.reshape(len(raw), -1) if raw.ndim == 1 else raw
+        self._check_shapes(raw, target)
+        grad, hess = self._results(raw.shape, order)
+        # what is not above 0 without weights is mended before these come in
+        kinked = not self.loss.declaration.smooth
+        late = weight is not None and bool(kinked or weight.min() < 0)
+        undo_mean = self.loss.declaration.over_columns
+        kind = rule.kind if rule.kind in CURVATURES else None
+        factor = rule.factor(raw.shape[1])
+        try:
+            for block in self._blocks(raw, target, None if late else weight):
+                scale = float(block.scores.shape[1]) if undo_mean else 1.0
+                arguments = {"sample_weight": block.weight, "grad_output": scale}
+                if kind is not None:
+                    g, h = block.loss.grad_and_hess(block.scores, block.target, curvature=kind, **arguments)
+                else:
+                    g = block.loss.grad(block.scores, block.target, **arguments)
+                    h = self._weight_of(block, g)
+                if factor != 1:
+                    h *= factor
+                if g.shape[1] != raw.shape[1] and not isinstance(block.columns, int):  # two classes, one score
+                    g, h = g[:, 1:], h[:, 1:]
+                if isinstance(block.columns, int):
+                    g, h = g[:, 0], h[:, 0]
+                if kinked:
+                    self._mend(block, g, h)
+                else:
+                    np.maximum(h, SMALLEST_HESS, out=h)
+                grad[block.rows, block.columns] = g
+                hess[block.rows, block.columns] = h
+        except ValueError as error:
+            raise self._explain(error, raw, target, weight) from None
+        if kinked:
+            cap(hess)
+            np.maximum(hess, np.float32(SMALLEST_HESS), out=hess)
+        if late:
+            grad *= weight[:, np.newaxis]  # type: ignore[index]
+            hess *= weight[:, np.newaxis]  # type: ignore[index]
+        self.__dict__["_spare"] = (grad, hess)
+        return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
+
+    def _weight_of(self, block: Block, grad: Array) -> Array:
+        """The curvature that is the weight: all of it where there is a slope."""
+        hess = np.ones_like(grad)
+        if not self.loss.declaration.smooth:
+            hess[grad == 0] = 0
+        for name in block.loss.declaration.weights:
+            w = block.loss._parameters.get(name)
+            if w is not None:
+                hess *= w
+        if block.weight is not None:
+            hess *= block.weight[:, np.newaxis]
+        missing = block.target != block.target
+        if missing.any():
+            hess[np.broadcast_to(missing.reshape(len(hess), -1), hess.shape)] = 0
+        return hess
+
+    def _mend(self, block: Block, grad: Array, hess: Array) -> None:
+        """Slopes that no curvature goes with get slope / distance from the kink, on a row's average.
+
+        A hinge of value z has |slope| z = value: slope / z is the curvature of the parabola that touches the hinge at
+        the score, lies above it and has its minimum at the kink. z counts as at least half of the margin.
+        """
+        bare = (hess <= 0) & (grad != 0)
+        if not bare.any():
+            return
+        value = block.loss._with(reduction="none")(block.scores, block.target)
+        if self.loss.declaration.over_columns:
+            value = value * block.scores.shape[1]
+        size = abs(grad).reshape(len(grad), -1)
+        with np.errstate(all="ignore"):
+            distance = value.reshape(len(grad), -1) / size.max(axis=1, keepdims=True)
+            distance = np.maximum(distance, abs(float(getattr(self.loss, "margin", 0.0))) / 2)
+            standing_in = (abs(grad).reshape(len(grad), -1) / distance).reshape(grad.shape)
+        hess[bare] = standing_in[bare]
 
     def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
         """Weighted sum of the loss, and what to divide it by for the mean."""
-        scores, target = self._arranged(raw, target)
-        count = float(len(scores) if weight is None else np.sum(weight, dtype=np.float64))
-        if not self.loss.declaration.value_by_row:
-            count *= scores.size / len(scores)
-        return float(self._summed(scores, target, sample_weight=weight)), count
+        raw = raw.reshape(len(raw), -1)
+        self._check_shapes(raw, target)
+        declaration = self.loss.declaration
+        total = 0.0
+        try:
+            for block in self._blocks(raw, target, weight):
+                share = 1 / raw.shape[1] if declaration.over_columns and isinstance(block.columns, int) else 1.0
+                total += share * float(block.loss(block.scores, block.target, sample_weight=block.weight))
+        except ValueError as error:
+            raise self._explain(error, raw, target, weight) from None
+        count = float(len(raw) if weight is None else np.sum(weight, dtype=np.float64))
+        return total, count if declaration.value_by_row else count * raw.shape[1]
 
     def _mean(self, raw: Array, target: Array, weight: Array | None) -> float:
         total, count = self._total(raw, target, weight)
@@ -121,18 +381,27 @@ class ShiftedAdapter(Adapter):
             raise ValueError(f"init_raw = {init_raw!r} is not a finite number, or one for each column")
         return array.astype(np.float64)
 
-    def _shifted(self, raw: Array) -> Array:
-        if self.init_raw.shape not in ((), raw.shape[1:]):
+    def _check_init_raw(self, shape: tuple[int, ...]) -> None:
+        if self.init_raw.shape not in ((), shape[1:]):
             raise ValueError(
-                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {raw.shape} allowed is () or "
-                f"{raw.shape[1:]}"
+                f"init_raw has shape {self.init_raw.shape}; for raw scores of shape {shape} allowed is () or {shape[1:]}"
             )
-        shifted: Array = raw + self.init_raw
-        return shifted
 
-    def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
-        return super()._arranged(self._shifted(raw), target)
+    def _derivatives(
+        self, raw: Array, target: Array, weight: Array | None, order: str = "C"
+    ) -> tuple[Array, Array]:
+        self._check_init_raw(raw.shape)
+        return super()._derivatives(raw, target, weight, order)
+
+    def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
+        self._check_init_raw(raw.shape)
+        return super()._total(raw, target, weight)
+
+    def _constant(self, raw: Array) -> Any:
+        return self.init_raw if self.init_raw.any() else None
 
     def predict(self, raw: npt.ArrayLike) -> Array:
-        """Probabilities of the model's raw scores plus ``init_raw``; the sum itself where the loss has no link."""
-        return super().predict(self._shifted(np.asarray(raw)))
+        """Means of the model's raw scores plus ``init_raw``; the sum itself where the loss has no link."""
+        scores = np.asarray(raw)
+        self._check_init_raw(scores.shape)
+        return super().predict(scores + self.init_raw)

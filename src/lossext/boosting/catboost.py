@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext._validate import Array
-from lossext.boosting._adapter import ShiftedAdapter, require
+from lossext.boosting._adapter import ShiftedAdapter, checked_loss, require
 from lossext.losses._dense import DenseLoss
 
 require("catboost")
@@ -51,11 +51,21 @@ def by_row(columns: Any) -> Array:
 class CatBoostAdapter(ShiftedAdapter):
     """What CatBoost's two kinds of objective share."""
 
-    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0) -> None:
-        self._set_parameters(loss=self._checked_loss(loss), init_raw=self._checked_init_raw(init_raw))
+    library = "catboost"
+
+    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, curvature: str | None = None) -> None:
+        loss = checked_loss(loss)
+        self._set_parameters(
+            loss=loss,
+            init_raw=self._checked_init_raw(init_raw),
+            curvature=self._checked_curvature(loss, curvature),
+        )
 
     def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:
-        grad, hess = self._derivatives(approx[np.newaxis], np.atleast_1d(target), np.array([weight]))
+        targets = np.reshape(target, (1, -1))
+        if self.loss.declaration.takes_ids or self.loss._n_outputs:
+            targets = targets[:, 0]
+        grad, hess = self._derivatives(approx[np.newaxis], targets, np.array([weight]))
         return -grad[0], -np.diag(hess[0])
 
 
@@ -136,8 +146,8 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
     (8, 2)
     """
 
-    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0) -> None:
-        super().__init__(loss, init_raw)
+    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, curvature: str | None = None) -> None:
+        super().__init__(loss, init_raw, curvature)
         if loss.declaration.takes_ids:
             raise ValueError(f"loss = {loss!r} takes one class id a row: for CatBoostObjective")
 

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lossext import _validate
 from lossext._parameters import Parameter
 from lossext._validate import Array
-from lossext.boosting._adapter import ShiftedAdapter, raw_target_weight, require
+from lossext.boosting._adapter import ShiftedAdapter, checked_loss, raw_target_weight, require
+from lossext.boosting._estimators import (
+    OWN,
+    OnPredictions,
+    asks,
+    chosen,
+    class_numbers,
+    class_weights,
+    constructor_of,
+    encode,
+    indicators,
+    library_asks,
+    numbers,
+    positive_weights,
+    probabilities,
+    product,
+    refuse_objective,
+    start_of,
+    where_probabilities,
+)
 from lossext.losses._dense import DenseLoss
 
-require("lightgbm")
+lightgbm = require("lightgbm")
 
 
 class LightGBMObjective(ShiftedAdapter):
@@ -60,32 +81,347 @@ class LightGBMObjective(ShiftedAdapter):
     or ``LGBMClassifier(objective=objective).fit(X, y, sample_weight=w, eval_metric=objective.metric)``.
     """
 
+    library = "lightgbm"
+
     label_sets = Parameter[Array | None]()
 
-    def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, label_sets: npt.ArrayLike | None = None) -> None:
-        table = None
+    def __init__(
+        self,
+        loss: DenseLoss,
+        init_raw: npt.ArrayLike = 0.0,
+        label_sets: npt.ArrayLike | None = None,
+        curvature: str | None = None,
+    ) -> None:
+        loss, table = checked_loss(loss), None
         if label_sets is not None:
             table = _validate.as_array("label_sets", label_sets)
             _validate.require_real("label_sets", table)
             if table.ndim != 2:
                 raise ValueError(f"label_sets has shape {table.shape}; allowed is rank 2, (K, C)")
-        self._set_parameters(loss=self._checked_loss(loss), init_raw=self._checked_init_raw(init_raw), label_sets=table)
+        self._set_parameters(
+            loss=loss,
+            init_raw=self._checked_init_raw(init_raw),
+            label_sets=table,
+            curvature=self._checked_curvature(loss, curvature),
+        )
 
     def __call__(self, first: Any, second: Any, weight: Any = None) -> tuple[Array, Array]:
         """Gradient and Hessian of ``objective(raw, dataset)`` or ``objective(y_true, raw, weight)``."""
-        grad, hess = self._derivatives(*raw_target_weight(first, second, weight))
-        # LightGBM goes through them class by class
-        return np.asfortranarray(grad, np.float32), np.asfortranarray(hess, np.float32)
+        return self._derivatives(*raw_target_weight(first, second, weight), order="F")  # class by class, as it lies
 
     def metric(self, first: Any, second: Any, weight: Any = None) -> tuple[str, float, bool]:
         """Name, mean of the loss, and that lower is better: for ``feval`` of `train` or ``eval_metric`` of `fit`."""
         return self._name, self._mean(*raw_target_weight(first, second, weight)), False
 
-    def _arranged(self, raw: Array, target: Array) -> tuple[Array, Array]:
+    def _check_shapes(self, raw: Array, target: Array) -> None:
+        if self.label_sets is None:
+            super()._check_shapes(raw, target)
+        elif self.label_sets.shape[1] != raw.shape[1]:
+            raise ValueError(
+                f"label_sets has shape {self.label_sets.shape}, which does not go with raw scores of shape {raw.shape}"
+            )
+
+    def _targets(self, target: Array, columns: int) -> Array:
         if self.label_sets is not None:
             rows = target.astype(np.int64)
             bad = (rows != target) | (rows < 0) | (rows >= len(self.label_sets))
             if bad.any():
                 raise ValueError(f"label {target[bad][0]} is not a row of label_sets, 0 to {len(self.label_sets) - 1}")
             target = self.label_sets[rows]
-        return super()._arranged(raw, target)
+        return super()._targets(target, columns)
+
+
+# ---- estimators ----
+
+
+class ByOrder:
+    """A metric that only the order of the scores counts for, by LightGBM's name.
+
+    LightGBM would put its own before that of the loss, and stop by it.
+    """
+
+    metrics: ClassVar[dict[str, Any]] = {"auc": roc_auc_score, "average_precision": average_precision_score}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, y_true: Array, raw: Array, weight: Array | None) -> tuple[str, float, bool]:
+        """Name, value, and that higher is better."""
+        return self.name, float(self.metrics[self.name](y_true, raw, sample_weight=weight)), True
+
+
+class Fitting:
+    """What the two estimators share."""
+
+    _objective: Any
+    init_raw_: Any
+    loss: Any
+    curvature: str | None
+
+    def _library_parameters(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What the library may see of the parameters."""
+        params = {k: v for k, v in params.items() if k not in OWN}
+        return {**params, **self.__dict__.get("_given", {})}
+
+    def _metrics(self, eval_metric: Any, objective: LightGBMObjective, answer: Any) -> list[Any]:
+        """The loss's own metric, on which early stopping goes, and others."""
+        metrics = [objective.metric]
+        for metric in [] if eval_metric is None else eval_metric if isinstance(eval_metric, list) else [eval_metric]:
+            if callable(metric) and metric != objective.metric:
+                metrics.append(OnPredictions(metric, answer))
+            elif metric in ByOrder.metrics:
+                metrics.append(ByOrder(metric))
+            elif not callable(metric):
+                raise ValueError(
+                    f"eval_metric {metric!r} of LightGBM would be computed of raw scores without start and link; "
+                    f"allowed are {', '.join(map(repr, ByOrder.metrics))} for two classes, and functions, which get "
+                    "predictions"
+                )
+        return metrics
+
+    def _train(self, parent: Any, objective: LightGBMObjective, given: dict[str, Any], *args: Any, **more: Any) -> None:
+        """The library's fit with the objective in its place for that time."""
+        self._given = {"metric": "None", "first_metric_only": True, **given}
+        self.objective = self._objective = objective
+        try:
+            with library_asks():
+                parent(*args, **more)
+        finally:
+            self.objective = None
+            self._given = {}
+        self.init_raw_ = objective.init_raw
+
+    def _start(self, init_score: Any, init_model: Any, objective: LightGBMObjective, y: Any, weight: Any) -> Any:
+        """0 where another model or the caller's scores are the start."""
+        if init_model is not None:
+            return getattr(init_model, "init_raw_", 0.0)
+        return 0.0 if init_score is not None else start_of(objective, y, weight)
+
+    def _predict(self, X: Any, raw_score: bool, leaf: bool, contrib: bool, **more: Any) -> Any:
+        with library_asks():
+            raw = lightgbm.LGBMModel.predict(self, X, raw_score=True, pred_leaf=leaf, pred_contrib=contrib, **more)
+        if leaf:
+            return raw
+        start = self.init_raw_
+        if not contrib:
+            return raw + start
+        columns = max(1, start.size)
+        width = raw.shape[1] // (columns if start.ndim else self._columns())
+        for c in range(raw.shape[1] // width):
+            raw[:, (c + 1) * width - 1] += start[c] if start.ndim else start
+        return raw
+
+    def _columns(self) -> int:
+        return int(self.booster_.num_model_per_iteration())  # type: ignore[attr-defined]
+
+
+class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc]
+    """`lightgbm.LGBMClassifier` of any loss of classes: objective, metric, start and link belong together.
+
+    Parameters
+    ----------
+    loss : loss object or str, optional
+        A loss whose targets are classes, in [0, 1] or -1 and 1, or the name of its function, such as
+        ``"sigmoid_focal_loss"``. Of more than two classes, losses of one score go class against all others. Default:
+        binary cross entropy, and cross entropy for more classes.
+    curvature : str, optional
+        As of `LightGBMObjective`.
+    **parameters
+        Those of `lightgbm.LGBMClassifier`, but ``objective``. ``scale_pos_weight`` and ``is_unbalance`` count as
+        sample weights.
+
+    Attributes
+    ----------
+    init_raw_ : ndarray
+        The start, which is in all answers.
+
+    Raises
+    ------
+    TypeError
+        ``objective`` is given; loss is neither a loss nor a name.
+    ValueError
+        While fitting: a loss that cannot be boosted, or is for a regressor, an unknown name or curvature, a metric of
+        LightGBM that would read raw scores.
+
+    Notes
+    -----
+    The loss is the metric of evaluation sets; other metrics come after it, and ``early_stopping_round`` looks at it
+    alone. Functions for ``eval_metric`` get probabilities (scores where the loss has no link). `predict_proba` is there
+    for losses with a link. Contributions contain the start.
+
+    Examples
+    --------
+    >>> import lossext as lx, numpy as np
+    >>> from lossext.boosting import LGBMClassifier
+    >>> X, y = np.arange(40.0).reshape(40, 1), np.repeat(["no", "yes"], 20)
+    >>> model = LGBMClassifier(loss=lx.SigmoidFocalLoss(), n_estimators=10, min_child_samples=5, verbose=-1)
+    >>> print(model.fit(X, y).predict([[3.0], [33.0]]))
+    ['no' 'yes']
+    """
+
+    def __init__(self, *, loss: Any = None, curvature: str | None = None, **parameters: Any) -> None:
+        refuse_objective(parameters)
+        super().__init__(**{k: v for k, v in parameters.items() if k != "objective"})
+        self.loss = loss
+        self.curvature = curvature
+
+    __init__.__signature__ = constructor_of(lightgbm.LGBMClassifier)  # type: ignore[attr-defined]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, without objective."""
+        params = super().get_params(deep)
+        params.pop("objective", None)
+        return self._library_parameters(params) if asks() else params
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        init_score: Any = None,
+        *,
+        eval_metric: Any = None,
+        init_model: Any = None,
+        **more: Any,
+    ) -> LGBMClassifier:
+        """As `lightgbm.LGBMClassifier.fit`."""
+        classes, codes = encode(y)
+        loss = chosen(self.loss, len(classes))
+        plain = LightGBMObjective(loss, curvature=self.curvature)
+        more_params = self.get_params()
+        factor = more_params.get("scale_pos_weight", 1.0)
+        if more_params.get("is_unbalance") and len(classes) == 2:
+            factor = np.sum(codes == 0) / np.sum(codes == 1)
+        weight = product(sample_weight, class_weights(self.class_weight, y))
+        start = self._start(init_score, init_model, plain, indicators(loss, codes, len(classes)), weight)
+        objective = LightGBMObjective(loss, start, curvature=self.curvature)
+        if len(classes) == 2 and factor != 1:
+            sample_weight = product(sample_weight, positive_weights(factor, codes))
+        answer = functools.partial(answers, loss, objective.init_raw)
+        self._train(
+            super().fit, objective, {}, X, y, sample_weight=sample_weight, init_score=init_score, init_model=init_model,
+            eval_metric=self._metrics(eval_metric, objective, answer), **more,
+        )  # fmt: skip
+        return self
+
+    def predict(
+        self, X: Any, raw_score: bool = False, *, pred_leaf: bool = False, pred_contrib: bool = False, **more: Any
+    ) -> Any:
+        """Classes; raw scores with the start, leaves or contributions if asked."""
+        result = self._predict(X, raw_score, pred_leaf, pred_contrib, **more)
+        return result if raw_score or pred_leaf or pred_contrib else self.classes_[class_numbers(result)]
+
+    @where_probabilities
+    def predict_proba(
+        self, X: Any, raw_score: bool = False, *, pred_leaf: bool = False, pred_contrib: bool = False, **more: Any
+    ) -> Any:
+        """Probabilities of the classes, (N, K), by the loss's link."""
+        result = self._predict(X, raw_score, pred_leaf, pred_contrib, **more)
+        if raw_score or pred_leaf or pred_contrib:
+            return result
+        return probabilities(self._objective.loss, result)
+
+    def decision_function(self, X: Any, **more: Any) -> Array:
+        """Raw scores with the start, (N,) for two classes, else (N, K)."""
+        scores: Array = self._predict(X, True, False, False, **more)
+        return scores
+
+
+def answers(loss: DenseLoss, start: Array, raw: Array) -> Array:
+    """What functions for ``eval_metric`` get: (N,) probabilities of the second class, or (N, K)."""
+    scores = raw + start
+    if not loss.declaration.link:
+        return scores
+    probability = probabilities(loss, scores)
+    return probability[:, 1] if scores.ndim == 1 else probability
+
+
+def means(loss: DenseLoss, start: Array, raw: Array) -> Array:
+    scores = raw + start
+    return loss.inverse_link(scores) if loss.declaration.link else scores
+
+
+class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc]
+    """`lightgbm.LGBMRegressor` of any loss of numbers: objective, metric, start and link belong together.
+
+    Parameters
+    ----------
+    loss : loss object or str, optional
+        A loss whose targets are numbers, or the name of its function, such as ``"huber_loss"``. Of several quantiles or
+        expectiles `predict` gives a column each. Default: half the squared error.
+    curvature : str, optional
+        As of `LightGBMObjective`.
+    **parameters
+        Those of `lightgbm.LGBMRegressor`, but ``objective``.
+
+    Attributes
+    ----------
+    init_raw_ : ndarray
+        The start, which is in all answers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `LGBMClassifier`.
+
+    Notes
+    -----
+    `predict` gives means by the loss's link, such as expected counts. As of `LGBMClassifier` besides.
+
+    Examples
+    --------
+    >>> import lossext as lx, numpy as np
+    >>> from lossext.boosting import LGBMRegressor
+    >>> X, y = np.arange(40.0).reshape(40, 1), np.repeat([1.0, 5.0], 20)
+    >>> model = LGBMRegressor(loss=lx.HalfPoissonLoss(), n_estimators=100, min_child_samples=5, verbose=-1)
+    >>> print(model.fit(X, y).predict([[3.0], [33.0]]).round(2))
+    [1. 5.]
+    """
+
+    def __init__(self, *, loss: Any = None, curvature: str | None = None, **parameters: Any) -> None:
+        refuse_objective(parameters)
+        super().__init__(**{k: v for k, v in parameters.items() if k != "objective"})
+        self.loss = loss
+        self.curvature = curvature
+
+    __init__.__signature__ = constructor_of(lightgbm.LGBMRegressor)  # type: ignore[attr-defined]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, without objective."""
+        params = super().get_params(deep)
+        params.pop("objective", None)
+        return self._library_parameters(params) if asks() else params
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        init_score: Any = None,
+        *,
+        eval_metric: Any = None,
+        init_model: Any = None,
+        **more: Any,
+    ) -> LGBMRegressor:
+        """As `lightgbm.LGBMRegressor.fit`."""
+        loss = chosen(self.loss, None)
+        plain = LightGBMObjective(loss, curvature=self.curvature)
+        target = numbers(y)
+        start = self._start(init_score, init_model, plain, target, product(sample_weight))
+        objective = LightGBMObjective(loss, start, curvature=self.curvature)
+        given = {"num_class": loss._n_outputs} if loss._n_outputs > 1 else {}
+        answer = functools.partial(means, loss, objective.init_raw)
+        self._train(
+            super().fit, objective, given, X, y, sample_weight=sample_weight, init_score=init_score,
+            init_model=init_model, eval_metric=self._metrics(eval_metric, objective, answer), **more,
+        )  # fmt: skip
+        return self
+
+    def predict(
+        self, X: Any, raw_score: bool = False, *, pred_leaf: bool = False, pred_contrib: bool = False, **more: Any
+    ) -> Any:
+        """Means; raw scores with the start, leaves or contributions if asked."""
+        result = self._predict(X, raw_score, pred_leaf, pred_contrib, **more)
+        if raw_score or pred_leaf or pred_contrib:
+            return result
+        return means(self._objective.loss, np.zeros(()), result)

@@ -1,31 +1,22 @@
 """The losses, by subject."""
 
-from lossext.losses import binary, embedding, multiclass, multilabel
-from lossext.losses._sampled import SampledSoftmaxGrad
+from lossext.losses import binary, counts, distributions, embedding, layer, multiclass, multilabel, regression
 from lossext.losses.binary import *  # noqa: F403
+from lossext.losses.counts import *  # noqa: F403
+from lossext.losses.distributions import *  # noqa: F403
 from lossext.losses.embedding import *  # noqa: F403
-from lossext.losses.in_batch_softmax import FrequencyEstimator, InBatchSoftmaxGrad, InBatchSoftmaxLoss
-from lossext.losses.linear_softmax import LinearSoftmaxGrad, LinearSoftmaxLoss, linear_softmax_loss, topk
+from lossext.losses.layer import *  # noqa: F403
 from lossext.losses.multiclass import *  # noqa: F403
 from lossext.losses.multilabel import *  # noqa: F403
-from lossext.losses.nce import NCELoss, nce_loss
-from lossext.losses.sampled_softmax import SampledSoftmaxLoss, sampled_softmax_loss
+from lossext.losses.regression import *  # noqa: F403
 
 __all__ = [
-    "FrequencyEstimator",
-    "InBatchSoftmaxGrad",
-    "InBatchSoftmaxLoss",
-    "LinearSoftmaxGrad",
-    "LinearSoftmaxLoss",
-    "NCELoss",
-    "SampledSoftmaxGrad",
-    "SampledSoftmaxLoss",
-    "linear_softmax_loss",
-    "nce_loss",
-    "sampled_softmax_loss",
-    "topk",
+    *binary.__all__,
+    *counts.__all__,
+    *distributions.__all__,
+    *embedding.__all__,
+    *layer.__all__,
+    *multiclass.__all__,
+    *multilabel.__all__,
+    *regression.__all__,
 ]
-__all__ += binary.__all__
-__all__ += embedding.__all__
-__all__ += multiclass.__all__
-__all__ += multilabel.__all__

@@ -14,6 +14,7 @@ from lossext import _start, _threads, _validate
 from lossext._declare import (
     CURVATURES,
     Declaration,
+    InputDomain,
     Link,
     Target,
     find_kernels,
@@ -82,6 +83,11 @@ class DenseLoss(Parameterized):
     def _target(self) -> Target:
         """The targets that this loss takes: of its class, unless a parameter decides."""
         return self.declaration.target
+
+    @property
+    def _input_domain(self) -> InputDomain | None:
+        """Likewise the predictions."""
+        return self.declaration.input_domain
 
     # ---- calls ----
 
@@ -239,7 +245,8 @@ class DenseLoss(Parameterized):
     def _shape_of_input(self, target: npt.ArrayLike) -> tuple[int, ...]:
         if _validate.is_csr(target):
             return tuple(target.shape)  # type: ignore[union-attr]
-        return np.shape(target)
+        shape = np.shape(target)
+        return (*shape, self._n_outputs) if self._n_outputs else shape
 
     # ---- links and constants to start from ----
 
@@ -289,7 +296,6 @@ class DenseLoss(Parameterized):
         declaration, parameters = self.declaration, self._parameters
         variant = parameters[declaration.variant] if declaration.variant else None
         values = tuple(getattr(self, name) for name in declaration.kernel_parameters)
-        several = [len(v) for v in values if isinstance(v, np.ndarray) and self._outputs_by_parameter]
         facts = SimpleNamespace(
             kernel_number=self._kernels[variant],
             parameter_names=declaration.kernel_parameters,
@@ -304,8 +310,9 @@ class DenseLoss(Parameterized):
             nan_is_missing=parameters.get("missing") == "nan",
             label_smoothing=parameters.get("label_smoothing", 0.0),
             ignore_index=parameters.get("ignore_index"),
-            n_outputs=several[0] if several else 0,
+            n_outputs=self._n_outputs,
             target=self._target,
+            input_domain=self._input_domain,
             weight=parameters.get("weight"),
             cost=declaration.cost,
             cost_of_row=declaration.cost_of_row,
@@ -314,6 +321,21 @@ class DenseLoss(Parameterized):
 
     # whether a sequence for a parameter stands for several outputs of one target, one a column of input
     _outputs_by_parameter: ClassVar[bool] = False
+
+    @functools.cached_property
+    def _several(self) -> dict[str, Array]:
+        """The parameters that are sequences, of a loss with several outputs."""
+        names = self.declaration.kernel_parameters if self._outputs_by_parameter else ()
+        return {name: v for name in names if isinstance(v := self._parameters.get(name), np.ndarray)}
+
+    @property
+    def _n_outputs(self) -> int:
+        """How many outputs a target has, 0 where input has target's shape."""
+        return max(map(len, self._several.values()), default=0)
+
+    def _of_output(self, k: int) -> DenseLoss:
+        """The loss of one of several outputs."""
+        return self._with(**{name: float(v[k]) for name, v in self._several.items()})
 
     def _with(self, **changed: Any) -> DenseLoss:
         """The same loss with other values for those of these parameters that it has."""

@@ -6,10 +6,10 @@ import numpy.typing as npt
 
 from lossext import _start
 from lossext._declare import LOGIT, UNIT, function_of
-from lossext._parameters import parameter, weights, word
+from lossext._parameters import at_least, parameter, weights, within, word
 from lossext.losses._dense import REDUCTIONS, ElementLoss
 
-__all__ = ["MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss"]
+__all__ = ["AsymmetricLoss", "MultiLabelSoftMarginLoss", "asymmetric_loss", "multilabel_soft_margin_loss"]
 
 
 class MultiLabelSoftMarginLoss(
@@ -66,4 +66,63 @@ multilabel_soft_margin_loss = function_of(
     >>> print(lx.multilabel_soft_margin_loss(x, y, reduction="none"))
     [0.77644372 0.917436  ]""",
     positional=("weight", "reduction"),
+)
+
+
+class AsymmetricLoss(
+    ElementLoss,
+    kernel="asymmetric",
+    function="asymmetric_loss",
+    target=UNIT,
+    link=LOGIT,
+    start=_start.at_lowest,
+    curvatures=("exact", "residual"),
+    value_ulp=8.0,
+    grad_ulp=8.0,
+    convex=False,
+    cost=0.9,
+):
+    r"""Focal loss of several labels, with another power for what is absent, and a probability up to which that is free.
+
+    For an element :math:`x` of input and its target :math:`y` in [0, 1], with :math:`s(z) = 1 / (1 + e^{-z})` and
+    :math:`r = \max(0, s(x) - clip)`,
+
+    .. math:: -y \, s(-x)^{gamma\_pos} \log s(x) - (1 - y) \, r^{gamma\_neg} \log(1 - r).
+
+    At the kink :math:`s(x) = clip` gradient and curvature of the second term are 0. At an infinite logit the value is
+    the limit. ``clip=0`` with two equal powers is the focal loss of hard targets; with both 0, binary cross entropy
+    with logits. Errors are of the sum of the sizes of the terms (s(x) and clip among these), for powers up to 4; a
+    greater one adds some 2 ulp for each 1. Derivatives smaller than 1e4 of the smallest normal numbers may be 0.
+
+    What differs from the code of its authors: logarithms are not capped (theirs end at 1e-8, 18.42); the gradient is
+    that of the value, powers included (theirs takes the powers for constants unless it is told otherwise); a soft
+    target weighs the two terms (theirs mixes the powers); and ``reduction="sum"``, the only one they have, is to be
+    asked for.
+
+    The loss is not convex; ``curvature="residual"``, :math:`|s(x) - y|`, is never negative. `init_raw` is the lowest
+    of all constants between those of the log-odds of 1e-15 and of 1 - 1e-15.
+
+    Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor: Asymmetric loss for multi-label classification
+    (2021).
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([[0.5, -1.0, -4.0]], np.float32), np.array([[1, 0, 0]])
+    >>> value, grad = lx.AsymmetricLoss(reduction="sum").value_and_grad(x, y)
+    >>> print(f"{value:.5f}")
+    0.17955
+    >>> print(grad.round(4))
+    [[-0.2539  0.0026  0.    ]]
+    """
+
+    gamma_neg: float = parameter(4.0, at_least(0), "The power of the probability of a label that is absent.")
+    gamma_pos: float = parameter(1.0, at_least(0), "The power of the missing probability of a label that is present.")
+    clip: float = parameter(0.05, within(0, 1), "Probability up to which a label that is absent costs nothing.")
+
+
+asymmetric_loss = function_of(
+    AsymmetricLoss,
+    """>>> print(lx.asymmetric_loss([[0.5, -1.0, -4.0]], [[1, 0, 0]], reduction="none").round(6))
+    [[0.178983 0.000568 0.      ]]""",
 )

@@ -1,4 +1,4 @@
-"""The losses as scikit-learn classifiers and scorers: ``pip install 'lossext[sklearn]'``."""
+"""The losses as scikit-learn estimators and scorers: ``pip install 'lossext[sklearn]'``."""
 
 try:
     import scipy  # noqa: F401
@@ -8,8 +8,9 @@ except ImportError as error:
         f"lossext.sklearn needs scikit-learn ({error.name} is missing): pip install 'lossext[sklearn]'"
     ) from error
 
-from lossext.sklearn._linear import LossClassifier
+from lossext.sklearn._classifier import LossClassifier
+from lossext.sklearn._regressor import LossRegressor
 from lossext.sklearn._sampled import SampledSoftmaxClassifier
 from lossext.sklearn._scorer import loss_scorer
 
-__all__ = ["LossClassifier", "SampledSoftmaxClassifier", "loss_scorer"]
+__all__ = ["LossClassifier", "LossRegressor", "SampledSoftmaxClassifier", "loss_scorer"]

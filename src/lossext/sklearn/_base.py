@@ -1,11 +1,12 @@
-"""What the classifiers have in common: y and its classes, warm starts, passes over the rows, and their bookkeeping."""
+"""What the estimators have in common: fits that succeed or change nothing, passes over the rows, their bookkeeping."""
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,32 +16,71 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lossext._validate import Array
-from lossext.sklearn._objective import Rows
 from lossext.sklearn._progress import CallbackSupportMixin, Progress
+from lossext.sklearn._rows import Rows
 from lossext.sklearn._targets import encode, find_classes, make_rows
 
 DTYPES = [np.float64, np.float32]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
-    """Base of the classifiers."""
+quiet = np.errstate(all="ignore")  # whatever the caller's error state is: what is not finite, is looked for
 
-    classes_: Array
+
+def all_or_nothing(method: Method) -> Method:
+    """A method that leaves the estimator as it was if it fails."""
+
+    @functools.wraps(method)
+    def whole(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = dict(self.__dict__)
+        try:
+            with np.errstate(all="ignore"):
+                return method(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    return whole  # type: ignore[return-value]
+
+
+class OnlyIf:
+    """Decorator of a method that some estimators do not have; `why_not` raises the AttributeError that says why."""
+
+    def __init__(self, why_not: Callable[[Any], None]) -> None:
+        self.why_not = why_not
+
+    def __call__(self, method: Callable[..., Any]) -> OnlyIf:
+        bound = OnlyIf(self.why_not)
+        bound.method = method
+        functools.update_wrapper(bound, method)  # type: ignore[arg-type]
+        return bound
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self.method
+        self.why_not(instance)
+        return self.method.__get__(instance, owner)
+
+    method: Callable[..., Any]
+
+
+class Estimator(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of all."""
+
     coef_: Array
     intercept_: Array
     n_iter_: int
     loss_curve_: list[float]
 
     _learning_rates: ClassVar[dict[str, float]]  # of the solvers that go by mini-batches
-    _multi_output: ClassVar[bool] = False  # whether a row of y can have several columns
-    _multilabel: bool
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -52,9 +92,51 @@ class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
 
-    def _takes_ids(self) -> bool:
-        """Whether the loss wants one class a row, so does no multilabel problem."""
-        return True
+    def _checked(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, reset=False)
+
+    def _passes(
+        self,
+        one: Callable[[], dict[str, float]],
+        progress: Progress,
+        fitted: Callable[[], dict[str, Any]],
+        improved: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Passes over the rows until the last of their numbers settles; how they ended.
+
+        `fitted` makes the attributes of the model so far; `improved` is told when the number is the least so far.
+        """
+        best, stale = np.inf, 0
+        for n_iter in range(1, self.max_iter + 1):
+            progress.begin(fitted)
+            numbers = one()
+            *_, watched = numbers.values()
+            stale = 0 if watched < best - self.tol * min(abs(best), abs(watched)) else stale + 1
+            if watched < best:
+                best = watched
+                improved()
+            self.n_iter_ = n_iter
+            if progress.end(n_iter, fitted, **numbers):
+                return "stopped"
+            if stale >= self.n_iter_no_change:
+                return "settled"
+        return "reached max_iter"
+
+    def _rate(self) -> float:
+        return float(self.learning_rate or self._learning_rates[self.solver])
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+
+class Classifier(Estimator):
+    """Base of the classifiers."""
+
+    classes_: Array
+
+    _multi_output: ClassVar[bool] = False  # whether a row of y can have several columns
+    _multilabel: bool
 
     def _past(self) -> tuple[Array, Array, Array] | None:
         return (self.classes_, self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
@@ -64,10 +146,6 @@ class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             self, X, y, accept_sparse="csr", dtype=DTYPES, multi_output=self._multi_output, reset=reset
         )
         return X, y
-
-    def _checked(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, reset=False)
 
     def _find_classes(self, y: Any, classes: Any = None, partly: bool = False) -> None:
         self.classes_, self._multilabel = find_classes(y)
@@ -80,13 +158,16 @@ class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             self.classes_ = np.unique(classes)
         if len(self.classes_) < 2:
+            only = self.classes_[0]
             raise ValueError(
-                f"{type(self).__name__} needs rows of at least 2 classes; y holds only 1 class: {self.classes_[0]!r}"
+                f"{type(self).__name__} needs rows of at least 2 classes; y holds only 1 class: "
+                f"{only.item() if isinstance(only, np.generic) else only!r}"
             )
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, may_be_empty: bool = False) -> Rows:
         """The rows whose weight is not zero."""
-        rows = make_rows(X, encode(y, self.classes_, self._multilabel, self._takes_ids()), sample_weight)
+        n_columns = len(self.classes_) if self._multi_output and (self._multilabel or len(self.classes_) > 2) else 1
+        rows = make_rows(X, encode(y, self.classes_, self._multilabel), sample_weight, n_columns)
         if not rows.X.shape[0] and not may_be_empty:
             raise ValueError("Sample weights must contain at least one nonzero weight; all are zero")
         return rows
@@ -108,36 +189,3 @@ class Classifier(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         elif classes is not None:
             _check_partial_fit_first_call(self, classes)
         return X, y, first
-
-    def _rate(self) -> float:
-        return self.learning_rate or self._learning_rates[self.solver]
-
-    def _passes(
-        self,
-        one: Callable[[], dict[str, float]],
-        progress: Progress,
-        fitted: Callable[[], dict[str, Any]],
-        improved: Callable[[], None] = lambda: None,
-    ) -> str:
-        """Passes over the rows until the last of their numbers settles; how they ended.
-
-        `fitted` makes the attributes of the model so far; `improved` is told when the number is the least so far.
-        """
-        best, stale = np.inf, 0
-        for n_iter in range(1, self.max_iter + 1):
-            progress.begin(fitted)
-            numbers = one()
-            *_, watched = numbers.values()
-            stale = 0 if watched < best - self.tol else stale + 1
-            if watched < best:
-                best = watched
-                improved()
-            self.n_iter_ = n_iter
-            if progress.end(n_iter, fitted, **numbers):
-                return "stopped"
-            if stale >= self.n_iter_no_change:
-                return "settled"
-        return "reached max_iter"
-
-    def _warn(self, message: str) -> None:
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,9 +25,9 @@ from lossext.samplers import (
     SampledValues,
     UniformSampler,
 )
-from lossext.sklearn._base import Classifier
-from lossext.sklearn._objective import BLOCK, Rows
+from lossext.sklearn._base import Classifier, all_or_nothing
 from lossext.sklearn._progress import Progress
+from lossext.sklearn._rows import BLOCK, Rows
 
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
 
@@ -56,10 +57,13 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         Rows of a mini-batch.
     fit_intercept : bool
         Whether there are intercepts.
+    alpha : float
+        Strength of the penalty ``alpha / 2 |w|^2`` beside the mean loss; a step shrinks the coefficients that it
+        touches.
     max_iter : int
         Greatest number of passes over the rows.
     tol, n_iter_no_change : float, int
-        Stop where so many passes in a row do not lower the mean sampled loss by `tol`.
+        Stop where so many passes in a row do not lower the mean sampled loss by `tol` times its value.
     warm_start : bool
         Whether `fit` starts from the coefficients of the last one.
     random_state : int, RandomState or None
@@ -101,6 +105,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         "num_sampled": [Interval(Integral, 1, None, closed="left")],
         "sampler": [StrOptions({"log_uniform", "uniform", "fixed_unigram", "learned_unigram"}), HasMethods("sample")],
         "solver": [StrOptions(set(STATES))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -112,8 +117,9 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         learning_rate: float | None = None,
         batch_size: int = 512,
         fit_intercept: bool = True,
+        alpha: float = 0.0,
         max_iter: int = 100,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         n_iter_no_change: int = 3,
         warm_start: bool = False,
         random_state: Any = None,
@@ -125,6 +131,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.fit_intercept = fit_intercept
+        self.alpha = alpha
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -133,13 +140,15 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SampledSoftmaxClassifier:
         """Fit to all rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 and float64 are used as they are; of a sparse matrix, a mini-batch at a time is made dense.
+            float32 and float64 are used as they are; of a sparse matrix, the columns that a
+            mini-batch holds are made dense, a mini-batch at a time.
         y : array-like of shape (N,)
             A class a row.
         sample_weight : array-like of shape (N,), optional
@@ -198,6 +207,13 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         rows = self._rows(X, y, sample_weight, may_be_empty=True)
         if first:
             self._start(rows)
+        elif self._made_for != (self.solver, self.num_sampled, self.sampler):  # another solver or sampler from here on
+            if self._made_for[0] != self.solver:
+                self._new_state()
+            if self._made_for[1:] != (self.num_sampled, self.sampler):
+                self._sampler = self._make_sampler(len(self.classes_), int(self._random.randint(2**31)))
+            self._made_for = (self.solver, self.num_sampled, self.sampler)
+        self._make_writable()
         if rows.X.shape[0]:
             self._pass(rows, 1.0)
         self.n_iter_ += 1
@@ -245,7 +261,9 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         ndarray of shape (N, k)
         """
         X = self._checked(X)
-        ids = [topk(self.coef_, self.intercept_, dense(block.X), k)[1] for block in Rows(X, X, None).blocks(X.shape[1])]
+        if sparse.issparse(X):
+            return np.asarray(self.classes_[np.concatenate([self._top_of_sparse(rows, k) for rows in self._tiles(X)])])
+        ids = [topk(self.coef_, self.intercept_, block.X, k)[1] for block in Rows(X, X, None).blocks(X.shape[1])]
         return np.asarray(self.classes_[np.concatenate(ids)])
 
     def predict_proba(self, X: Any) -> Array:
@@ -280,23 +298,47 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
             out[rows] = log_softmax(scores, axis=1)
         return out
 
+    def _tiles(self, X: Any) -> Any:
+        """A few rows at a time, whose logits fit in the cache."""
+        return (X[rows] for rows in gen_batches(X.shape[0], max(1, BLOCK // len(self.classes_))))
+
+    def _top_of_sparse(self, X: Any, k: int) -> Array:
+        if not 1 <= k <= len(self.classes_):
+            raise ValueError(f"k = {k} is not in [1, {len(self.classes_)}]")
+        scores = X @ self.coef_.T + self.intercept_
+        few = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+        order = np.argsort(-np.take_along_axis(scores, few, axis=1), axis=1, kind="stable")
+        return np.take_along_axis(few, order, axis=1)
+
     def _start(self, rows: Rows) -> None:
         """Coefficients of 0, and a sampler for classes sorted by their frequency in `rows`."""
         n_classes = len(self.classes_)
         self.coef_ = np.zeros((n_classes, rows.X.shape[1]), rows.X.dtype)
         self.intercept_ = np.zeros(n_classes, rows.X.dtype)
-        self._state = {
-            f"{name}_of_{of}": np.zeros_like(array)
-            for name in STATES[self.solver]
-            for of, array in (("coef", self.coef_), ("intercept", self.intercept_))
-        }
-        self._n_steps = 0
+        self._new_state()
         self._random = check_random_state(self.random_state)
         self._counts, _ = rows.counts(n_classes)
         self._by_frequency = np.argsort(-self._counts, kind="stable")
         self._rank = np.empty_like(self._by_frequency)
         self._rank[self._by_frequency] = np.arange(n_classes)
         self._sampler = self._make_sampler(n_classes, int(self._random.randint(2**31)))
+        self._made_for = (self.solver, self.num_sampled, self.sampler)
+
+    def _new_state(self) -> None:
+        """What the solver remembers of the steps so far: nothing."""
+        self._state = {
+            f"{name}_of_{of}": np.zeros_like(array)
+            for name in STATES[self.solver]
+            for of, array in (("coef", self.coef_), ("intercept", self.intercept_))
+        }
+        self._n_steps = 0
+
+    def _make_writable(self) -> None:
+        """Copies of what is memory-mapped for reading."""
+        for name in ("coef_", "intercept_"):
+            if not getattr(self, name).flags.writeable:
+                setattr(self, name, getattr(self, name).copy())
+        self._state = {name: part if part.flags.writeable else part.copy() for name, part in self._state.items()}
 
     def _make_sampler(self, n_classes: int, seed: int) -> Any:
         if self.num_sampled >= n_classes:
@@ -304,7 +346,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         if not isinstance(self.sampler, str):
             if getattr(self.sampler, "num_classes", n_classes) != n_classes:
                 raise ValueError(f"sampler has {self.sampler.num_classes} classes; y has {n_classes}")
-            return self.sampler
+            return copy.deepcopy(self.sampler)  # whose state is the caller's
         if self.sampler == "fixed_unigram":  # classes that come later are to be drawn too
             counts = np.maximum(self._counts[self._by_frequency], 1)
             return FixedUnigramSampler(counts, distortion=0.75, seed=seed)
@@ -325,35 +367,75 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         loss = SampledSoftmaxLoss(min(self.num_sampled, n_classes), n_classes, reduction="sum")
         total = 0.0
         for batch in rows.batches(self.batch_size, self._random):
-            size = batch.X.shape[0]
+            drawn = self._draw(batch.target)
+            self._n_steps += 1
+            if sparse.issparse(batch.X):
+                total += self._sparse_step(batch, drawn, scale)
+                continue
             value, grad = loss.value_and_grad(
                 self.coef_,
                 self.intercept_,
                 batch.target,
-                dense(batch.X).astype(self.coef_.dtype, copy=False),
-                sampled_values=self._draw(batch.target),
+                batch.X.astype(self.coef_.dtype, copy=False),
+                sampled_values=drawn,
                 sample_weight=batch.weight,
-                grad_output=scale / size,
+                grad_output=scale / batch.X.shape[0],
             )
+            self._check_finite(value, grad)
             total += float(value)
-            self._n_steps += 1
-            self._step(grad.weights, self.coef_, "coef")
+            self._step(grad.weights, self.coef_, "coef", slice(None))
             if self.fit_intercept:
-                self._step(grad.biases, self.intercept_, "intercept")
+                self._step(grad.biases, self.intercept_, "intercept", slice(None))
         return float(scale * total / n_rows)
 
-    def _step(self, grad: RowSparse, parameters: Array, of: str) -> None:
-        """One update of the rows that have a gradient."""
-        state: dict[str, Any] = {name: self._state[f"{name}_of_{of}"] for name in STATES[self.solver]}
-        if self.solver == "adam":
-            state["step"] = self._n_steps
+    def _sparse_step(self, batch: Rows, drawn: SampledValues, scale: float) -> float:
+        """A step on the classes and the features that a batch has."""
+        ids = np.unique(np.concatenate((batch.target, drawn[0])))
+        features = np.unique(batch.X.indices)
+        places = np.searchsorted(features, batch.X.indices)
+        X = sparse.csr_array((batch.X.data, places, batch.X.indptr), shape=(batch.X.shape[0], len(features))).toarray()
+        where = np.ix_(ids, features)
+        coef, intercept = self.coef_[where], self.intercept_[ids]
+        loss = SampledSoftmaxLoss(len(drawn[0]), len(ids), reduction="sum")
+        value, grad = loss.value_and_grad(
+            coef,
+            intercept,
+            np.searchsorted(ids, batch.target),
+            X.astype(coef.dtype, copy=False),
+            sampled_values=SampledValues(np.searchsorted(ids, drawn[0]), drawn[1], drawn[2]),
+            sample_weight=batch.weight,
+            grad_output=scale / X.shape[0],
+        )
+        self._check_finite(value, grad)
+        self._step(grad.weights, coef, "coef", where)
+        self.coef_[where] = coef
+        if self.fit_intercept:
+            self._step(grad.biases, intercept, "intercept", ids)
+            self.intercept_[ids] = intercept
+        return float(value)
+
+    def _check_finite(self, value: Any, grad: Any) -> None:
+        """ValueError where the coefficients run away."""
+        parts = (np.asarray(value), grad.weights.values, grad.biases.values)
+        if not all(np.isfinite(part).all() for part in parts):
+            raise ValueError(
+                f"{self.solver} diverged: the loss or its gradient is not finite. Scale the features (StandardScaler, "
+                f"MaxAbsScaler) or lower learning_rate={self._rate():g}"
+            )
+
+    def _step(self, grad: RowSparse, parameters: Array, of: str, where: Any) -> None:
+        """One update of the rows that have a gradient, of parameters that stand at `where` in the whole."""
+        whole = {name: self._state[f"{name}_of_{of}"] for name in STATES[self.solver]}
+        state: dict[str, Any] = {name: part[where] for name, part in whole.items()}
+        if self.alpha and of == "coef":
+            rows = np.asarray(grad.indices)
+            grad = RowSparse(rows, grad.values + self.alpha * parameters[rows], grad.shape)
         update: Callable[..., None] = getattr(grad, self.solver)
-        update(parameters, **state, learning_rate=self._rate())
+        step = {"step": self._n_steps} if self.solver == "adam" else {}
+        update(parameters, **state, **step, learning_rate=self._rate())
+        if not isinstance(where, slice):
+            for name, part in whole.items():
+                part[where] = state[name]
 
     def _attributes(self) -> dict[str, Any]:
         return {"coef_": self.coef_.copy(), "intercept_": self.intercept_.copy()}
-
-
-def dense(X: Any) -> Array:
-    """A few rows, dense."""
-    return np.asarray(X.toarray() if sparse.issparse(X) else X)

@@ -7,26 +7,23 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils.validation import check_is_fitted
 
 from lossext._validate import Array
-from lossext.losses import BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
-from lossext.losses._dense import DenseLoss
-from lossext.sklearn._objective import LOSSES, ScoreLoss, as_loss
+from lossext.sklearn import _losses
+from lossext.sklearn._scores import ScoreLoss
 from lossext.sklearn._targets import encode, find_classes, make_rows
 
 
-@validate_params(
-    {"loss": [StrOptions(set(LOSSES)), MultiMarginLoss, MultiLabelSoftMarginLoss, BCEWithLogitsLoss]},
-    prefer_skip_nested_validation=True,
-)  # type: ignore[untyped-decorator]
 def loss_scorer(loss: Any) -> LossScorer:
     """Make a scorer out of a loss: its negative mean over rows and columns, so greater is better.
 
     Parameters
     ----------
-    loss : {"multi_margin", "multilabel_soft_margin", "bce_with_logits"} or a loss object of theirs
-        Evaluated on `decision_function`. An object's own `reduction` does not matter.
+    loss : str or loss object
+        A loss of classifiers or of regressors, by name or as an object. Those of classifiers are evaluated on
+        `decision_function`, those of
+        regressors on what `predict` gives, put through the loss's link. An object's own `reduction` does not matter.
 
     Returns
     -------
@@ -44,35 +41,47 @@ def loss_scorer(loss: Any) -> LossScorer:
     >>> print(len(scores), scores.max() < 0)
     5 True
     """
-    return LossScorer(loss)
+    kinds = _losses.CLASSIFICATION + _losses.REGRESSION
+    return LossScorer(loss, _losses.kind_of(_losses.find(loss, kinds, "loss_scorer")) in _losses.CLASSIFICATION)
 
 
 class LossScorer(_BaseScorer):  # type: ignore[misc]
     """What `loss_scorer` makes."""
 
-    def __init__(self, loss: str | DenseLoss) -> None:
-        super().__init__(mean_loss, -1, {"loss": loss}, "decision_function")
+    def __init__(self, loss: Any, of_classes: bool) -> None:
+        super().__init__(mean_loss, -1, {"loss": loss}, "decision_function" if of_classes else "predict")
 
     def __repr__(self) -> str:
         return f"loss_scorer({self._kwargs['loss']!r})"
 
     def _score(self, method_caller: Any, estimator: Any, X: Any, y: Any, **kwargs: Any) -> float:
-        scores = method_caller(estimator, "decision_function", X)
-        return -mean_loss(y, scores, classes=estimator.classes_, **self._kwargs, **kwargs)
+        check_is_fitted(estimator)
+        method = self._response_method
+        scores = method_caller(estimator, method, X)
+        classes = estimator.classes_ if method == "decision_function" else None
+        return -mean_loss(y, scores, classes=classes, **self._kwargs, **kwargs)
 
 
-def mean_loss(y: Any, y_score: Array, *, loss: Any, classes: Array, sample_weight: Any = None) -> float:
+def mean_loss(y: Any, y_score: Array, *, loss: Any, classes: Any, sample_weight: Any = None) -> float:
     """Mean of a loss over rows and columns, weighted by row."""
-    loss, y = as_loss(loss), y if sparse.issparse(y) else np.asarray(y)
-    takes_ids = isinstance(loss, MultiMarginLoss)
-    _, several = find_classes(y)
-    if several and takes_ids:
-        raise ValueError(f"{loss!r} takes one class a row; y is multilabel")
+    loss = _losses.find(loss, _losses.CLASSIFICATION + _losses.REGRESSION, "loss_scorer")
+    y = sparse.csr_array(y) if sparse.issparse(y) else np.asarray(y)
     scores = np.array(y_score, ndmin=2).reshape(len(y_score), -1)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
     score_loss = ScoreLoss(loss, scores.shape[1])
-    rows = make_rows(scores, encode(y, np.asarray(classes), several, takes_ids), sample_weight)
-    total = sum(
-        score_loss.value_and_grad(block.X.copy(), block.target, block.weight)[0]
-        for block in rows.blocks(scores.shape[1])
-    )
-    return float(total) / (rows.total_weight() * score_loss.n_weights)
+    if classes is None:
+        with np.errstate(all="ignore"):
+            scores = np.ascontiguousarray(loss.link(scores), scores.dtype)
+        target = y if score_loss.shares_target else y.reshape(len(y), -1)
+    else:
+        _, several = find_classes(y)
+        if several and score_loss.by_class:
+            raise ValueError(f"{loss!r} takes one class a row; y is multilabel")
+        target = encode(y, np.arange(scores.shape[1]) if several else np.asarray(classes), several)
+    rows = make_rows(scores, target, sample_weight, scores.shape[1])
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for block in rows.blocks(scores.shape[1]):
+            total += float(score_loss.evaluate(block.X, score_loss.columns(block.target, block.weight))[0].sum())
+    return total / (rows.total_weight() * score_loss.n_weights)

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_non_negative, column_or_1d
 
 from lossext._validate import Array
-from lossext.sklearn._objective import Rows
+from lossext.sklearn._rows import Rows
 
 
 def find_classes(y: Any) -> tuple[Array, bool]:
@@ -31,8 +31,8 @@ def find_classes(y: Any) -> tuple[Array, bool]:
     return np.unique(column_or_1d(y, warn=True)), False
 
 
-def encode(y: Any, classes: Array, several: bool, as_ids: bool) -> Any:
-    """Targets of the scores: class ids (N,), or 0 and 1 (N, C), one column for two classes."""
+def encode(y: Any, classes: Array, several: bool) -> Any:
+    """Class ids (N,), or 0 and 1 (N, C) where a row can have several."""
     if several:
         if y.ndim != 2 or y.shape[1] != len(classes):
             raise ValueError(f"y has shape {y.shape}; allowed is (N, {len(classes)}), a column a label")
@@ -41,13 +41,7 @@ def encode(y: Any, classes: Array, several: bool, as_ids: bool) -> Any:
         if bad.size:
             raise ValueError(f"y holds {bad[0]}; a multilabel y holds 0 and 1")
         return sparse.csr_array(y, dtype=np.uint8) if sparse.issparse(y) else y
-    encoded = numbers_of(y if y.ndim == 1 else column_or_1d(y), classes)
-    if as_ids:
-        return encoded
-    if len(classes) == 2:
-        return encoded.astype(np.uint8)[:, None]
-    ones = np.ones(len(encoded), np.uint8)
-    return sparse.csr_array((ones, encoded, np.arange(len(encoded) + 1)), shape=(len(encoded), len(classes)))
+    return numbers_of(y if y.ndim == 1 else column_or_1d(y), classes)
 
 
 def numbers_of(y: Array, classes: Array) -> Array:
@@ -61,7 +55,7 @@ def numbers_of(y: Array, classes: Array) -> Array:
     return np.asarray(encoder.transform(y))
 
 
-def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
+def make_rows(X: Any, target: Any, sample_weight: Any, n_columns: int = 1) -> Rows:
     """The rows whose weight is not zero; weights that are all 1 are none, to the bit."""
     if sample_weight is None:
         return Rows(X, target, None)
@@ -69,17 +63,11 @@ def make_rows(X: Any, target: Any, sample_weight: Any) -> Rows:
         sample_weight = np.full(X.shape[0], sample_weight)
     weight = check_array(sample_weight, ensure_2d=False, dtype=X.dtype, order="C", input_name="sample_weight")
     check_non_negative(weight, "sample_weight")
-    if weight.shape != target.shape[:1] and weight.shape != target.shape:
-        by_score = f" or {target.shape}, one a score" if target.ndim == 2 else ""
-        raise ValueError(f"sample_weight has shape {weight.shape}; allowed is {target.shape[:1]}{by_score}")
+    n_rows = target.shape[0]
+    if weight.shape != (n_rows,) and (n_columns == 1 or weight.shape != (n_rows, n_columns)):
+        by_score = f" or {(n_rows, n_columns)}, one a score" if n_columns > 1 else ""
+        raise ValueError(f"sample_weight has shape {weight.shape}; allowed is {(n_rows,)}{by_score}")
     rows = Rows(X, target, weight)
     used = weight != 0 if weight.ndim == 1 else weight.any(axis=1)
     rows = rows if used.all() else rows.take(used)
     return rows._replace(weight=None) if np.all(rows.weight == 1) else rows
-
-
-def class_ids(target: Any) -> Array:
-    """Class ids of rows that have one class."""
-    if target.ndim == 1:
-        return np.asarray(target)
-    return np.asarray(target.indices if sparse.issparse(target) else target[:, 0])

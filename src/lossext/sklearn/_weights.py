@@ -8,31 +8,37 @@ import numpy as np
 from sklearn.utils import compute_class_weight
 
 from lossext._validate import Array
-from lossext.losses import MultiMarginLoss
-from lossext.sklearn._objective import Rows, ScoreLoss, as_loss, of_columns
-from lossext.sklearn._targets import class_ids
+from lossext.losses._dense import DenseLoss
+from lossext.sklearn import _losses
+from lossext.sklearn._rows import Rows
+from lossext.sklearn._scores import ScoreLoss, of_columns
 
 
 def weigh(
-    loss: Any, classes: Array, multilabel: bool, class_weight: Any, pos_weight: Any, positives: Array, seen: Array
+    loss_object: DenseLoss,
+    classes: Array,
+    multilabel: bool,
+    class_weight: Any,
+    pos_weight: Any,
+    positives: Array,
+    seen: Array,
 ) -> tuple[ScoreLoss, Array | None]:
     """The loss with its weights, and the weights of the classes.
 
     `positives` and `seen` are the weights of the rows that are positive in each column, and of all rows.
     """
-    loss_object = as_loss(loss)
     if pos_weight is not None:
-        has_own = loss_object._parameters.get("pos_weight") is not None
-        if has_own or isinstance(loss_object, MultiMarginLoss):
+        has_own = _losses.parameters_of(loss_object).get("pos_weight") is not None
+        if has_own or _losses.kind_of(loss_object) == "class":
             reason = "has a pos_weight of its own" if has_own else "has no positive part to weigh"
-            raise ValueError(f"pos_weight={pos_weight!r} cannot be used: loss={loss!r} {reason}")
+            raise ValueError(f"pos_weight={pos_weight!r} cannot be used: loss {loss_object!r} {reason}")
         balanced, n_columns = isinstance(pos_weight, str), len(positives)
         pos_weight = ratio(seen - positives, positives) if balanced else of_columns("pos_weight", pos_weight, n_columns)
     weights = class_weights(class_weight, classes, None if multilabel else class_totals(positives, seen))
     n_columns = 1 if len(classes) == 2 and not multilabel else len(classes)
     score_loss = ScoreLoss(loss_object, n_columns, weights if multilabel else None, pos_weight)
-    if score_loss.pos_weight is not None and not (score_loss.pos_weight > 0).all():
-        raise ValueError(f"pos_weight={score_loss.pos_weight} is not positive")
+    if score_loss.pos_weight is not None and not ((score_loss.pos_weight > 0) & (score_loss.pos_weight < np.inf)).all():
+        raise ValueError(f"pos_weight={score_loss.pos_weight} is not positive and finite")
     return score_loss, weights
 
 
@@ -50,6 +56,8 @@ def class_weights(class_weight: Any, classes: Array, totals: Array | None) -> Ar
         return None
     if isinstance(class_weight, dict):
         weights = compute_class_weight(class_weight, classes=classes, y=classes)
+        if not np.isfinite(weights).all():
+            raise ValueError(f"class_weight={class_weight} holds a weight that is not finite")
         if not (weights >= 0).all():
             raise ValueError(f"class_weight={class_weight} holds a negative weight")
         if totals is None:
@@ -75,7 +83,7 @@ def ratio(dividend: Any, divisor: Array) -> Array:
 
 def weigh_by_class(rows: Rows, class_weight: Array) -> Rows:
     """Rows whose weights are multiplied by those of their classes."""
-    weight = class_weight.astype(rows.X.dtype)[class_ids(rows.target)]
+    weight = class_weight.astype(rows.X.dtype)[rows.target]
     if rows.weight is not None:
         weight = rows.weight * (weight if rows.weight.ndim == 1 else weight[:, None])
     return rows._replace(weight=weight)

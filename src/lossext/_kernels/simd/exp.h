@@ -134,7 +134,7 @@ INLINE vec v_expm1_minus(vec d)
 
 /* tanh(t) / t, 1 at 0: 1 + z A(z) / B(z) with z = t^2 and a minimax fraction for |t| < 1, elsewhere
  * (1 - e) / (|t| + |t| e) with e = exp(-2 |t|). */
-INLINE vec v_tanh_ratio(vec t)
+INLINE vec v_tanh_ratio_of(vec t, vec e)
 {
 #ifdef LX_DOUBLE
     static const real a[] = {-1311.7449902541894, -84.23744708573102, -0.9566769039986154, -6.765715299825864e-05};
@@ -144,12 +144,14 @@ INLINE vec v_tanh_ratio(vec t)
     static const real a[] = {-21.204866f, -0.9342782f}, b[] = {63.614597f, 28.248663f, 1.0f};
     enum { TERMS = 2 };
 #endif
-    const vec one = v_set(1), size = v_abs(t), z = t * t, e = v_exp_negative(v_set(-2) * size);
+    const vec one = v_set(1), size = v_abs(t), z = t * t;
     const mask near = v_lt(size, one);
     const vec below = v_max(v_fma(size, e, size), size); /* inf where |t| is, though inf e is NaN */
     const vec numerator = v_select(near, z * v_polynomial(a, TERMS, z), one - e);
     const vec denominator = v_select(near, v_polynomial(b, sizeof b / sizeof *b, z), below);
     return v_where(near, one) + numerator / denominator;
 }
+
+INLINE vec v_tanh_ratio(vec t) { return v_tanh_ratio_of(t, v_exp_negative(v_set(-2) * v_abs(t))); }
 
 #endif

@@ -90,14 +90,19 @@ INLINE vec v_log(vec a)
     return v_log_limits(a, v_log_of_parts(k, f, v_zero()));
 }
 
+/* log(u + lost) for normal u > 0, `lost` below its rounding */
+INLINE vec v_log_with_rest(vec u, vec lost)
+{
+    vec k;
+    const vec f = v_split(u, &k) - v_set(1);
+    return v_log_of_parts(k, f, lost * v_power_of_2(-v_min(v_set(64), k))); /* nothing is lost beyond 2^64 */
+}
+
 /* log(1 + a) of any number: u = 1 + a rounded, and what rounding took away */
 INLINE vec v_log1p(vec a)
 {
-    const vec one = v_set(1), u = one + a, lost = a - (u - one);
-    vec k;
-    const vec f = v_split(u, &k) - one;
-    const vec c = lost * v_power_of_2(-v_min(v_set(64), k)); /* nothing is lost beyond 2^64 */
-    return v_log_limits(u, v_copysign(v_log_of_parts(k, f, c), a));
+    const vec u = v_set(1) + a, lost = a - (u - v_set(1));
+    return v_log_limits(u, v_copysign(v_log_with_rest(u, lost), a));
 }
 
 #endif

@@ -50,24 +50,30 @@ INLINE pair v_log_pair(vec a)
     return sum;
 }
 
-/* a^b for a >= 0 and any b; 1 for b = 0, NaN for a < 0 */
-INLINE vec v_pow(vec a, vec b)
+/* exp(hi + lo) for lo below the rounding of hi; 1 if both are 0; what lo adds to 0 or inf does not count */
+INLINE vec v_exp_pair(vec hi, vec lo)
 {
-    const pair log_a = v_log_pair(a);
-    const mask plain = v_not_equal(b, v_zero()); /* else 0 inf would be NaN */
-    const vec power = v_within(v_set(-POWER_CAP), b, v_set(POWER_CAP)), t = power * log_a.hi;
-    const vec t_low = v_fma(power, log_a.lo, v_product_error(power, log_a.hi, t));
-    const vec x = v_within(v_set(EXP_BOTTOM), v_where(plain, t), v_set(EXP_CEILING));
-    /* the bounds come second: they are what remains of a NaN, at a = 0 and inf */
-    const vec low = v_where(plain, v_min(v_max(t_low, v_set(-POWER_REST)), v_set(POWER_REST)));
-    const vec n = v_exp_whole(x), r_high = v_fnma(n, v_set(LN2_HIGH), x), r_low = v_fnma(n, v_set(LN2_LOW), low);
-    const vec r = r_high + r_low, tail = v_exp_tail(r), one = v_set(1);
-#ifdef LX_DOUBLE /* v_exp's own roundings would be too much */
+    const vec x = v_within(v_set(EXP_BOTTOM), hi, v_set(EXP_CEILING)), n = v_exp_whole(x), one = v_set(1);
+    /* the bounds come second: they are what remains of a NaN, where hi is infinite */
+    const vec rest = v_min(v_max(lo, v_set(-POWER_REST)), v_set(POWER_REST));
+    const vec r_high = v_fnma(n, v_set(LN2_HIGH), x), r_low = v_fnma(n, v_set(LN2_LOW), rest);
+    const vec r = r_high + r_low, tail = v_exp_tail(r);
+#ifdef LX_DOUBLE /* v_exp's own roundings would be too much on top of those of the logarithm */
     const pair sum = pair_sum(one, r_high);
     return v_scale(sum.hi + (sum.lo + v_fma(tail, r * r, r_low)), n);
 #else
     return v_scale(v_fma(tail, r * r, r) + one, n);
 #endif
+}
+
+/* a^b for a >= 0 and any b; 1 for b = 0, NaN for a < 0 */
+INLINE vec v_pow(vec a, vec b)
+{
+    const pair log_a = v_log_pair(a);
+    const vec power = v_within(v_set(-POWER_CAP), b, v_set(POWER_CAP)), t = power * log_a.hi;
+    const vec t_low = v_fma(power, log_a.lo, v_product_error(power, log_a.hi, t));
+    const mask plain = v_not_equal(b, v_zero()); /* else 0 inf would be NaN */
+    return v_exp_pair(v_where(plain, t), v_where(plain, t_low));
 }
 
 #endif

@@ -3,6 +3,7 @@
 #define LX_VMATH_H
 
 #include "exp.h"
+#include "gamma.h"
 #include "log.h"
 #include "pow.h"
 

@@ -24,7 +24,7 @@ INLINE result finish(const parameters *p, row *r, const totals *t)
 {
     const mask active = v_gt(r->gap, v_zero());
     const vec value = v_select(active, r->gap + r->lost, v_max(v_zero(), r->gap)) + t->term;
-    const vec step = v_where(active, one());
+    const vec step = v_select(v_is_nan(value), v_zero(), v_where(active, one()));
     (void)p;
     return (result){value, v_zero(), v_select(v_is_nan(value), value, v_zero() - step), v_zero(), step};
 }

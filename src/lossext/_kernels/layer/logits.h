@@ -1,0 +1,152 @@
+/* Logits of the labels, and of a wave's tiles with what becomes of them. */
+#ifndef LX_LAYER_LOGITS_H
+#define LX_LAYER_LOGITS_H
+
+#include "products.h"
+#include "../simd/vmath.h"
+
+static void label_logits(const void *call, ptrdiff_t block)
+{
+    const lx_layer *layer = ((const lx_wave *)call)->layer;
+    const lx_labels *labels = &layer->labels;
+    const real *inputs = layer->inputs, *weights = layer->weights, *bias = labels->bias, *upstream = layer->upstream;
+    const ptrdiff_t dim = layer->dim, first = block * BLOCK, end = smaller(first + BLOCK, layer->rows);
+    for (ptrdiff_t i = first; i < first + BLOCK; i++) {
+        ((real *)layer->row_peak)[i] = -REAL_MAX;
+        ((real *)layer->row_factor)[i] = upstream && i < end ? upstream[i] : 0;
+        layer->row_sum[i] = 0;
+    }
+    if (!labels->start)
+        return;
+    for (ptrdiff_t i = first; i < end; i++)
+        for (int64_t j = labels->start[i]; j < labels->start[i + 1]; j++) {
+            if (j + 8 < labels->start[end])
+                prefetch_row(weights + labels->row[j + 8] * dim, dim);
+            ((real *)labels->logit)[j] =
+                (real)layer->scale * dot(inputs + i * dim, weights + labels->row[j] * dim, dim) + bias[j];
+        }
+}
+
+/* First place in [p, end) whose number is at least `least`, where numbers ascend. */
+INLINE int64_t lower_bound(const int64_t *numbers, int64_t p, int64_t end, int64_t least)
+{
+    while (p < end) {
+        const int64_t middle = p + (end - p) / 2;
+        if (numbers[middle] < least)
+            p = middle + 1;
+        else
+            end = middle;
+    }
+    return p;
+}
+
+/* Logits of the classes that a row does not meet become -inf. */
+INLINE void leave_out(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, real *z)
+{
+    const lx_hits *hits = &wave->layer->hits;
+    if (!hits->start)
+        return;
+    const int64_t first = first_class_of(wave, tile), last = first + classes_of(wave, tile);
+    const int64_t *start = hits->start + first_row_of(wave, block), *classes = hits->order ? hits->order : hits->key;
+    for (ptrdiff_t i = 0; i < rows_of(wave, block); i++)
+        for (int64_t p = start[i]; p < start[i + 1];) {
+            int64_t from = p, to = start[i + 1];
+            if (hits->order) {
+                from = hits->first[hits->key[p]];
+                to = hits->first[hits->key[p] + 1];
+                p++;
+            } else
+                p = to;
+            for (from = lower_bound(classes, from, to, first); from < to && classes[from] < last; from++)
+                z[(classes[from] - first) * BLOCK + i] = (real)-INFINITY;
+        }
+}
+
+/* z = scale z + bias, and exp(z - peak) with its sum, for a column of vectors */
+INLINE void softmax_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec *peak, vec *sum, int keep)
+{
+    *peak = v_set(-REAL_MAX);
+    for (ptrdiff_t s = 0; s < n; s++) {
+        const vec a = v_fma(scale, v_load(z + s * BLOCK), v_set(bias[s]));
+        v_store(z + s * BLOCK, a);
+        *peak = v_max(*peak, a);
+    }
+    for (ptrdiff_t s = 0; s < n; s++) {
+        const vec e = v_exp_negative(v_load(z + s * BLOCK) - *peak);
+        if (keep)
+            v_store(z + s * BLOCK, e);
+        *sum += e;
+    }
+}
+
+/* softplus(z) = max(z, 0) + log1p(exp(-|z|)), summed, and sigmoid(z) factor */
+INLINE void sigmoid_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec factor, vec *sum, int keep)
+{
+    const vec one = v_set(1);
+    for (ptrdiff_t s = 0; s < n; s++) {
+        const vec a = v_fma(scale, v_load(z + s * BLOCK), v_set(bias[s])), e = v_exp_negative(-v_abs(a));
+        *sum += v_max(v_zero(), a) + v_log1p_unit(e);
+        if (keep)
+            v_store(z + s * BLOCK, normal_or_zero(v_select(v_lt(a, v_zero()), e, one) / (one + e) * factor));
+    }
+}
+
+static void finish_logits(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, real *z)
+{
+    const lx_layer *layer = wave->layer;
+    const ptrdiff_t n = classes_of(wave, tile), rows = rows_of(wave, block), first_row = first_row_of(wave, block);
+    const real *bias = (const real *)layer->bias + first_class_of(wave, tile);
+    const vec scale = v_set((real)layer->scale);
+    leave_out(wave, tile, block, z);
+    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+        vec sum = v_zero(), peak = v_load((const real *)layer->row_peak + first_row + i);
+        const vec factor = v_load((const real *)layer->row_factor + first_row + i);
+        switch (wave->mode) {
+        case LX_SOFTMAX:
+            softmax_column(z + i, bias, scale, n, &peak, &sum, wave->keep);
+            v_store(by_tile(wave, layer->peak, tile, block) + i, peak);
+            break;
+        case LX_NORMALIZED_SOFTMAX:
+            for (ptrdiff_t s = 0; s < n; s++) {
+                const vec a = v_fma(scale, v_load(z + s * BLOCK + i), v_set(bias[s]));
+                v_store(z + s * BLOCK + i, normal_or_zero(v_exp_negative(a - peak) * factor));
+            }
+            break;
+        case LX_SIGMOID:
+            sigmoid_column(z + i, bias, scale, n, factor, &sum, wave->keep);
+            break;
+        default:
+            for (ptrdiff_t s = 0; s < n; s++)
+                v_store(z + s * BLOCK + i, v_fma(scale, v_load(z + s * BLOCK + i), v_set(bias[s])));
+        }
+        v_store(by_tile(wave, layer->sum, tile, block) + i, sum);
+    }
+}
+
+static void logits(const void *call, ptrdiff_t unit)
+{
+    const lx_wave *wave = call;
+    const lx_layer *layer = wave->layer;
+    const ptrdiff_t tile = unit / wave->blocks, block = unit % wave->blocks, width = wave->columns;
+    const ptrdiff_t n = classes_of(wave, tile), rows = rows_of(wave, block);
+    real *z = logits_of(wave, tile, block);
+    if (layer->unpacked)
+        unpacked_product(wave, tile, block, z);
+    else {
+        product p = {.height = n, .a_row = layer->stride, .b_row = PANEL, .c_row = BLOCK};
+        for (ptrdiff_t k = 0; k == 0 || k < width; k += DEPTH)
+            for (ptrdiff_t i = 0; i < rows; i += PANEL) {
+                p.depth = smaller(DEPTH, width - k);
+                p.width = rows - i > LANES ? PANEL : LANES;
+                p.a = (const real *)layer->packed_weights + tile * layer->tile * layer->stride + k;
+                p.b = (const real *)layer->columns + (block * BLOCK + i) * width + k * PANEL;
+                p.c = z + i;
+                p.add = wave->first_column > 0 || k > 0;
+                rows_product(&p);
+            }
+    }
+    if (layer->unpacked || wave->first_column + width == layer->dim)
+        finish_logits(wave, tile, block, z);
+}
+
+#endif

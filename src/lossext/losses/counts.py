@@ -1,0 +1,192 @@
+"""Losses of counts and amounts, whose mean is positive."""
+
+from __future__ import annotations
+
+from lossext import _start
+from lossext._declare import IDENTITY, LOG, MEAN, NON_NEGATIVE, POSITIVE, REAL, InputDomain, Link, Target, function_of
+from lossext._parameters import at_least, flag, outside, parameter
+from lossext.losses._dense import ElementLoss
+
+__all__ = [
+    "HalfGammaLoss",
+    "HalfPoissonLoss",
+    "HalfTweedieLoss",
+    "PoissonNLLLoss",
+    "half_gamma_loss",
+    "half_poisson_loss",
+    "half_tweedie_loss",
+    "poisson_nll_loss",
+]
+
+
+class HalfPoissonLoss(
+    ElementLoss,
+    kernel="half_poisson",
+    function="half_poisson_loss",
+    target=NON_NEGATIVE,
+    link=LOG,
+    start=_start.at_log_mean,
+    value_ulp=3.0,
+    curvatures=("exact", "fisher"),
+    cost=1.0,
+):
+    r"""Half the Poisson deviance, of the logarithm of a mean.
+
+    For an element :math:`x` of input, the logarithm of the mean, and its target :math:`y`, a count or an amount,
+
+    .. math:: y \log \frac{y}{e^x} - y + e^x,
+
+    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfPoissonLoss`` leaves out what does
+    not depend on x. The error is that of the loss at a prediction moved by at most one ulp: y e^t with t = x - log y is
+    computed from the logarithm in two parts, so that all digits stay where x is right.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.609375, -1.0], np.float32), np.array([1, 5, 0])
+    >>> print(lx.HalfPoissonLoss(reduction="none")(x, y))
+    [0.0000000e+00 9.8947286e-09 3.6787945e-01]
+    >>> print(lx.HalfPoissonLoss(reduction="sum").grad(x, y))
+    [ 0.0000000e+00 -3.1455228e-04  3.6787945e-01]
+    """
+
+
+half_poisson_loss = function_of(
+    HalfPoissonLoss,
+    """>>> print(lx.half_poisson_loss([0.0, 1.0, -1.0], [1, 5, 0], reduction="none").round(4))
+    [0.     0.7655 0.3679]""",
+)
+
+
+class HalfGammaLoss(
+    ElementLoss,
+    kernel="half_gamma",
+    function="half_gamma_loss",
+    target=POSITIVE,
+    link=LOG,
+    start=_start.at_log_mean,
+    value_ulp=3.0,
+    curvatures=("exact", "fisher"),
+    cost=1.0,
+):
+    r"""Half the gamma deviance, of the logarithm of a mean.
+
+    For an element :math:`x` of input, the logarithm of the mean, and its target :math:`y`,
+
+    .. math:: \frac{y}{e^x} - 1 - \log \frac{y}{e^x},
+
+    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfGammaLoss`` leaves out what does
+    not depend on x. The error is that of the loss at a prediction moved by at most one ulp.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.0, -1.0], np.float32), np.array([1, 5, 0.5], np.float32)
+    >>> value, grad = lx.HalfGammaLoss(reduction="sum").value_and_grad(x, y)
+    >>> print(value, grad.round(4))
+    0.28224736 [ 0.     -0.8394 -0.3591]
+    """
+
+
+half_gamma_loss = function_of(
+    HalfGammaLoss,
+    """>>> print(lx.half_gamma_loss([0.0, 1.0, -1.0], [1, 5, 0.5], reduction="none").round(4))
+    [0.     0.23   0.0523]""",
+)
+
+
+class HalfTweedieLoss(
+    ElementLoss,
+    kernel="half_tweedie",
+    function="half_tweedie_loss",
+    target=NON_NEGATIVE,
+    link=LOG,
+    start=_start.at_log_mean,
+    value_ulp=3.0,
+    curvatures=("exact", "fisher"),
+    cost=3.0,
+):
+    r"""Half the Tweedie deviance, of the logarithm of a mean.
+
+    For an element :math:`x` of input, the logarithm of the mean :math:`\mu = e^x`, its target :math:`y` and the power
+    :math:`p` of the mean that the variance is proportional to,
+
+    .. math:: \frac{\mu^{2-p} - y^{2-p}}{2-p} - y \, \frac{\mu^{1-p} - y^{1-p}}{1-p},
+
+    with its limits, `HalfPoissonLoss` and `HalfGammaLoss`, at powers 1 and 2, and half the squared error of the mean at
+    0. It is never negative, 0 where the mean is the target, and continuous in the power. For a negative power and a
+    target that is not positive the powers of y are left out, as in scikit-learn.
+
+    Targets: finite numbers for powers up to 0, of at least 0 for powers below 2, above 0 from 2 on.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.0, -1.0], np.float32), np.array([1, 5, 0], np.float32)
+    >>> value, grad = lx.HalfTweedieLoss(power=1.5, reduction="sum").value_and_grad(x, y)
+    >>> print(round(float(value), 4), grad.round(4))
+    1.6315 [ 0.     -1.3839  0.6065]
+    """
+
+    power: float = parameter(1.5, outside(0, 1), "The power of the mean that the variance is proportional to.")
+
+    @property
+    def _target(self) -> Target:
+        return REAL if self.power <= 0 else NON_NEGATIVE if self.power < 2 else POSITIVE
+
+
+half_tweedie_loss = function_of(
+    HalfTweedieLoss,
+    """>>> print(lx.half_tweedie_loss([0.0, 1.0, -1.0], [1, 5, 0], power=1.5, reduction="none").round(4))
+    [0.     0.4185 1.2131]""",
+)
+
+
+class PoissonNLLLoss(
+    ElementLoss,
+    kernel="poisson_nll",
+    function="poisson_nll_loss",
+    target=NON_NEGATIVE,
+    link=LOG,
+    start=_start.at_poisson_mean,
+    variant="log_input",
+    curvatures=("exact", "fisher"),
+    value_ulp=3.0,
+    cost=0.7,
+):
+    r"""Negative log-likelihood of counts that are Poisson distributed.
+
+    For an element :math:`x` of input and its target :math:`y`,
+
+    .. math:: e^x - y \, x \qquad \text{or, without log\_input,} \qquad x - y \log(x + \epsilon),
+
+    to which ``full`` adds :math:`\log y!`, of which torch has Stirling's approximation, and only above y = 1. Without
+    ``log_input`` a negative x is a ValueError. Where the terms cancel, the bound of the error is in ulp of their sizes'
+    sum; `HalfPoissonLoss` has no terms that cancel.
+
+    Examples
+    --------
+    >>> import numpy as np, lossext as lx
+    >>> x, y = np.array([0.0, 1.0, -1.0], np.float32), np.array([1, 5, 0])
+    >>> value, grad = lx.PoissonNLLLoss(reduction="sum").value_and_grad(x, y)
+    >>> print(value, grad.round(4))
+    -0.9138388 [ 0.     -2.2817  0.3679]
+    """
+
+    log_input: bool = parameter(True, flag(), "Whether input is the logarithm of the mean, or the mean itself.")
+    full: bool = parameter(False, flag(), "Whether to add what does not depend on input.")
+    eps: float = parameter(1e-8, at_least(0), "Added to a mean before its logarithm is taken.")
+
+    @property
+    def _input_domain(self) -> InputDomain | None:
+        return None if self.log_input else MEAN
+
+    def _link(self) -> Link:
+        return LOG if self.log_input else IDENTITY
+
+
+poisson_nll_loss = function_of(
+    PoissonNLLLoss,
+    """>>> print(lx.poisson_nll_loss([0.5, 3.0, 2.0], [1, 5, 0], log_input=False, full=True, reduction="none").round(4))
+    [1.1931 2.2944 2.    ]""",
+)

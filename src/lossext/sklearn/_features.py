@@ -1,0 +1,279 @@
+"""Linear models in coordinates in which their loss curves about as much along every axis.
+
+Everything is a matrix (K, C): a column of coordinates for each column of the scores, the intercept last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.linalg import blas
+
+from lossext._validate import Array
+from lossext.sklearn._rows import BLOCK, rows_of
+
+GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
+
+
+def product(a: Any, b: Any) -> Array:
+    """``a @ b``, of dense matrices by SciPy's BLAS."""
+    # as in L-BFGS: threads of NumPy's own BLAS and of SciPy's would wait for each other, for milliseconds at a time
+    if sparse.issparse(a) or sparse.issparse(b):
+        return np.asarray(a @ np.ascontiguousarray(b))
+    if a.dtype != b.dtype or not (a.size and b.size):
+        return np.asarray(a @ b)
+    (left, turn_left), (right, turn_right) = columnwise(b.T), columnwise(a.T)
+    return np.asarray(GEMM[a.dtype](1.0, left, right, trans_a=turn_left, trans_b=turn_right).T)
+
+
+def columnwise(matrix: Array) -> tuple[Array, bool]:
+    """The matrix as BLAS reads it without a copy, and whether that is its transpose."""
+    return (matrix.T, True) if matrix.flags.c_contiguous else (np.asfortranarray(matrix), False)
+
+
+class Moments:
+    """Weighted means and mean squares of the features, about the means if there is an intercept."""
+
+    def __init__(self, X: Any, weight: Array | None, centred: bool) -> None:
+        self.weight = weight
+        self.total = float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
+        self.mean = np.zeros(X.shape[1])
+        self.square = np.zeros(X.shape[1])
+        if centred:
+            for block, w in self._blocks(X):
+                self.mean += block.T @ w
+            self.mean /= self.total
+        if sparse.issparse(X):
+            for block, w in self._blocks(X):
+                self.square += block.multiply(block).T @ w
+            self.square = np.maximum(self.square / self.total - self.mean**2, 0)
+            return
+        for block, w in self._blocks(X):
+            away = block - self.mean
+            self.square += np.einsum("nd,nd,n->d", away, away, w)
+        self.square /= self.total
+
+    def _blocks(self, X: Any) -> Any:
+        step = max(1, BLOCK // max(1, X.shape[1])) if not sparse.issparse(X) else X.shape[0]
+        for start in range(0, X.shape[0], step):
+            stop = min(start + step, X.shape[0])
+            w = np.ones(stop - start) if self.weight is None else self.weight[start:stop].astype(np.float64)
+            yield rows_of(X, start, stop), w
+
+    def products(self, X: Any, scale: Array) -> Array:
+        """Mean products of the features over `scale`, each with each."""
+        total = np.zeros((X.shape[1],) * 2)
+        for block, w in self._blocks(X):
+            if sparse.issparse(block):
+                scaled = (block.multiply(np.sqrt(w)[:, np.newaxis]) @ sparse.diags_array(1 / scale)).tocsr()
+                total += (scaled.T @ scaled).toarray()
+            else:
+                away = ((block - self.mean) / scale * np.sqrt(w)[:, np.newaxis]).astype(X.dtype, copy=False)
+                total += product(away.T, away)
+        total /= self.total
+        if sparse.issparse(X):
+            total -= np.outer(self.mean / scale, self.mean / scale)
+        return total
+
+
+class Features:
+    """Coordinates z (K, C) with coefficients ``w = turn (scale z)``, and an intercept at the features' means.
+
+    With the moments A of the features, the Hessian of column c is about h_c A + alpha I, for some curvature h_c of the
+    loss. Its diagonal is scaled to 1 first, so that the units of a feature do not matter, and what is left is turned
+    on its axes, unless there are too many features. In such coordinates it is about I.
+    """
+
+    implicit = False
+
+    def __init__(
+        self, X: Any, weight: Array | None, curvature: Array, alpha: float, fit_intercept: bool, turned: bool = True
+    ) -> None:
+        self.X, self.fit_intercept = X, fit_intercept
+        n_rows, n_features = X.shape
+        self.n_features = n_features
+        self.dtype = X.dtype
+        moments = Moments(X, weight, fit_intercept)
+        self.mean = moments.mean
+        typical = float(np.exp(np.log(curvature).mean()))
+        size = np.sqrt(typical * moments.square + alpha)
+        size = np.where(np.isfinite(size) & (size > 0), size, 1.0)
+        self.turn: Array | None = None
+        # an eigendecomposition costs some 20 D^3, a hundred evaluations 400 N C D
+        cheap = n_features <= 256 or (n_features <= 4096 and n_features**2 <= 20 * n_rows * len(curvature))
+        if turned and cheap:
+            square = moments.products(X, size)
+            both = typical * square + np.diag(alpha / size**2)
+            if np.isfinite(both).all():
+                values, axes = linalg.eigh(both, overwrite_a=True, check_finite=False)
+                floor = np.finfo(X.dtype).eps * max(float(values[-1]), 0.0)  # what is less is rounding
+                along = np.maximum(np.maximum(values, floor), np.finfo(float).tiny)
+                bend = alpha * np.einsum("dk,d->k", axes**2, size**-2.0)
+                steep = np.maximum(along - bend, 0)[:, np.newaxis] / typical
+                self.turn = axes / size[:, np.newaxis]
+                scale = (np.maximum(curvature * steep + bend[:, np.newaxis], floor)) ** -0.5
+        if self.turn is None:
+            scale = (np.maximum(curvature * moments.square[:, np.newaxis] + alpha, np.finfo(float).tiny)) ** -0.5
+        self.scale = scale
+        self.intercept_scale = curvature**-0.5
+
+    def coef(self, z: Array) -> tuple[Array, Array]:
+        """Coefficients (D, C) and intercepts (C,)."""
+        w = self.scale * z[: self.n_features]
+        if self.turn is not None:
+            w = product(self.turn, w)
+        if not self.fit_intercept:
+            return w, np.zeros(z.shape[1])
+        return w, self.intercept_scale * z[-1] - self.mean @ w
+
+    def of(self, coef: Array, intercept: Array) -> Array:
+        """The coordinates of coefficients (D, C) and intercepts."""
+        w = coef if self.turn is None else linalg.lstsq(self.turn, coef, check_finite=False)[0]
+        z = w / self.scale
+        if not self.fit_intercept:
+            return np.asarray(z)
+        return np.vstack((z, (intercept + self.mean @ coef) / self.intercept_scale))
+
+    def image(self, z: Array) -> Array:
+        """Scores (N, C)."""
+        w, intercept = self.coef(z)
+        return self.scores(self.X, w.astype(self.dtype, copy=False), intercept)
+
+    def scores(self, X: Any, w: Array, intercept: Array) -> Array:
+        """Scores of some rows."""
+        scores = product(X, w)
+        if self.fit_intercept:
+            scores += intercept.astype(self.dtype)
+        return scores
+
+    def back(self, slope: Array) -> Array:
+        """From a gradient in the scores to that in the coordinates, in float64."""
+        return self.from_slopes(self.slope(self.X, slope), slope.sum(axis=0, dtype=np.float64))
+
+    def slope(self, X: Any, slope: Array) -> Array:
+        """From a gradient in the scores of some rows to that in the coefficients (D, C)."""
+        return product(slope.T, X).T if not sparse.issparse(X) else product(X.T, slope)
+
+    def from_slopes(self, w: Array, total: Array) -> Array:
+        """From gradients in the coefficients and the intercepts to that in the coordinates, in float64."""
+        w = w.astype(np.float64, copy=False)
+        if not self.fit_intercept:
+            return self._from_coef(w)
+        z = self._from_coef(w - np.outer(self.mean, total))
+        return np.vstack((z, self.intercept_scale * total))
+
+    def _from_coef(self, gradient: Array) -> Array:
+        if self.turn is not None:
+            gradient = product(self.turn.T, gradient)
+        return np.asarray(self.scale * gradient)
+
+    def penalty(self, z: Array, image: Array) -> tuple[Array, Array]:
+        """``|w|^2`` of each column, and the gradient of half of it."""
+        w = self.scale * z[: self.n_features]
+        if self.turn is not None:
+            w = product(self.turn, w)
+        grad = np.zeros_like(z)
+        grad[: self.n_features] = self._from_coef(w)
+        return np.einsum("dc,dc->c", w, w), grad
+
+    def select(self, columns: Any) -> Features:
+        """The same for some columns."""
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part.scale, part.intercept_scale = self.scale[:, columns], self.intercept_scale[columns]
+        return part
+
+    def dot(self, a: Array, b: Array, image: Array | None = None) -> Array:
+        """Products of the columns; `image` is that of b."""
+        return np.einsum("kc,kc->c", a, b)
+
+    def hessian(self, curvature: Array, alpha: float, column: int) -> Array:
+        """Hessian of one column in its coordinates, whose losses curve by `curvature` (N,)."""
+        n = self.n_features
+        moments = np.zeros((n + 1,) * 2)
+        step = max(1, BLOCK // max(1, n))
+        for start in range(0, self.X.shape[0], step):
+            stop = min(start + step, self.X.shape[0])
+            root = np.sqrt(curvature[start:stop])
+            block = rows_of(self.X, start, stop)
+            away = np.empty((stop - start, n + 1), self.dtype)
+            np.subtract(block.toarray() if sparse.issparse(block) else block, self.mean, out=away[:, :n])
+            away[:, n] = 1
+            away *= root[:, np.newaxis]
+            moments += product(away.T, away)
+        scale = self.scale[:, column]
+        matrix = moments[:n, :n] + alpha * np.eye(n)
+        border = moments[:n, n]
+        if self.turn is not None:
+            matrix, border = product(self.turn.T, product(matrix, self.turn)), self.turn.T @ border
+        matrix = scale[:, np.newaxis] * matrix * scale
+        if not self.fit_intercept:
+            return np.asarray(matrix)
+        last = self.intercept_scale[column]
+        border = (scale * border * last)[:, np.newaxis]
+        return np.block([[matrix, border], [border.T, np.array([[last * last * moments[n, n]]])]])
+
+
+class RowSpace:
+    """Coordinates a (N, C) with coefficients ``X' a``, for fewer rows than features.
+
+    A minimum has such coefficients, since each row pulls along itself. The steps of conjugate gradients are those
+    which they take on the coefficients, but a vector has as many numbers as there are rows.
+    """
+
+    implicit = True
+
+    def __init__(self, X: Any, curvature: Array, fit_intercept: bool) -> None:
+        self.X, self.fit_intercept = X, fit_intercept
+        self.n_rows, self.n_features = X.shape
+        self.dtype = X.dtype
+        self.transposed = X.T.tocsr() if sparse.issparse(X) else X.T
+        square = X.multiply(X).sum() if sparse.issparse(X) else np.einsum("nd,nd->", X, X)
+        self.intercept_scale = np.sqrt(max(float(square) / max(1, self.n_rows), np.finfo(float).tiny))
+        self.n_columns = len(curvature)
+
+    def coef(self, z: Array) -> tuple[Array, Array]:
+        """Coefficients (D, C) and intercepts (C,)."""
+        w = product(self.transposed, z[: self.n_rows])
+        return w, self._intercept(z)
+
+    def _intercept(self, z: Array) -> Array:
+        return self.intercept_scale * z[-1] if self.fit_intercept else np.zeros(z.shape[1], z.dtype)
+
+    def of(self, coef: Array, intercept: Array) -> Array:
+        """The coordinates of an intercept; coefficients must be 0."""
+        z = np.zeros((self.n_rows + self.fit_intercept, len(intercept)), self.dtype)
+        if self.fit_intercept:
+            z[-1] = intercept / self.intercept_scale
+        return z
+
+    def image(self, z: Array) -> Array:
+        """Scores (N, C)."""
+        w, intercept = self.coef(z)
+        scores = product(self.X, w)
+        scores += intercept
+        return scores
+
+    def back(self, slope: Array) -> Array:
+        """From a gradient in the scores to that in the coordinates."""
+        if not self.fit_intercept:
+            return slope
+        return np.vstack((slope, self.intercept_scale * slope.sum(axis=0)))
+
+    def penalty(self, z: Array, image: Array) -> tuple[Array, Array]:
+        """``|w|^2`` of each column, and the gradient of half of it; `image` is that of z."""
+        grad = z.copy()
+        grad[self.n_rows :] = 0
+        return np.einsum("nc,nc->c", z[: self.n_rows], image - self._intercept(z)), grad
+
+    def dot(self, a: Array, b: Array, image: Array | None = None) -> Array:
+        """Products of the columns in the coefficients; `image` is that of b."""
+        n = self.n_rows
+        inner = np.einsum("nc,nc->c", a[:n], image - self._intercept(b))
+        return inner + a[-1] * b[-1] if self.fit_intercept else inner
+
+    def select(self, columns: Any) -> RowSpace:
+        """The same for some columns."""
+        return self

@@ -1,0 +1,203 @@
+"""How a linear estimator gets its coefficients: the choice of a solver, and what it says of the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from lossext._validate import Array
+from lossext.sklearn import _solve, _steps
+from lossext.sklearn._predict import by_steps
+from lossext.sklearn._progress import Progress
+from lossext.sklearn._rows import Rows
+from lossext.sklearn._solve import ACCEPTED, ACCEPTED_OF_KINKS, Model
+
+MANY_SCORES = 1 << 25  # rows x classes, of which newton-cg keeps some vectors
+DIRECT = 2048  # features up to which a Hessian is factorised
+
+
+class LinearFit:
+    """Mixin of the estimators whose scores are linear."""
+
+    def _l1_share(self: Any) -> float:
+        return {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
+
+    def _check_memory(self: Any, shape: tuple[int, int], dtype: Any, model: Model) -> None:
+        """MemoryError before the work starts where the coefficients alone do not fit."""
+        vectors = 4 if by_steps(self) else 2
+        needed = vectors * shape[0] * shape[1] * np.dtype(dtype).itemsize
+        names = getattr(os, "sysconf_names", {})
+        if "SC_PHYS_PAGES" in names and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+            raise MemoryError(
+                f"{shape[0]} columns of scores x {shape[1]} features need {needed} bytes for solver={self.solver!r}, "
+                "more than this machine has; use fewer features (HashingVectorizer(n_features=...)), float32 or "
+                "SampledSoftmaxClassifier"
+            )
+
+    def _minimise(
+        self: Any,
+        model: Model,
+        rows: Rows,
+        start: tuple[Array, Array],
+        curvature: Array,
+        progress: Progress,
+        watched: tuple[Rows, float] | None,
+    ) -> None:
+        """Set the coefficients and the numbers of the fit."""
+        if by_steps(self):
+            self._mini_batches(model, rows, start, progress, watched)
+            return
+
+        def now(model_at: Callable[[], tuple[Array, Array]]) -> Callable[[], dict[str, Array]]:
+            return lambda: attributes(*model_at(), dtype=rows.X.dtype)
+
+        progress.begin(lambda: attributes(*start, dtype=rows.X.dtype))
+
+        def report(model_at: Callable[[], tuple[Array, Array]], value: float) -> bool:
+            stopped = progress.end(len(progress.curve) + 1, now(model_at), objective=value)
+            if not stopped:
+                progress.begin(now(model_at))
+            return stopped
+
+        tol = self.tol**2
+        solver, width = self._full_solver(model, rows), self._kink_width(model)
+        if solver in ("newton-cg", "newton"):
+            fit = _solve.newton(model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width)
+        else:
+            fit = _solve.lbfgs(model, rows, start, curvature, tol, self.max_iter, report, width)
+        if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
+            raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
+        self.__dict__.update(attributes(fit.coef, fit.intercept, dtype=rows.X.dtype))
+        if model.loss.coupled:  # a constant added to all scores changes nothing
+            self.intercept_ -= self.intercept_.mean(dtype=np.float64)
+        self.n_iter_, self.objective_ = len(progress.curve), fit.value
+        accepted = ACCEPTED_OF_KINKS if model.loss.has_kinks else ACCEPTED
+        if not fit.settled or fit.gap > max(tol, accepted) * abs(fit.value):
+            end = "ended with the precision of the type" if fit.settled else f"reached max_iter={self.max_iter}"
+            self._warn(
+                f"{solver} {end} after {self.n_iter_} iterations: objective {fit.value:.6g}, about {fit.gap:.3g} above "
+                f"its minimum (by its gradient), wanted is {tol * abs(fit.value):.3g}. Scale the features "
+                f"(StandardScaler, MaxAbsScaler), or raise max_iter={self.max_iter}, alpha={model.alpha:g} "
+                f"or tol={self.tol:g}."
+            )
+
+    def _full_solver(self: Any, model: Model, rows: Rows) -> str:
+        """The solver that sees all rows; a penalty with a corner is L-BFGS's, which knows bounds."""
+        if model.l1 and model.alpha:
+            return "lbfgs"
+        if self.solver != "auto":
+            return str(self.solver)
+        n_rows, n_features = rows.X.shape
+        if model.loss.has_kinks and not model.loss.coupled and n_features <= DIRECT and n_features <= n_rows:
+            return "newton"
+        if model.loss.coupled and model.loss.has_kinks and not model.loss.rounds:
+            return "lbfgs"
+        return "lbfgs" if model.loss.coupled and n_rows * model.loss.n_columns > MANY_SCORES else "newton-cg"
+
+    def _mini_batches(
+        self: Any,
+        model: Model,
+        rows: Rows,
+        start: tuple[Array, Array],
+        progress: Progress,
+        watched: tuple[Rows, float] | None,
+    ) -> None:
+        self._random = check_random_state(self.random_state)
+        self._state = state = _steps.new_state(self._step_solver(), *start, unit=self._unit(rows))
+        best: dict[str, Array] = {}
+
+        def now() -> dict[str, Array]:
+            return attributes(state["coef"].T, state["intercept"], dtype=rows.X.dtype)
+
+        def one_pass() -> dict[str, float]:
+            objective = self._pass(model, rows, rows.X.shape[0] / model.total)
+            if watched is None:
+                return {"objective": objective}
+            part, total = watched
+            value = sum(
+                float(_steps.slopes(model, b.X, b, state["coef"], state["intercept"], 1 / total)[0])
+                for b in part.blocks(model.loss.n_columns)
+            )
+            self.validation_curve_.append(value)
+            return {"objective": objective, "validation_loss": value}
+
+        def improved() -> None:
+            if watched is not None:
+                best.update(now())
+
+        end = self._passes(one_pass, progress, now, improved)
+        self.objective_ = self.loss_curve_[-1]
+        if end == "settled" and self.objective_ > self.loss_curve_[0] * (1 + self.tol) and watched is None:
+            end = "did not lower the objective"
+        if end in ("reached max_iter", "did not lower the objective"):
+            self._warn(
+                f"{self._step_solver()} {end}{f'={self.max_iter}' if 'max_iter' in end else ''} after {self.n_iter_} "
+                f"passes: objective {self.objective_:.6g}, in the first {self.loss_curve_[0]:.6g}. Scale the features "
+                f"(StandardScaler, MaxAbsScaler), change learning_rate={self._rate():g}, or raise "
+                f"max_iter={self.max_iter} or tol={self.tol:g}; the gradient of all rows is seen by solver='newton-cg'."
+            )
+        self.__dict__.update(best or now())
+
+    def _one_pass(self: Any, model: Model, rows: Rows) -> None:
+        """A pass of `partial_fit`."""
+        solver = self._step_solver()
+        if getattr(self, "_state", {}).get("solver") != solver or self._state["coef"].shape[::-1] != self.coef_.shape:
+            self._state = _steps.new_state(
+                solver, self.coef_, self.intercept_, unit=self._unit(rows)
+            )  # at first, and after another solver
+            self._random = check_random_state(self.random_state)
+        elif not self._state["coef"].flags.writeable:  # memory-mapped
+            self._state = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in self._state.items()}
+        if self.coef_.base is not self._state["coef"]:  # another fit, or a user, put it there
+            self._state["coef"][...], self._state["intercept"][...] = self.coef_.T, self.intercept_
+            if solver == "sgd":
+                self._state["at"][...], self._state["at_intercept"][...] = self.coef_.T, self.intercept_
+        copies = _steps.saved(self._state, rows.X)
+        try:
+            self.objective_ = self._pass(model, rows, 1.0)
+        except BaseException:
+            _steps.restore(self._state, copies, rows.X.shape[1])
+            raise
+        self.coef_, self.intercept_ = self._state["coef"].T, self._state["intercept"]
+
+    def _pass(self: Any, model: Model, rows: Rows, scale: float) -> float:
+        """One pass by mini-batches: the objective on the way."""
+        value, n_rows = 0.0, rows.X.shape[0]
+        try:
+            for batch in rows.batches(self.batch_size or _steps.BATCH_SIZE[self._step_solver()], self._random):
+                size = batch.X.shape[0]
+                value += (
+                    _steps.step(model, batch, scale / size, self._state, self._rate() * self._state["unit"])
+                    * size
+                    / n_rows
+                )
+        except FloatingPointError:
+            raise ValueError(
+                f"{self._step_solver()} produced coefficients that are not finite: scale the features (StandardScaler, "
+                f"MaxAbsScaler) or lower learning_rate={self._rate():g}"
+            ) from None
+        coef = self._state["coef"]
+        penalty = 0.0
+        if (model.alpha and hasattr(self, "loss_curve_") and scale != 1.0) or coef.size <= 1 << 20:
+            ridge = 0.5 * (1 - model.l1) * float(np.vdot(coef, coef))
+            penalty = model.alpha * (ridge + (model.l1 * float(np.abs(coef).sum()) if model.l1 else 0.0))
+        return value + penalty
+
+    def _unit(self: Any, rows: Rows) -> float:
+        """The scale of scores, in which learning rates are."""
+        return 1.0
+
+    def _step_solver(self: Any) -> str:
+        return "sgd" if self.solver == "auto" else str(self.solver)
+
+    def _rate(self: Any) -> float:
+        return float(self.learning_rate or _steps.LEARNING_RATE[self._step_solver()])
+
+
+def attributes(coef: Array, intercept: Array, dtype: Any) -> dict[str, Array]:
+    """Coefficients (C, D) and intercepts as attributes of an estimator, copied."""
+    return {"coef_": np.array(coef, dtype, order="C"), "intercept_": np.array(intercept, dtype)}

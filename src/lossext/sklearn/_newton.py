@@ -1,0 +1,184 @@
+"""Newton's method for linear models: conjugate gradients or a Cholesky factor, all columns of the scores at a time.
+
+Columns that are not coupled have their own steps and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+from lossext._validate import Array
+from lossext.sklearn._scores import Columns, ScoreLoss
+
+FORCING = 0.25  # of the gradient may be left by conjugate gradients, less near the minimum
+MAX_INNER = 500
+FAINT = 0.01  # of the curvature, added where few rows near a kink would make steps far too long
+FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
+ARMIJO = 1e-4
+MAX_HALVINGS = 40
+
+
+class Result(NamedTuple):
+    """Where Newton's method ended."""
+
+    coordinates: Array
+    value: Array  # of the objective, a column each
+    gap: Array  # of the value to the minimum, an estimate
+    n_iter: int
+    settled: bool  # not by the number of iterations
+
+
+class Problem(NamedTuple):
+    """Objective ``scale * loss(image(z)) + alpha / 2 |w(z)|^2`` of some columns."""
+
+    loss: ScoreLoss
+    space: Any
+    columns: Columns
+    scale: float
+    alpha: float
+    width: Any = None
+
+
+def minimise(
+    problem: Problem,
+    start: Array,
+    tol: float,
+    max_iter: int,
+    report: Callable[[Array, Array], bool] = lambda z, value: False,
+    direct: bool = False,
+) -> Result:
+    """Minimise from `start` until no column's gap is more than `tol` times its value."""
+    loss, space, alpha = problem.loss, problem.space, problem.alpha
+    z = start
+    scores = space.image(z)
+    value, slope, hess = evaluate(problem, scores)
+    square, pull = space.penalty(z, scores)
+    value += 0.5 * alpha * together(loss, square)
+    first = value.copy()
+    gap = np.full(len(value), np.inf)
+    stuck = np.zeros(len(value), bool)
+    epsilon = np.finfo(scores.dtype).eps
+    n_iter, forcing = 0, FORCING
+    while n_iter < max_iter:
+        grad = space.back(slope) + alpha * pull
+        if direct:
+            step = cholesky_step(problem, hess, grad)
+            image = space.image(step)
+        else:
+            step, image = conjugate_gradients(problem, scores, slope, hess, grad, forcing)
+        along = together(loss, space.dot(grad, step, image))
+        gap = -0.5 * along
+        size = np.maximum(np.abs(value), first - value)
+        done = gap <= tol * size
+        forcing = float(np.clip(np.sqrt(np.min(np.abs(gap) / np.maximum(size, np.finfo(float).tiny))), 0.01, FORCING))
+        cross = together(loss, space.dot(pull, step, image))
+        bend = together(loss, space.penalty(step, image)[0])
+        length = np.ones(len(value))
+        noise = 8 * epsilon * size
+        waiting = ~stuck & (along < 0)
+        length[~waiting] = 0
+        for halving in range(MAX_HALVINGS + 1):
+            trial = scores + (length * image).astype(scores.dtype, copy=False)
+            new_value, new_slope, new_hess = evaluate(problem, trial)
+            new_value += 0.5 * alpha * (together(loss, square) + length * (2 * cross + length * bend))
+            fails = waiting & (length > 0) & ~(new_value <= value + ARMIJO * length * along + noise)
+            if not fails.any():
+                break
+            length[fails] *= 0.5 if halving < MAX_HALVINGS - 1 else 0
+        z = z + length * step
+        scores, slope, hess = trial, new_slope, new_hess
+        square, pull = space.penalty(z, scores)
+        stuck |= (value - new_value <= noise) & (gap <= 1e3 * noise) | (length == 0)
+        value = new_value
+        n_iter += 1
+        if report(z, value):
+            break
+        if (done | stuck).all():
+            return Result(z, value, gap, n_iter, True)
+    return Result(z, value, gap, n_iter, False)
+
+
+def evaluate(problem: Problem, scores: Array) -> tuple[Array, Array, Array | None]:
+    """The mean loss of each column, its slopes and curvatures; of coupled columns no curvatures."""
+    loss = problem.loss
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, slope, hess = loss.evaluate(
+            scores, problem.columns, problem.width, hess=not loss.coupled or loss.knows_products
+        )
+    slope *= problem.scale
+    if hess is not None:
+        hess *= problem.scale
+    return np.where(np.isnan(value), np.inf, value * problem.scale), slope, hess
+
+
+def together(loss: ScoreLoss, numbers: Array) -> Array:
+    """One number of all columns if they are coupled."""
+    return numbers.sum(keepdims=True) if loss.coupled else numbers
+
+
+def conjugate_gradients(
+    problem: Problem, scores: Array, slope: Array, hess: Array | None, grad: Array, forcing: float
+) -> tuple[Array, Array]:
+    """About ``-H^-1 grad`` and its image, by conjugate gradients until less than a share of the gradient is left."""
+    loss, space, columns, scale, alpha, width = problem
+    step = np.zeros_like(grad)
+    step_image = np.zeros_like(scores)
+    left = -grad
+    left_image = space.image(left) if space.implicit else None
+    norm = together(loss, space.dot(left, left, left_image))
+    goal = forcing**2 * norm
+    way, way_image = left, space.image(left) if left_image is None else left_image
+    going = norm > 0
+    unscaled = slope / scale if loss.coupled and hess is None else None
+    for inner in range(MAX_INNER):
+        if not going.any():
+            break
+        if loss.coupled:
+            bent = loss.hess_product(scores, columns, hess, way_image, width, unscaled)
+            bent = bent if hess is not None else bent * scale
+        else:
+            bent = hess * way_image
+        product = space.back(bent) + alpha * space.penalty(way, way_image)[1]
+        curve = together(loss, space.dot(product, way, way_image))
+        bends = curve > FLAT * together(loss, space.dot(way, way, way_image))
+        length = np.where(going & bends, norm / np.where(bends, curve, 1), 0)
+        if not inner:  # at least the way down, in coordinates in which a step of 1 is about right
+            length = np.where(going & ~bends, 1.0, length)
+        going &= bends
+        step = step + length * way
+        step_image += length * way_image
+        left = left - length * product
+        left_image = space.image(left) if space.implicit else None
+        new_norm = together(loss, space.dot(left, left, left_image))
+        going &= new_norm > goal
+        if not going.any():
+            break
+        ratio = np.where(going, new_norm / np.where(norm > 0, norm, 1), 0)
+        norm = new_norm
+        way = left + ratio * way
+        way_image = space.image(way) if left_image is None else left_image + ratio * way_image
+    return step, step_image
+
+
+def cholesky_step(problem: Problem, hess: Array, grad: Array) -> Array:
+    """``-H^-1 grad`` by a Cholesky factor of each column's Hessian."""
+    step = np.empty_like(grad)
+    for column in range(grad.shape[1]):
+        matrix = problem.space.hessian(hess[:, column], problem.alpha, column)
+        diagonal = np.diagonal(matrix).copy()
+        largest = float(diagonal.max(initial=0.0))
+        # the Hessian is about I where many rows are near a kink, but few may be
+        extra = FAINT * max(float(np.trace(matrix)) / len(matrix), FAINT) if problem.width is not None else 0.0
+        while True:
+            try:
+                matrix[np.diag_indices_from(matrix)] = diagonal + extra
+                factor = linalg.cho_factor(matrix, check_finite=False)
+                break
+            except linalg.LinAlgError:
+                extra = max(100 * extra, 1e-12 * largest, np.finfo(float).tiny)
+        step[:, column] = -linalg.cho_solve(factor, grad[:, column], check_finite=False)
+    return step
