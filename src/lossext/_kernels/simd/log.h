@@ -56,7 +56,7 @@ INLINE vec v_log_of_parts(vec k, vec f, vec c)
     return v_fma(k, v_set(LN2_HIGH), f - rest);
 }
 
-/* log(a) for normal a > 0 */
+/* log(a) for normal a > 0; any number else, for NaN as well */
 INLINE vec v_log_normal(vec a)
 {
     vec k;
