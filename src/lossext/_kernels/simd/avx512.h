@@ -35,6 +35,21 @@ INLINE vec v_copysign(vec a, vec sign) /* |a| with the sign of `sign` */
     const vec bit = v_set((real)-0.0);
     return OP(or)(OP(andnot)(bit, a), OP(and)(bit, sign));
 }
+/* a 2^n, with overflow and underflow */
+#define NATIVE_SCALE
+INLINE vec v_scale(vec a, vec n) { return OP(scalef)(a, n); }
+/* -inf where a is 0, inf where it is inf, NaN where it is negative or NaN: the limits of log(a); else `finite` */
+#define NATIVE_LOG_LIMITS
+INLINE vec v_log_limits(vec a, vec finite)
+{
+    /* four bits for each of quiet NaN, signalling NaN, 0, 1, -inf, inf, negative, positive, the first lowest:
+     * 0 keep, 2 quiet NaN of a, 3 NaN, 4 -inf, 5 inf */
+#ifdef LX_DOUBLE
+    return _mm512_fixupimm_pd(finite, a, _mm512_set1_epi64(0x03530422), 0);
+#else
+    return _mm512_fixupimm_ps(finite, a, _mm512_set1_epi32(0x03530422), 0);
+#endif
+}
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
 
 INLINE mask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }

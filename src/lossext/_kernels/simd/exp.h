@@ -11,7 +11,8 @@
 #define LOG2_E 1.4426950408889634074
 #define LN2_HIGH 0.69314718036912381649
 #define LN2_LOW 1.90821492927058770002e-10
-#define EXP_FLOOR -709.0
+#define EXP_FLOOR -709.0   /* 2^n is 0 there */
+#define EXP_BOTTOM -746.0  /* exp is 0 there */
 #define EXP_CEILING 709.79 /* beyond the logarithm of the greatest number */
 #define EXPM1_FLOOR -40.0  /* where expm1 is -1 */
 #define MOST_EXPONENT 1023.0
@@ -21,6 +22,7 @@
 #define LN2_HIGH 0.693145751953125f
 #define LN2_LOW 1.428606765330187e-06f
 #define EXP_FLOOR -88.0f
+#define EXP_BOTTOM -105.0f
 #define EXP_CEILING 88.73f
 #define EXPM1_FLOOR -20.0f
 #define MOST_EXPONENT 127.0f
@@ -74,17 +76,21 @@ INLINE pair v_exp_rest(vec x, vec n)
 /* 2^n, 0 where n is one less than the least exponent */
 INLINE vec v_power_of_2(vec n) { return v_exponent(n + v_set(EXP_ROUNDER)); }
 
+#ifndef NATIVE_SCALE
+#undef EXP_BOTTOM
+#define EXP_BOTTOM EXP_FLOOR
 /* a 2^n for n up to one more than the greatest exponent */
 INLINE vec v_scale(vec a, vec n)
 {
     const vec within = v_min(v_set(MOST_EXPONENT), n);
     return v_fma(a, n - within, a) * v_power_of_2(within);
 }
+#endif
 
 /* exp(x) for any x */
 INLINE vec v_exp(vec x)
 {
-    x = v_within(v_set(EXP_FLOOR), x, v_set(EXP_CEILING));
+    x = v_within(v_set(EXP_BOTTOM), x, v_set(EXP_CEILING));
     const vec n = v_exp_whole(x), r = v_exp_rest(x, n).hi;
     return v_scale(v_fma(v_exp_tail(r), r * r, r) + v_set(1), n);
 }

@@ -1,48 +1,58 @@
-/* log(y!) = log(Gamma(y + 1)) on vectors, branch-free, for y >= 0.
- *
- * Up to 2: y (y - 1) R(y - 1), R a minimax polynomial, so that no digit is lost at the zeros 0 and 1.  Up to 10: from
- * y! = y (y - 1) ... f!, f in (1, 2].  Beyond: Stirling's series. */
+/* log(y!) and log(Gamma(a)) on vectors, branch-free. */
 #ifndef LX_GAMMA_H
 #define LX_GAMMA_H
 
 #include "log.h"
 
-INLINE vec v_log_factorial(vec y)
+/* log(y!) = log(Gamma(y + 1)) for y >= -1/4, less log(y) where `less`, for y below 1.5 only.
+ *
+ * Below 1.5: y (y - 1) (1/2 + N(y) / D(y)), a minimax fraction, so that no digit is lost at the zeros 0 and 1.
+ * Up to 7.5: from y! = y (y - 1) ... f!, f in [0.5, 1.5).  Beyond: Stirling's series. */
+INLINE vec v_log_factorial_less(vec y, mask less)
 {
 #ifdef LX_DOUBLE
-    static const real even[] = {0.42278433509846713, 0.03296500062115691, 0.004998641164627129, 0.0009153769240386907,
-                                0.0001825526153982638, 3.816907658276081e-05, 8.221234475942905e-06,
-                                1.8113906873056685e-06, 3.958940459367468e-07, 1.042041826608264e-07,
-                                5.910565853507869e-09, 1.6194359237484174e-08, -4.312495770350818e-09,
-                                1.5746606982777302e-09};
-    static const real odd[] = {-0.10031730167435392, -0.012384192193371805, -0.0021081308339216706,
-                               -0.0004057073983775151, -8.309511477709561e-05, -1.7661767658452517e-05,
-                               -3.846858091533014e-06, -8.54560908975883e-07, -1.878442644643758e-07,
-                               -4.9827532071170234e-08, -2.7296358592514825e-09, -7.842557720538356e-09,
-                               2.0986002157033107e-09, -7.639292345836201e-10};
-    static const real tail[] = {8.333333333333333e-2, -2.777777777777778e-3, 7.936507936507937e-4,
-                                -5.952380952380953e-4, 8.417508417508417e-4, -1.9175269175269176e-3,
-                                6.410256410256410e-3};
+    static const real numerator[] = {0.07721566490153287,  0.03170955523406482,    -0.3270615238004525,
+                                     -0.5284716263129032,  -0.3296836559431077,    -0.09457243980923069,
+                                     -0.01170768786649397, -0.0004602454108582438, -1.659562956010948e-07};
+    static const real denominator[] = {1.0, 3.5868489134922554, 5.143824320619412, 3.764594179946215, 1.487209938310279,
+                                       0.30803681546690737, 0.029669979825687875, 0.0009573133675618512};
+    static const real series[] = {0.08333333333333326,    -0.002777777777468915, 0.0007936505874899872,
+                                  -0.0005951876773722478, 0.000836130307293238,  -0.0016217873364826837};
 #else
-    static const real even[] = {4.2278433e-01f, 3.296495e-02f, 4.9994495e-03f, 9.1063994e-04f,
-                                1.955396e-04f, 2.0481895e-05f, 1.9230823e-05f};
-    static const real odd[] = {-1.003173e-01f, -1.2384168e-02f, -2.108514e-03f, -4.034612e-04f,
-                               -8.925201e-05f, -9.279913e-06f, -9.059813e-06f};
-    static const real tail[] = {8.3333333e-2f, -2.7777778e-3f};
+    static const real numerator[] = {7.7215664e-02f, -1.1465711e-01f, -1.9495933e-01f, -4.818856e-02f, -2.3379072e-04f};
+    static const real denominator[] = {1.0f, 1.6912917f, 8.3400285e-01f, 1.1157261e-01f};
+    static const real series[] = {8.3333306e-02f, -2.7641093e-03f};
 #endif
-    enum { TERMS = sizeof even / sizeof *even, TAIL = sizeof tail / sizeof *tail, STEPS = 8 };
-    const vec one = v_set(1), half_log_two_pi = v_set((real)0.91893853320467274178);
-    const mask large = v_gt(y, v_set(10));
-    vec f = v_select(large, one, y), product = one;
+    enum { TOP = sizeof numerator / sizeof(real), BOTTOM = sizeof denominator / sizeof(real) };
+    enum { TERMS = sizeof series / sizeof(real), STEPS = 6 };
+    const vec one = v_set(1), half = v_set((real)0.5);
+    const mask large = v_ge(y, v_set((real)7.5));
+    vec f = y, product = v_select(m_or(large, less), y, one);
+    UNROLL(6)
     for (int i = 0; i < STEPS; i++) {
-        const mask step = v_gt(f, v_set(2));
-        product = v_select(step, product * f, product);
+        const mask step = v_ge(f, v_set((real)1.5));
+        product = v_select(m_without(step, large), product * f, product);
         f -= v_where(step, one);
     }
-    const vec u = f - one, small = f * (u * v_polynomial2(even, TERMS, odd, TERMS, u));
-    const vec log = v_log_normal(v_select(large, y, product)), w = v_select(large, one / y, v_zero());
-    const vec rest = v_fma(w, v_polynomial(tail, TAIL, w * w), v_fma(v_set((real)0.5), log, half_log_two_pi));
-    return v_select(large, v_fma(y, log - one, rest), log + small);
+    const vec log = v_log(product), inverse = one / y;
+
+    const vec g = f - one, both = f * g, lost = v_product_error(f, g, both);
+    const vec fraction = v_polynomial(numerator, TOP, f) / v_polynomial(denominator, BOTTOM, f);
+    const vec small = v_fma(both, half, v_fma(lost, half, both * fraction)) + v_select(less, -log, log);
+
+    const vec half_log_two_pi = v_set((real)0.91893853320467274178);
+    const vec rest = v_fma(inverse, v_polynomial(series, TERMS, inverse * inverse), v_fma(half, log, half_log_two_pi));
+    return v_select(large, v_fma(y, log - one, rest), small);
+}
+
+/* log(y!) for y >= 0 */
+INLINE vec v_log_factorial(vec y) { return v_log_factorial_less(y, m_none()); }
+
+/* log(Gamma(a)) for a > 0; inf at 0, NaN below */
+INLINE vec v_lgamma(vec a)
+{
+    const mask low = v_not_ge(a, v_set((real)0.75));
+    return v_log_factorial_less(v_select(low, a, a - v_set(1)), low);
 }
 
 #endif

@@ -56,7 +56,7 @@ INLINE vec v_log_of_parts(vec k, vec f, vec c)
     return v_fma(k, v_set(LN2_HIGH), f - rest);
 }
 
-/* log(a) for normal a > 0 */
+/* log(a) for normal a > 0; any number else, for NaN as well */
 INLINE vec v_log_normal(vec a)
 {
     vec k;
@@ -73,12 +73,14 @@ INLINE vec v_split_any(vec a, vec *k)
     return m;
 }
 
-/* log(a) where it is neither finite nor `finite`: -inf at 0, inf at inf, NaN below 0 and for NaN */
+#ifndef NATIVE_LOG_LIMITS
+/* -inf where a is 0, inf where it is inf, NaN where it is negative or NaN: the limits of log(a); else `finite` */
 INLINE vec v_log_limits(vec a, vec finite)
 {
     const vec edge = v_select(v_ge(a, v_zero()), v_set((real)-INFINITY), v_set((real)NAN));
     return v_select(v_lt(a, v_set((real)INFINITY)), v_select(v_gt(a, v_zero()), finite, edge), a);
 }
+#endif
 
 /* log(a) of any number */
 INLINE vec v_log(vec a)

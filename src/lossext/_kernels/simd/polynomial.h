@@ -41,12 +41,13 @@ INLINE vec v_product_error(vec a, vec b, vec p)
     return al * bl - (((p - ah * bh) - al * bh) - ah * bl);
 }
 
-/* a b with its rounding, and the products of the low parts that still count. */
-INLINE pair pair_product(pair a, pair b)
+/* c - a b rounded once, for c near a b */
+INLINE vec v_exact_fnma(vec a, vec b, vec c)
 {
-    const vec p = a.hi * b.hi;
-    const pair c = {p, v_product_error(a.hi, b.hi, p) + v_fma(a.hi, b.lo, a.lo * b.hi)};
-    return c;
+    if (FUSED)
+        return v_fnma(a, b, c);
+    const vec p = a * b;
+    return (c - p) - v_product_error(a, b, p);
 }
 
 /* a + b with its rounding, for |a| >= |b| or a = 0. */

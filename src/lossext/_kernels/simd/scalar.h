@@ -62,16 +62,26 @@ INLINE vec v_exponent(vec a)
     return a;
 }
 
-INLINE vec v_split(vec a, vec *exponent)
+INLINE vec v_split(vec a, vec *exponent) /* as in avx2.h */
 {
-    int e;
-    double m = frexp((double)a, &e); /* [0.5, 1) */
-    if (m < 0.70710678118654752) {
-        m *= 2;
-        e--;
-    }
-    *exponent = (real)e;
-    return (real)m;
+#ifdef LX_DOUBLE
+    const uint64_t base = 0x3fe6a09e667f3bcd;
+    uint64_t bits;
+    memcpy(&bits, &a, 8);
+    bits -= base;
+    *exponent = (real)((int64_t)((bits >> 52) ^ 0x800) - 0x800);
+    bits = (bits & 0x000fffffffffffff) + base;
+    memcpy(&a, &bits, 8);
+#else
+    const uint32_t base = 0x3f3504f3;
+    uint32_t bits;
+    memcpy(&bits, &a, 4);
+    bits -= base;
+    *exponent = (real)((int32_t)((bits >> 23) ^ 0x100) - 0x100);
+    bits = (bits & 0x007fffff) + base;
+    memcpy(&a, &bits, 4);
+#endif
+    return a;
 }
 
 #ifndef LX_DOUBLE
