@@ -126,22 +126,24 @@ cdef class LayerIds:
 
     cdef void join(self, int64_t *label_group) noexcept nogil:
         """Merge the sorted labels and the sorted classes into groups."""
-        cdef Py_ssize_t l = 0, c = 0, u = 0
+        cdef Py_ssize_t label = 0, c = 0, u = 0
         cdef int64_t row
-        while l < self.n_labels or c < self.n_classes:
-            if c == self.n_classes or (l < self.n_labels
-                                       and self.label_row[self.group_label[l]] < self.class_row[self.group_class[c]]):
-                row = self.label_row[self.group_label[l]]
+        while label < self.n_labels or c < self.n_classes:
+            if c == self.n_classes or (
+                label < self.n_labels
+                and self.label_row[self.group_label[label]] < self.class_row[self.group_class[c]]
+            ):
+                row = self.label_row[self.group_label[label]]
             else:
                 row = self.class_row[self.group_class[c]]
-            self.group_row[u], self.label_first[u], self.class_first[u] = row, l, c
-            while l < self.n_labels and self.label_row[self.group_label[l]] == row:
-                label_group[self.group_label[l]] = u
-                l += 1
+            self.group_row[u], self.label_first[u], self.class_first[u] = row, label, c
+            while label < self.n_labels and self.label_row[self.group_label[label]] == row:
+                label_group[self.group_label[label]] = u
+                label += 1
             while c < self.n_classes and self.class_row[self.group_class[c]] == row:
                 c += 1
             u += 1
-        self.label_first[u], self.class_first[u], self.n_groups = l, c, u
+        self.label_first[u], self.class_first[u], self.n_groups = label, c, u
 
     cdef int64_t group_of(self, int64_t row) noexcept nogil:
         """The group of a row of the layer, -1 if it has none."""
