@@ -38,8 +38,8 @@ INLINE E element_at(const chunk *c, ptrdiff_t i)
     return e;
 }
 
-/* Sums of values: in double lanes, for doubles with what every sixteenth vector's rounding takes away, so that the error
- * of a total depends neither on its length nor on the number of lanes. */
+/* Sums of values: in double lanes, for doubles with what every sixteenth vector's rounding takes away, so that the
+ * error of a total depends neither on its length nor on the number of lanes. */
 enum { SETTLE = 16 };
 typedef struct {
     wide plain;
@@ -274,8 +274,9 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
     SHARED(begin_chunks)(job, &c, &room);
     c.shared = shared_room;
 
-    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines, without
-     * which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend on it. */
+    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines,
+     * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
+     * on it. */
     ptrdiff_t n = last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
     for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
         n = n < last - at ? n : last - at;
@@ -288,7 +289,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
 #ifdef HAS_SHARED
         shared_pass(&c, shared_room);
 #else
-        if (job->reduce == LX_TOTAL && grad && !hess && !TAKES_LIMIT) { /* no upstream array: the same weights for both */
+        if (job->reduce == LX_TOTAL && grad && !hess && !TAKES_LIMIT) { /* both have the same weights */
             value_and_slope_pass(&c, to, &sum, stream);
             if (!whole)
                 memcpy(grad, to, (size_t)n * sizeof(real));

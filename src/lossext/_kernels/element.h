@@ -2,21 +2,21 @@
  *
  * A header losses/element/<name>.h says
  *
- *   PARAMETERS(delta)                  names of the loss's numbers, found as e.delta; NO_PARAMETERS where there are none
+ *   PARAMETERS(delta)                  names of the loss's numbers, found as e.delta; NO_PARAMETERS if none
  *   vec value(e), slope(e), curvature(e)
  *   #define HAS_MAJORIZER              vec majorizer(e): curvature of the best parabola that touches the loss at x and
  *                                      lies above it; likewise HAS_FISHER, HAS_RESIDUAL.  Without it: curvature(e)
  *   #define HAS_SHARED                 vec shared(e): what value and slope both need, found in e.shared
  *   #define HAS_LIMIT                  vec limit(e): the value where value(e) is NaN, asked for only there
  *   #define HAS_LOG1P                  vec linear(e): value(e) = linear(e) + log1p(e.shared) if every parameter is 1
- *   #define COSTLY                     of long formulas, beside which a product with weights of 1 is nothing: each pass is
- *                                      compiled but once
+ *   #define COSTLY                     of long formulas, beside which a product with weights of 1 is nothing: each pass
+ *                                      is compiled but once
  *   #define VARYING                    before PARAMETERS: a parameter can be one number, one a column or one an element
  *   VARIANT(P, 1, 2)                   a kernel for each value of P, which is a constant there
  *
  * and the family does the rest: weights, masks, missing targets, the target's domain and label smoothing, layouts and
- * types of operands, ends of arrays, sums, streaming.  Elements that are missing, or that fill up a vector, are computed
- * at x = 1/2, y = 1 with weight 0: value and derivatives must be finite there. */
+ * types of operands, ends of arrays, sums, streaming.  Elements that are missing, or that fill up a vector, are
+ * computed at x = 1/2, y = 1 with weight 0: value and derivatives must be finite there. */
 #ifndef LX_ELEMENT_H
 #define LX_ELEMENT_H
 

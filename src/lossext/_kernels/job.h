@@ -1,5 +1,5 @@
-/* What the drivers ask of a block kernel: one struct, filled by name.  Kernels are compiled once for each loss, type and
- * instruction set (see setup.py); dispatch.c picks one. */
+/* What the drivers ask of a block kernel: one struct, filled by name.  Kernels are compiled once for each loss, type
+ * and instruction set (see setup.py); dispatch.c picks one. */
 #ifndef LX_JOB_H
 #define LX_JOB_H
 
@@ -14,7 +14,7 @@
 enum { LX_FLOAT32, LX_FLOAT64, LX_TYPES }; /* the type of a kernel: of input, weights and results */
 enum { LX_BASELINE, LX_AVX2, LX_AVX512, LX_LEVELS };
 
-/* Elements that an element loss works through at a time: they and what is made of them stay in the first-level cache. */
+/* Elements that an element loss works through at a time: they, and what is made of them, stay in the first cache. */
 enum { LX_CHUNK = 512 };
 
 /* How an operand meets element (row, column) of the (rows, cols) input.  For an element loss, operands BY_COLUMN are
@@ -97,8 +97,8 @@ int lx_find_loss(const char *family, const char *name);
 const char *lx_parameters(int loss);
 lx_block_kernel lx_kernel(int loss, int type); /* at the current level */
 
-/* What is known of a block without computing the loss, as `counts` says; LX_COUNT_BY_ROW also writes 1 over the number of
- * known elements of each row (0 if there is none) to job->value. */
+/* What is known of a block without computing the loss, as `counts` says; LX_COUNT_BY_ROW also writes 1 over the number
+ * of known elements of each row (0 if there is none) to job->value. */
 enum { LX_COUNT_ELEMENTS, LX_COUNT_BY_ROW, LX_COUNT_ROWS, LX_COUNTS };
 lx_block_kernel lx_count(int what, int type);
 

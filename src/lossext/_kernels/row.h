@@ -1,7 +1,7 @@
 /* The row family: losses of a row of scores x_j against a class, or against a row of targets y_j.
  *
- * What concerns a row as a whole (begin, finish) is computed with ONE ROW A LANE.  What concerns its scores (term, slope,
- * curvature) is computed on vectors that are
+ * What concerns a row as a whole (begin, finish) is computed with ONE ROW A LANE.  What concerns its scores (term,
+ * slope, curvature) is computed on vectors that are
  *
  *   row_lanes.h   short rows: one column of LANES rows, so again one row a lane;
  *   row_along.h   long rows: neighbouring columns of one row, whose context is spread to all lanes.
@@ -15,8 +15,8 @@
  *          SUMS,                   which totals finish wants, see below
  *          OWN,                    1: a class id, whose score is no term and whose slope comes from finish; 0: targets
  *          KEEP,                   1: terms are dear, so slope() finds them kept; 0: they are computed again
- *          EAGER };                the factor, where it depends on no totals: slopes of long rows are then written while
- *                                  totals are added up; else 0
+ *          EAGER };                the factor, where it depends on no totals: slopes of long rows are then written
+ *                                  while totals are added up; else 0
  *   row begin(p, own, peak)        the row's context: a struct of nothing but vectors
  *   vec term(r, x)                 what is added up, >= 0; what it gives for the class does not matter
  *   result finish(p, r, totals)    value, factor, slope and curvature of the class; it may write to the context

@@ -81,7 +81,8 @@ static NOINLINE void fold_and_map_along(group *g, const real *x, ptrdiff_t n, pt
 /* to[j] = each(r, e) for n columns; what stands at the class is overwritten afterwards. */
 #define MAP_ALONG(to, each) \
     const row r = row_of(g, i); \
-    entry e = {v_zero(), v_set(lane(&g->result[i / LANES].factor, i % LANES)), v_set(lane(g->rows.grad_scale, i)), v_zero()}; \
+    const vec factor = v_set(lane(&g->result[i / LANES].factor, i % LANES)); \
+    entry e = {v_zero(), factor, v_set(lane(g->rows.grad_scale, i)), v_zero()}; \
     ptrdiff_t at = 0; \
     UNROLL(1) \
     for (; at + LANES <= n; at += LANES) { \
@@ -118,7 +119,8 @@ CURVE_ALONG(fisher)
 CURVE_ALONG(residual)
 #endif
 
-static void curve_row_along(int kind, const group *g, const real *t_or_x, const real *y, ptrdiff_t n, ptrdiff_t i, real *to)
+static void curve_row_along(int kind, const group *g, const real *t_or_x, const real *y, ptrdiff_t n, ptrdiff_t i,
+                            real *to)
 {
     switch (kind) {
 #ifdef HAS_MAJORIZER

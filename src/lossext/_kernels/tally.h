@@ -1,5 +1,5 @@
-/* A row's totals while they are added up, in double lanes.  A few vectors are added plainly; tally_settle adds their sum
- * exactly, so that the error of a long row's total does not grow with its length. */
+/* A row's totals while they are added up, in double lanes.  A few vectors are added plainly; tally_settle adds their
+ * sum exactly, so that the error of a long row's total does not grow with its length. */
 enum { SETTLE = 16 }; /* vectors between two calls of it */
 
 typedef struct {

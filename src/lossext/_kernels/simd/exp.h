@@ -105,7 +105,7 @@ INLINE vec v_expm1(vec x)
 }
 
 /* expm1(d) - d for any d, never negative: d^2/2 + d^3 c(d) for |d| <= 1/2, elsewhere from
- * exp(d) = 2^n (s + t), s = 1 + r rounded and t the rest: (2^n s - 1 - d) + 2^n t with a bracket that is all but exact. */
+ * exp(d) = 2^n (s + t), s = 1 + r rounded and t the rest: (2^n s - 1 - d) + 2^n t with the bracket all but exact. */
 INLINE vec v_expm1_minus(vec d)
 {
 #ifdef LX_DOUBLE

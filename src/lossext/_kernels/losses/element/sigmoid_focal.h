@@ -1,4 +1,5 @@
-/* Focal loss of a logit x and a target y in [0, 1] (Lin and others 2017), with weights of the positive and the negative:
+/* Focal loss of a logit x and a target y in [0, 1] (Lin and others 2017), with weights of the positive and the
+ * negative:
  *
  *   value = a q^gamma B,        a = positive y + negative (1 - y)
  *   q = y s(-x) + (1 - y) s(x),                               s(z) = 1 / (1 + e^-z)
