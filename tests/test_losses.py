@@ -35,7 +35,7 @@ import lossext
 pytestmark = pytest.mark.filterwarnings("error")
 every_loss = pytest.mark.parametrize("cls", dense, ids=name)
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-every_reduction = pytest.mark.parametrize("reduction", ["none", "mean", "sum"])  # the others: test_against_twin
+every_reduction = pytest.mark.parametrize("reduction", ["none", "mean"])  # the others: test_against_twin
 
 
 def same_bits(a, b):
@@ -71,7 +71,7 @@ def test_against_twin(cls, dtype, level):
     rng = np.random.default_rng(1)
     for shape in shapes_of(cls):
         x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng)
-        for loss in losses_for(cls, shape, rng, 8):
+        for loss in losses_for(cls, shape, rng, 5):
             reduction = loss.reduction
             value, grad = check(loss, x, y)
             assert isinstance(grad, np.ndarray)
@@ -104,7 +104,7 @@ def test_sample_weight_and_grad_output(cls, dtype, level):
             continue
         x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng)
         weight = rng.integers(-8, 24, shape[0]) / 8
-        for loss in losses_for(cls, shape, rng, 4):
+        for loss in losses_for(cls, shape, rng, 3):
             upstream = np.asarray(rng.integers(-16, 16, value_shape(loss, shape)) / 4)
             check(loss, x, y, sample_weight=weight, grad_output=upstream)
 
@@ -136,7 +136,7 @@ def test_soft_targets(cls, dtype, level):
     for shape in MATRICES:
         x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng, soft=True)
         for target_dtype in ("f2", "f4", "f8"):
-            for loss in losses_for(cls, shape, rng, 6, reduction="none"):
+            for loss in losses_for(cls, shape, rng, 3, reduction="none"):
                 check(loss, x, y.astype(target_dtype), soft=True)
 
 
@@ -455,7 +455,7 @@ def test_small_calls_give_the_same_bits(cls, dtype, reduction):
 @every_loss
 @every_dtype
 @pytest.mark.parametrize(
-    ("reduction", "shape"), [("none", (700, 1001)), ("mean", (70001, 9)), ("sum", (3, 200003))], ids=str
+    ("reduction", "shape"), [("none", (400, 1001)), ("mean", (30011, 9)), ("sum", (3, 60001))], ids=str
 )
 def test_any_number_of_threads_gives_the_same_bits(cls, dtype, reduction, shape):
     rng = np.random.default_rng(16)
