@@ -62,12 +62,6 @@ print(*(name for name in set(sys.modules) - before if sys.modules[name].__spec__
     assert {name.partition(".")[0] for name in found.split()} <= {"lossext", "numpy", *sys.stdlib_module_names}
 
 
-def test_import_is_quick():
-    """10 ms beyond NumPy is the aim; the bound, of processor time, leaves room for slow machines."""
-    code = "import numpy, time; begin = time.process_time(); import lossext; print(time.process_time() - begin)"
-    assert min(float(python(code)) for _ in range(5)) < 0.05
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_import_and_small_calls_start_no_thread():
     python("""

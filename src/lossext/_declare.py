@@ -172,11 +172,12 @@ def registry() -> tuple[Any, ...]:
 # ---- signatures that follow from the parameters ----
 
 
+@functools.cache
 def parameters_of(cls: type) -> dict[str, Parameter[Any]]:
     """The declared parameters of a class, in the order of its constructor."""
     found: dict[str, Parameter[Any]] = {}
     own = [p for p in vars(cls).values() if isinstance(p, Parameter)]
-    inherited = [p for base in cls.__mro__[1:] for p in vars(base).values() if isinstance(p, Parameter)]
+    inherited = [p for base in cls.__mro__[1:-1] for p in vars(base).values() if isinstance(p, Parameter)]
     for p in (*own, *inherited):
         if p.check is not None and getattr(cls, p.name) is p:  # a class can hide one by another attribute
             found[p.name] = p
