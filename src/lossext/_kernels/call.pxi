@@ -54,13 +54,14 @@ cdef class Evaluator:
     `facts` is what the loss's class and parameters say (lossext._declare.facts_of); `convert` is lossext._validate, and
     `threads` is lossext._threads.
     """
-    cdef int loss, reduction, n_varying
+    cdef int loss, soft_loss, reduction, n_varying    # soft_loss: of rows of targets, -1 if there is none
     cdef bint rowwise, per_row, over_columns, takes_bool, matrix_only, broadcasts, nan_is_missing, ignores
+    cdef bint divides_by_class_weight, label_sets
     cdef double cost, cost_of_row, smoothing
     cdef long long ignore_index
     cdef Py_ssize_t n_outputs
     cdef double parameter[LX_PARAMETERS]
-    cdef lx_domain domain[2]    # in float32 and in float64
+    cdef lx_domain domain[2]    # of targets that are no class ids, in float32 and in float64
     cdef object input_domain
     cdef list varying
     cdef object target, weight, convert, threads, declaration
@@ -68,12 +69,15 @@ cdef class Evaluator:
 
     def __init__(self, facts, convert, threads):
         cdef int k
+        domain = facts.soft_target or facts.target
         for k, real in enumerate((FLOAT32, FLOAT64)):
-            self.domain[k].low, self.domain[k].high = facts.target.bounds(real)
-            self.domain[k].slack, self.domain[k].sign = facts.target.slack, facts.target.sign
+            self.domain[k].low, self.domain[k].high = domain.bounds(real)
+            self.domain[k].slack, self.domain[k].sign = domain.slack, domain.sign
         self.convert, self.threads, self.declaration = convert, threads, facts
-        self.loss, self.reduction = facts.kernel_number, REDUCTION_CODES[facts.reduction]
+        self.loss, self.soft_loss = facts.kernel_number, facts.soft_kernel_number
+        self.reduction, self.divides_by_class_weight = REDUCTION_CODES[facts.reduction], facts.divides_by_class_weight
         self.rowwise, self.per_row, self.over_columns = facts.rowwise, facts.per_row, facts.over_columns
+        self.label_sets = facts.target.kind == "labels"
         self.matrix_only, self.broadcasts, self.takes_bool = facts.matrix_only, facts.broadcasts, facts.takes_bool
         self.nan_is_missing, self.smoothing = facts.nan_is_missing, facts.label_smoothing
         self.ignores, self.ignore_index = facts.ignore_index is not None, facts.ignore_index or 0
@@ -127,7 +131,7 @@ cdef class Evaluator:
         cdef double work, sum_divisor, divisor, upstream
         cdef int threads, split, bad
         cdef bint direct
-        cdef tuple shape, own_shape
+        cdef tuple shape, own_shape, value_shape
         element_weight, sample_weight, mask, grad_output = others
 
         real = dtype = None
@@ -140,8 +144,8 @@ cdef class Evaluator:
             x, real, dtype = self.convert.real_input("input", input)
         call.item_size = 4 if real is FLOAT32 else 8
         own_shape = shape = x.shape
-        y = self.take_target(call, target, real)
-        if not self.fits(shape, y):
+        y = self.take_target(call, target, shape, real)
+        if not self.fits(call, shape, y):
             shape = self.convert.common_shape(self.declaration, shape, y.shape, target)
             if shape != own_shape:
                 x = self.convert.native(np.broadcast_to(x, shape), real)
@@ -149,18 +153,28 @@ cdef class Evaluator:
         job.input = call.held.views[call.held.count - 1].buf
         call.copied = call.copied or x is not input
 
-        split = self.split(shape, element_weight)
-        job.rows, job.cols = rows_and_columns(shape, split)
+        job.inner = split = 1
+        if self.rowwise:
+            job.rows, job.cols, job.inner = shape[0], shape[1], 1
+            if len(shape) > 2:
+                job.inner = rows_and_columns(shape, 2)[1]
+                job.rows *= job.inner
+        else:
+            split = self.split(shape, element_weight)
+            job.rows, job.cols = rows_and_columns(shape, split)
+        value_shape = shape
+        if self.per_row:
+            value_shape = shape[:1] if len(shape) <= 2 else shape[:1] + shape[2:]
         self.place_target(call, y, target, shape, split, real)
         self.take_weights(call, shape, split, real, element_weight, sample_weight)
         if mask is not None:
-            self.take_mask(call, shape, mask)
+            self.take_mask(call, shape, value_shape, mask)
         job.nan_is_missing, job.ignores, job.ignore_index = self.nan_is_missing, self.ignores, self.ignore_index
-        job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / 2
+        job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / (job.cols if self.rowwise else 2)
         job.domain = self.domain[call.item_size == 8]
         if self.input_domain is not None:
             job.checks_input, job.input_low, job.input_high = 1, self.input_domain.low, self.input_domain.high
-        upstream = self.take_upstream(call, shape, real, grad_output)
+        upstream = self.take_upstream(call, value_shape, real, grad_output)
         memcpy(job.parameter, self.parameter, sizeof(self.parameter))
 
         # where the results go: straight into their arrays, if these are of the kernel's type and shape
@@ -178,7 +192,7 @@ cdef class Evaluator:
             job.reduce = LX_TOTAL
             if self.reduction == NONE:
                 job.reduce = LX_ROWS if self.per_row else LX_ELEMENTS
-                value = empty(shape[:1] if self.per_row else shape, real)
+                value = empty(value_shape, real)
                 job.value = hold(&call.held, value, True)
 
         if job.rows * job.cols == 0:
@@ -199,7 +213,7 @@ cdef class Evaluator:
                       and job.rows * job.cols * call.item_size >= STREAM_BYTES)
         sum_divisor = self.row_divisor(call, real, threads)
         job.value_divisor = sum_divisor
-        divisor = self.mean_divisor(call, shape, want, threads, target)
+        divisor = self.mean_divisor(call, shape, want, threads, target, mask)
         if want == 0:
             return divisor
         if divisor > 0 or divisor < 0:
@@ -207,9 +221,13 @@ cdef class Evaluator:
             job.grad_scale = upstream / job.value_divisor
         if job.checks_input and job.grad == job.input:    # before the gradient takes its place
             self.convert.check_input(x, target, mask, self.declaration)
-        bad = run_job(job, lx_kernel(self.loss, call.item_size == 8), self.rowwise, call.item_size, threads, &total)
+        soft = self.rowwise and self.soft_loss >= 0 and (not job.holds_classes or self.smoothing > 0)
+        bad = run_job(job, lx_kernel(self.soft_loss if soft else self.loss, call.item_size == 8), self.rowwise,
+                      call.item_size, threads, &total)
         if bad & LX_BAD_TARGET:
-            raise self.convert.bad_target(self.target, target, shape, real, mask, self.declaration)
+            raise self.bad_target(job, target, shape, real, mask)
+        if bad & LX_NO_MEMORY:
+            raise MemoryError("no memory for the labels of a row")
         if bad:
             self.convert.check_input(x, target, mask, self.declaration)
             raise ValueError("input was changed during the call")
@@ -250,14 +268,29 @@ cdef class Evaluator:
         call.held.count += 1
         return array
 
-    cdef take_target(self, call_state *call, target, real):
+    cdef take_target(self, call_state *call, target, tuple shape, real):
         """The target as an array of a type that kernels read; sets that type."""
         cdef lx_operand *y = &call.job.target
+        cdef bint classes = self.rowwise
         dtype = target.dtype if type(target) is NDARRAY else None
+        if classes and self.soft_loss >= 0:
+            array = target
+            if dtype is None and not self.convert.is_csr(target):
+                array = self.convert.as_array("target", target)
+            classes = len(array.shape) < len(shape)
+            if not classes:
+                target = array
+                if self.ignores and self.ignore_index >= 0:
+                    raise ValueError(f"ignore_index = {self.ignore_index} with a target of probabilities; it is for "
+                                     f"class ids")
+                if len(shape) > 2 and not self.convert.is_csr(target):
+                    target = self.convert.soft_columns(self.declaration.soft_target, target, shape, real)
+                dtype = target.dtype if type(target) is NDARRAY else None
+        call.job.holds_classes = classes and not self.label_sets
         y.type = -1
         if dtype is LONGS or dtype is INTS:
             y.type = LX_INT64 if dtype is LONGS else LX_INT32
-        elif not self.rowwise:
+        elif not classes:
             if dtype is real:
                 y.type = LX_REAL
             elif dtype is FLOAT32 or dtype is FLOAT64:
@@ -269,8 +302,12 @@ cdef class Evaluator:
         if y.type >= 0:
             return target
         call.copied = True
-        if self.rowwise:
-            array, y.type = self.convert.class_ids("target", target)
+        if classes:
+            array = target
+            if self.label_sets and self.convert.is_csr(target):
+                y.layout = LX_CSR
+            else:
+                array, y.type = self.convert.class_ids("target", target)
         elif self.convert.is_csr(target):
             array = target
             y.layout = LX_CSR
@@ -278,19 +315,34 @@ cdef class Evaluator:
             array, y.type = self.convert.real_target("target", target, real, self.takes_bool)
         return array
 
-    cdef bint fits(self, tuple shape, y):
+    cdef bint fits(self, call_state *call, tuple shape, y):
         """Whether input and target go together without further ado."""
         if self.matrix_only and (len(shape) != 2 or shape[1] == 0):
             return False
         if self.n_outputs:
             return len(shape) == 2 and shape[1] == self.n_outputs and y.shape == shape[:1]
         if self.rowwise:
-            return y.shape == shape[:1]
+            if len(shape) < 2 or shape[1] == 0:
+                return False
+            if self.label_sets:
+                return len(y.shape) == 2 and y.shape[0] == shape[0] and (
+                    call.job.target.layout != LX_CSR or y.shape[1] == shape[1])
+            if len(y.shape) == len(shape) and self.soft_loss >= 0:
+                return y.shape == shape
+            return y.shape == (shape[:1] if len(shape) == 2 else shape[:1] + shape[2:])
         return y.shape == shape
 
     cdef place_target(self, call_state *call, y, target, tuple shape, int split, real):
         """Memory and layout of the target."""
         cdef lx_job *job = &call.job
+        if self.label_sets and job.target.layout == LX_CSR:
+            start, column = self.convert.csr_labels(y, shape)
+            job.sparse.start = <const long long *> hold(&call.held, start)
+            job.sparse.column = hold(&call.held, column)
+            job.sparse.column_type = LX_INT32 if column.dtype is INTS else LX_INT64
+            return
+        if self.label_sets:
+            job.set_length = y.shape[1]
         if job.target.layout == LX_CSR:
             start, column, data = self.convert.csr_target(y, shape, real)
             job.sparse.start = <const long long *> hold(&call.held, start)
@@ -391,9 +443,9 @@ cdef class Evaluator:
         call.n_copies += 1
         return 0
 
-    cdef take_mask(self, call_state *call, tuple shape, mask):
+    cdef take_mask(self, call_state *call, tuple shape, tuple value_shape, mask):
         by_row = self.rowwise or self.n_outputs or call.job.target.layout == LX_CSR
-        allowed = shape[:1] if by_row else shape
+        allowed = value_shape if self.rowwise else shape[:1] if by_row else shape
         if type(mask) is not NDARRAY or mask.dtype is not BOOL or mask.shape != allowed:
             call.copied = True
             mask = self.convert.known("mask", mask, allowed)
@@ -402,13 +454,12 @@ cdef class Evaluator:
         call.job.mask.type = LX_UINT8
         call.job.mask.layout = LX_BY_ROW if by_row and call.job.cols > 1 else LX_FULL
 
-    cdef double take_upstream(self, call_state *call, tuple shape, real, grad_output) except? -1:
+    cdef double take_upstream(self, call_state *call, tuple wanted, real, grad_output) except? -1:
         """The upstream gradient where it is one number, 1 where it is an array."""
         if grad_output is None:
             return 1.0
         if self.reduction != NONE:
             return self.convert.upstream_scalar(grad_output)
-        wanted = shape[:1] if self.per_row else shape
         if type(grad_output) is not NDARRAY or grad_output.dtype is not real or grad_output.shape != wanted:
             call.copied = True
             grad_output = self.convert.upstream_array(grad_output, wanted, real)
@@ -479,7 +530,7 @@ cdef class Evaluator:
         job.weight[LX_ROW_SCALE].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
         return 1.0
 
-    cdef double mean_divisor(self, call_state *call, tuple shape, int want, int threads, target) except? -1:
+    cdef double mean_divisor(self, call_state *call, tuple shape, int want, int threads, target, mask) except? -1:
         """What the sum of all values is divided by; sets `counts` where the kernel's own pass is to find it."""
         cdef lx_job *job = &call.job
         cdef lx_job counting
@@ -493,7 +544,9 @@ cdef class Evaluator:
             return <double> shape[0] if shape else 1.0
         for k in range(LX_WEIGHTS):
             weighted = weighted or job.weight[k].layout != LX_ABSENT
-        if self.reduction == MEAN or not weighted:
+        if self.reduction == MEAN and self.divides_by_class_weight and job.holds_classes and job.weight[LX_WEIGHT].data:
+            job.counts = 3
+        elif self.reduction == MEAN or not weighted:
             if self.over_columns and job.weight[LX_ROW_SCALE].layout:
                 return self.rows_with_known(call, threads)
             if not misses:
@@ -508,10 +561,14 @@ cdef class Evaluator:
         bad = run_job(&counting, kernel, self.rowwise, call.item_size, threads, &total)
         job.counts = 0
         if bad:
-            raise self.convert.bad_target(self.target, target, shape, None, None, self.declaration)
+            raise self.bad_target(job, target, shape, None, mask)
         if self.over_columns and not self.rowwise and not job.weight[LX_ROW_SCALE].layout:
             return total.count / job.cols
         return total.count
+
+    cdef bad_target(self, lx_job *job, target, tuple shape, real, mask):
+        domain = self.target if job.holds_classes or self.soft_loss < 0 else self.declaration.soft_target
+        return self.convert.bad_target(domain, target, shape, real, mask, self.declaration)
 
     cdef double rows_with_known(self, call_state *call, int threads) except? -1:
         cdef Py_ssize_t i, count = 0
