@@ -135,9 +135,9 @@ class Version:
         self.process.wait()
 
 
-def times(versions, rounds, *case):
-    """Medians of each version, None where it cannot do this."""
-    if not all([version.ask(case) for version in versions]):
+def times(versions, rounds, cases):
+    """Medians of each version, in turn, with a case for each; None where one cannot do its own."""
+    if not all([version.ask(case) for version, case in zip(versions, cases, strict=True)]):
         return None
     found = [[version.ask(None) for version in versions] for _ in range(rounds)]
     return [median(column) for column in zip(*found, strict=True)]
@@ -159,7 +159,7 @@ def main():
         return work()
     shapes = [s for name in args.shapes for s in SHAPES.get(name) or [tuple(map(int, name.split("x")))]]
     for isa in args.isa:
-        versions = [Version(python, isa) for python in (sys.executable, args.other) if python]
+        versions = [Version(python, isa) for python in (sys.executable, args.other or sys.executable)]
         if args.other:
             compare(versions, args, isa, shapes)
         else:
@@ -172,22 +172,19 @@ def compare(versions, args, isa, shapes):
     for shape, dtype, loss, what in itertools.product(shapes, args.dtypes, args.losses, args.whats):
         if shape[1] == 1 and LOSSES[loss][2] == "classes":
             continue
-        this, other = times(versions, args.rounds, loss, shape, dtype, what, "plain")
+        this, other = times(versions, args.rounds, 2 * [(loss, shape, dtype, what, "plain")])
         if this / other >= args.over:
             print(f"{isa:8} {dtype} {shape!s:15} {loss:16} {what:14} {1e6 * this:10.2f} us, "
                   f"other {1e6 * other:10.2f} us, ratio {this / other:.2f}", flush=True)  # fmt: skip
 
 
 def small_calls(versions, args, isa):
-    for dtype, loss in itertools.product(args.dtypes, args.losses):
-        plain = None
-        for small, allowed in SMALL.items():
-            found = times(versions, args.rounds, loss, (32, 10), dtype, "value_and_grad", small)
-            if found is None:
-                continue
-            plain = plain or found[0]
-            print(f"{isa:8} {dtype} {loss:16} {small:14} {1e6 * found[0]:6.2f} us, of the plain call "
-                  f"{found[0] / plain:.2f}" + (f" (allowed {allowed})" if allowed else ""), flush=True)  # fmt: skip
+    for dtype, loss, small in itertools.product(args.dtypes, args.losses, SMALL):
+        cases = [(loss, (32, 10), dtype, "value_and_grad", kind) for kind in (small, "plain")]
+        if found := times(versions, args.rounds, cases):
+            allowed = f"allowed {SMALL[small]}" if SMALL[small] else "allowed: 1 us more than value"
+            print(f"{isa:8} {dtype} {loss:16} {small:14} {1e6 * found[0]:6.2f} us, plain {1e6 * found[1]:6.2f} us, "
+                  f"ratio {found[0] / found[1]:.2f} ({allowed})", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
