@@ -344,6 +344,8 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
             raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
         return shape
     if facts.target.kind == "labels":
+        if is_csr(target) and target_shape == shape:
+            return shape
         allowed = f"({shape[0]}, K), the ids of a row's labels padded with -1, or CSR of shape {shape}"
         raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
     if facts.rowwise:

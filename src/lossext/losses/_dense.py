@@ -125,7 +125,7 @@ class DenseLoss(Parameterized):
         numpy scalar or ndarray
             A scalar of input's dtype, or an array for ``reduction="none"``.
         """
-        return self._evaluator.run(VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads)[0]
+        return self._evaluator.run(VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads)
 
     def grad(
         self,
@@ -158,7 +158,7 @@ class DenseLoss(Parameterized):
         """
         gradient: Array = self._evaluator.run(
             GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
-        )[1]
+        )
         return gradient
 
     def value_and_grad(
@@ -174,10 +174,10 @@ class DenseLoss(Parameterized):
         n_threads: int | None = None,
     ) -> tuple[Any, Array]:
         """``(value, gradient)`` from one pass over memory; parameters as for `grad`."""
-        results: tuple[Any, Array, None] = self._evaluator.run(
+        results: tuple[Any, Array] = self._evaluator.run(
             VALUE | GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
         )
-        return results[:2]
+        return results
 
     def grad_and_hess(
         self,
@@ -209,11 +209,11 @@ class DenseLoss(Parameterized):
             Gradient and curvature, with all weights.
         """
         kind = _validate.choice("curvature", curvature, self.declaration.curvatures)
-        results: tuple[None, Array, Array] = self._evaluator.run(
+        results: tuple[Array, Array] = self._evaluator.run(
             GRAD | HESS, input, target, element_weight, sample_weight, mask, grad_output, None, n_threads,
             CURVATURES[kind],
         )  # fmt: skip
-        return results[1:]
+        return results
 
     def divisor(
         self,

@@ -161,7 +161,7 @@ class CrossEntropyLoss(
             upstream = np.where(scale, sums / (scale or 1.0), 0)
         product: Array = self._products.run(
             drivers.GRAD, x, v.astype(real_type, copy=False), None, None, None, upstream, None, n_threads
-        )[1]
+        )
         return _validate.rounded(product, dtype)
 
     @functools.cached_property
