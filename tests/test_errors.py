@@ -405,11 +405,12 @@ def test_masked_array_with_holes():
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "many", "1.5", ""])
-def test_bad_thread_variable(value):
-    """LOSSEXT_NUM_THREADS is checked like n_threads, and named."""
+@pytest.mark.parametrize("size", ["3", "10**7"])
+def test_bad_thread_variable(value, size):
+    """LOSSEXT_NUM_THREADS is checked like n_threads, and named, at a call of any size."""
     code = (
         "import numpy as np, lossext\n"
-        "try: print(lossext.hinge_embedding_loss(np.zeros(10**7, 'f4'), np.ones(10**7, 'f4')))\n"
+        f"try: print(lossext.hinge_embedding_loss(np.zeros({size}, 'f4'), np.ones({size}, 'f4')))\n"
         "except ValueError as error: print(error)"
     )
     environment = {**os.environ, "LOSSEXT_NUM_THREADS": value}

@@ -65,7 +65,7 @@ def native(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array as the kernels read it, copied only if it is not so yet."""
     if array.dtype == dtype and ready(array):
         return array
-    with np.errstate(over="ignore"):  # a weight beyond float32 becomes inf, as in NumPy
+    with np.errstate(all="ignore"):  # a weight beyond float32 becomes inf, as in NumPy, and without a word
         array = np.ascontiguousarray(array, dtype).reshape(array.shape)
     return array if ready(array) else array.copy()
 
@@ -200,7 +200,8 @@ def require_no_overlap(out: Array, input: Any, others: dict[str, Any]) -> None:
         and out.strides == input.strides
         and out.nbytes == input.nbytes
     )
-    for name, array in (*(() if whole else (("input", input),)), *others.items()):
+    for name, value in (*(() if whole else (("input", input),)), *others.items()):
+        array = np.asarray(value) if hasattr(value, "__array__") else value  # pandas, torch: maybe the same memory
         if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
             raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
 
@@ -380,17 +381,19 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     if getattr(value, "format", "csr") != "csr":
         raise TypeError(f"target is sparse in format {value.format}; allowed is CSR: target.tocsr()")
     data, columns = as_array("target.data", value.data), as_array("target.indices", value.indices)
-    start = native(as_array("target.indptr", value.indptr), INT64)
+    start = as_array("target.indptr", value.indptr)
     require_real("target", data)
+    if start.dtype.kind in "iu" and columns.dtype.kind in "iu":  # copies: what is checked here is what kernels use
+        start, columns = np.array(start, INT64), np.array(columns, INT32 if columns.dtype == INT32 else INT64)
     n_rows, n_columns = shape
-    sound = start.shape == (n_rows + 1,) and columns.dtype.kind in "iu" and columns.ndim == data.ndim == 1
+    sound = start.dtype == INT64 and columns.dtype in (INT32, INT64)
+    sound = sound and start.shape == (n_rows + 1,) and columns.ndim == data.ndim == 1
     sound = sound and start[0] == 0 and bool((np.diff(start) >= 0).all()) and len(data) >= start[-1] <= len(columns)
     if not sound:
         raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
     columns, data = columns[: start[-1]], data[: start[-1]]
     if columns.size and (columns.min() < 0 or columns.max() >= n_columns):
         raise ValueError(f"target.indices holds a column that is not in [0, {n_columns})")
-    columns = native(columns, INT32 if columns.dtype == INT32 else INT64)
     row_ends = start[1:-1]
     steps = np.diff(columns) > 0
     steps[row_ends[(row_ends > 0) & (row_ends < len(columns))] - 1] = True

@@ -151,6 +151,7 @@ cdef class Evaluator:
 
         split = self.split(shape, element_weight)
         job.rows, job.cols = rows_and_columns(shape, split)
+        require_items(call, job.rows * job.cols, call.item_size)
         self.place_target(call, y, target, shape, split, real)
         self.take_weights(call, shape, split, real, element_weight, sample_weight)
         if mask is not None:
@@ -170,6 +171,7 @@ cdef class Evaluator:
             grad = self.result_array(call, out, own_shape, dtype, input, target, others)
             kernel_grad = grad if direct else empty(shape, real)
             job.grad = hold(&call.held, kernel_grad, True)
+            require_items(call, job.rows * job.cols, call.item_size)
         if want & WANT_HESS:
             hess = empty(own_shape, dtype)
             kernel_hess = hess if direct else empty(shape, real)
@@ -305,6 +307,8 @@ cdef class Evaluator:
             y, layout = self.convert.broadcast_target(self.target, y, shape, split, real)
             job.target.layout, job.target.type = layout, LX_REAL
         self.hold_plain(call, y, y.dtype)
+        require_items(call, job.rows if self.rowwise else items_of(job, job.target.layout),
+                      size_of_type(job.target.type, call.item_size))
         job.target.data = call.held.views[call.held.count - 1].buf
         if not self.rowwise:
             self.repeat(call, &job.target)
@@ -327,6 +331,7 @@ cdef class Evaluator:
             if self.rowwise:
                 self.convert.check_class_weights("weight", self.weight, job.cols)
                 self.hold_plain(call, self.in_type("weight", self.weight, real), real)
+                require_items(call, job.cols, call.item_size)
                 job.weight[LX_WEIGHT].data = call.held.views[call.held.count - 1].buf
                 job.weight[LX_WEIGHT].layout = LX_BY_COLUMN
             else:
@@ -349,6 +354,7 @@ cdef class Evaluator:
             if shape[0] != job.rows and shape[0]:
                 sample_weight = np.repeat(sample_weight, job.rows // shape[0])
             self.hold_plain(call, sample_weight, real)
+            require_items(call, job.rows, call.item_size)
             job.weight[LX_SAMPLE_WEIGHT].data = call.held.views[call.held.count - 1].buf
             job.weight[LX_SAMPLE_WEIGHT].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
 
@@ -372,6 +378,7 @@ cdef class Evaluator:
         else:
             array, operand.layout = self.convert.operand(name, array, shape, split, real)
         self.hold_plain(call, array, real)
+        require_items(call, items_of(&call.job, operand.layout), call.item_size)
         operand.data = call.held.views[call.held.count - 1].buf
         self.repeat(call, operand)
 
@@ -398,6 +405,7 @@ cdef class Evaluator:
             call.copied = True
             mask = self.convert.known("mask", mask, allowed)
         self.hold_plain(call, mask, BOOL)
+        require_items(call, call.job.rows if by_row else call.job.rows * call.job.cols, 1)
         call.job.mask.data = call.held.views[call.held.count - 1].buf
         call.job.mask.type = LX_UINT8
         call.job.mask.layout = LX_BY_ROW if by_row and call.job.cols > 1 else LX_FULL
@@ -413,6 +421,7 @@ cdef class Evaluator:
             call.copied = True
             grad_output = self.convert.upstream_array(grad_output, wanted, real)
         self.hold_plain(call, grad_output, real)
+        require_items(call, call.job.rows if self.per_row else call.job.rows * call.job.cols, call.item_size)
         call.job.grad_output.data = call.held.views[call.held.count - 1].buf
         call.job.grad_output.layout = LX_BY_ROW if self.per_row and (call.job.cols > 1 or self.rowwise) else LX_FULL
         return 1.0
@@ -429,25 +438,24 @@ cdef class Evaluator:
         if (type(out) is not NDARRAY or out.dtype is not dtype or out.shape != shape or not out.flags.carray):
             self.convert.check_result("out", out, shape, dtype)
         if call.copied:
-            element_weight, sample_weight, mask, grad_output = others
-            self.convert.require_no_overlap(out, input, {
-                "target": target, "element_weight": element_weight, "sample_weight": sample_weight, "mask": mask,
-                "grad_output": grad_output,
-            })
-            return out
+            self.name_overlap(out, input, target, others)
         PyObject_GetBuffer(out, view, PyBUF_STRIDES)
         try:
             for i in range(call.held.count):
                 other = &call.held.views[i]
-                if overlap(view, other) and not (other.buf == call.job.input and view.buf == other.buf):
-                    element_weight, sample_weight, mask, grad_output = others
-                    self.convert.require_no_overlap(out, input, {
-                        "target": target, "element_weight": element_weight, "sample_weight": sample_weight,
-                        "mask": mask, "grad_output": grad_output,
-                    })
+                if overlap(view, other) and not (i == 0 and view.buf == other.buf and view.len == other.len):
+                    self.name_overlap(out, input, target, others)
+                    raise ValueError("out shares memory with an argument other than input")
         finally:
             PyBuffer_Release(view)
         return out
+
+    cdef name_overlap(self, out, input, target, tuple others):
+        element_weight, sample_weight, mask, grad_output = others
+        self.convert.require_no_overlap(out, input, {
+            "target": target, "element_weight": element_weight, "sample_weight": sample_weight, "mask": mask,
+            "grad_output": grad_output,
+        })
 
     cdef int choose_threads(self, n_threads, double work) except -1:
         cdef int count
@@ -520,6 +528,28 @@ cdef class Evaluator:
         for i in range(call.job.rows):
             count += (<const double *> scale)[i] > 0 if double_type else (<const float *> scale)[i] > 0
         return <double> count
+
+
+cdef int require_items(call_state *call, Py_ssize_t count, Py_ssize_t size) except -1:
+    """ValueError unless the memory held last has so many items: a shape can lie, or change meanwhile."""
+    cdef Py_ssize_t length = call.held.views[call.held.count - 1].len
+    if length < count * size:
+        raise ValueError(f"an array has {length} bytes of memory; its shape asks for {count * size}")
+    return 0
+
+
+cdef Py_ssize_t items_of(const lx_job *job, int layout) noexcept:
+    if layout == LX_FULL:
+        return job.rows * job.cols
+    return job.cols if layout == LX_BY_COLUMN else job.rows if layout == LX_BY_ROW else 1
+
+
+cdef Py_ssize_t size_of_type(int type, Py_ssize_t real_size) noexcept:
+    if type == LX_REAL or type == LX_OTHER_REAL:
+        return real_size if type == LX_REAL else 12 - real_size
+    if type == LX_INT32 or type == LX_INT64:
+        return 4 if type == LX_INT32 else 8
+    return 2 if type == LX_INT16 else 1
 
 
 cdef (Py_ssize_t, Py_ssize_t) rows_and_columns(tuple shape, int split):

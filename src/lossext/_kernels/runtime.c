@@ -98,6 +98,9 @@ int lx_arm_fork_handlers(void) { return 0; }
 #define LONG_PAUSE 5e6 /* in which no team falls asleep */
 #define SLEEPS_AFTER 20e6
 
+static int asks_always = 0;
+void lx_ask_always(void) { asks_always = 1; }
+
 #ifdef _OPENMP
 static long long wake_time = 100000;
 enum { LONGEST_WAKE = 2000000 }; /* longer is chance: the CPU was taken */
@@ -119,6 +122,8 @@ static double worth_waking(void) { return 1.2 * (double)load(&wake_time); }
 
 int lx_threads_for(double work)
 {
+    if (asks_always)
+        return 0;
     if (work < LITTLE_WORK)
         return 1;
     const double start = now(), worth = worth_waking();
@@ -174,7 +179,7 @@ static void measure_waking(const lx_team *team, long long arrived)
 
 static void end_region(void) { run.last_region = now(); }
 #else
-int lx_threads_for(double work) { return work < SMALL_WORK; }
+int lx_threads_for(double work) { return !asks_always && work < SMALL_WORK; }
 void lx_remember_threads(int threads) { (void)threads; }
 void lx_call_ends(void) {}
 void lx_small_call_ends(double work, int threads) { (void)work, (void)threads; }

@@ -14,6 +14,7 @@ int lx_arm_fork_handlers(void);
  * lx_remember_threads is to be told. */
 int lx_threads_for(double work);
 void lx_remember_threads(int threads);
+void lx_ask_always(void); /* from now on lx_threads_for says 0: what it is not to decide is wrong, and to be reported */
 void lx_call_ends(void);
 void lx_small_call_ends(double work, int threads); /* instead, of a call on as many threads as lx_threads_for said */
 const char *lx_compiler(void);

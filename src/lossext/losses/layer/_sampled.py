@@ -498,5 +498,8 @@ class SampledLoss(Parameterized):
         sampler = self._own_sampler if self.sampler is None else self.sampler
         of_rows = labels.ids.reshape(labels.shape) if labels.start is None else labels.ids
         values: tuple[Array, Array, Array] | None = checked_values(sampler.sample(of_rows, self.num_sampled))
-        assert values is not None
+        if values is None:
+            raise TypeError(
+                "sampler.sample(labels, num_sampled) returned None; allowed is a triple, as of sampled_values"
+            )
         return values
