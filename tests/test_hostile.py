@@ -5,11 +5,14 @@ kind.  Any other exception is status 1, and a crash a negative one.
 """
 
 import os
+import platform
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+from lossext._kernels import drivers
 
 PROLOGUE = """
 import copy, gc, itertools, pickle, signal, sys, threading, time, warnings
@@ -445,3 +448,123 @@ GAMES = {
 @pytest.mark.parametrize("name", GAMES)
 def test_game(name):
     game(GAMES[name])
+
+
+EVERYTHING = """
+def everything(n_threads):
+    "Calls of every loss large enough to be shared out; their results"
+    global RNG
+    RNG, results = np.random.default_rng(0), []
+    for dtype in ("f4", "f8"):
+        for loss, x, y in dense(3000, 30):
+            x = x.astype(dtype)
+            results.append(loss(x, y, n_threads=n_threads))
+            results += loss.value_and_grad(x, y, n_threads=n_threads)
+            results += loss.grad_and_hess(x, y, n_threads=n_threads)
+        for loss, x, y in dense(200, 700):
+            results += loss.value_and_grad(x.astype(dtype), y, n_threads=n_threads)
+        w, b, x = layer(v=700, d=80, n=300, dtype=dtype)
+        for loss in (lx.LinearSoftmaxLoss(), lx.SampledSoftmaxLoss(90, 700, seed=0), lx.NCELoss(90, 700, seed=0),
+                     lx.LinearBCELoss()):
+            labels = np.arange(300)[:, None] if isinstance(loss, lx.LinearBCELoss) else np.arange(300)
+            value, grad = loss.value_and_grad(w, b, labels, x, n_threads=n_threads)
+            results += [value, grad.inputs]
+        g = lx.RowSparse(np.arange(700), w, w.shape)
+        table, mean, squares = (np.zeros(w.shape, dtype) for _ in range(3))
+        g.adam(table, mean, squares, 1, n_threads=n_threads)
+        results += [table, mean, squares, *lx.topk(w, b, x, 9, n_threads=n_threads)]
+    return b"".join(np.asarray(r).tobytes() for r in results)
+"""
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets a limit of Linux")
+parallel = pytest.mark.skipif(not drivers.openmp_version(), reason="a serial build")
+
+
+@linux
+@parallel
+@pytest.mark.parametrize("before", [1, 2])
+def test_no_more_threads(before):
+    """Where the system gives no more threads, calls go on with those that there are."""
+    game(
+        EVERYTHING
+        + f"""
+import os
+alone = everything(1)
+assert everything({before}) == alone
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+try:
+    threading.Thread(target=int).start()
+except RuntimeError:
+    pass
+else:
+    sys.exit("the limit does not hold")
+for n_threads in (2, 4, 300):
+    assert everything(n_threads) == alone
+"""
+    )
+
+
+@linux
+@parallel
+def test_as_many_threads_as_there_may_be():
+    """A limit that is just enough is enough."""
+    game(
+        EVERYTHING
+        + """
+import os
+alone = everything(1)
+if os.getuid():
+    sys.exit(0)    # others' processes count too
+os.setresuid(65531, 65531, 65531)
+resource.setrlimit(resource.RLIMIT_NPROC, (4, 4))
+for n_threads in (4, 2, 5, 4, 3, 4):
+    assert everything(n_threads) == alone
+    assert len(os.listdir("/proc/self/task")) <= 4
+"""
+    )
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_stacks_of_128_kib(n_threads):
+    """As on musl, for the caller and for the pool."""
+    game(
+        EVERYTHING
+        + f"""
+threading.stack_size(128 << 10)
+right, found = everything(1), []
+thread = threading.Thread(target=lambda: found.append(everything({n_threads})))
+thread.start()
+thread.join()
+assert found == [right]
+""",
+        OMP_STACKSIZE="128k",
+    )
+
+
+@linux
+@parallel
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows the registers of x86-64 alone")
+@pytest.mark.parametrize("mode", [0x8040, 0x2000, 0x4000, 0x6000])
+def test_the_callers_floating_point_state_holds_in_every_thread(mode):
+    """Flushing of subnormal numbers, and the three directed roundings, set after the pool has started."""
+    game(
+        EVERYTHING
+        + f"""
+import ctypes
+plain = everything(2)
+libm = ctypes.CDLL("libm.so.6")
+state = (ctypes.c_uint32 * 8)()
+libm.fegetenv(state)
+state[7] |= {mode}
+libm.fesetenv(state)
+alone, shared = everything(1), everything(2)
+x, y = np.full((4000, 40), 1e-38, "f4"), np.zeros((4000, 40), "f4")
+bits = [lx.HuberLoss(reduction="none").value_and_grad(x, y, n_threads=n)[1].tobytes() for n in (1, 2)]
+state[7] &= ~{mode}
+libm.fesetenv(state)
+assert alone == shared and bits[0] == bits[1]
+assert everything(2) == plain
+"""
+    )

@@ -6,9 +6,11 @@ anything else real is copied into that form.  Every error names the argument, wh
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,24 @@ TARGET_TYPES = {
     INT64: drivers.INT64,
 }
 
+NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
+
 _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def quiet(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, in which the caller's ``np.seterr`` does not count: what is not finite is in the results."""
+
+    @functools.wraps(function)
+    def silent(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(all="ignore"):  # anew for each call: NumPy 1 keeps the caller's state in the object
+            return function(*args, **kwargs)
+
+    return silent
 
 
 class Operand(NamedTuple):
@@ -52,7 +71,36 @@ def as_array(name: str, value: Any) -> Array:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} is a masked array with masked entries, which have no loss; fill them first")
+    if array.dtype == object:
+        advice = what_to_do(name, value)
+        if advice is not None:
+            raise TypeError(advice)
     return array
+
+
+def what_to_do(name: str, value: Any) -> str | None:
+    """How to make numbers of what became an array of objects: sparse matrices, columns and frames of pandas."""
+    if hasattr(value, "tocsr"):
+        form = getattr(value, "format", "?")
+        if name == "target" and form != "csr":
+            return f"target is sparse in format {form}; allowed is CSR: target.tocsr()"
+        return f"{name} is sparse in format {form}; allowed is an array: {name}.toarray()"
+    if not hasattr(value, "to_numpy"):
+        return None
+    if hasattr(value, "columns"):
+        return (
+            f"{name} is a {type(value).__name__} whose columns are not all of one real type: "
+            f"{name}.to_numpy('float64') makes numbers of nullable ones (NA: na_value=np.nan besides)"
+        )
+    kind = str(getattr(value, "dtype", ""))
+    if kind == "category":
+        return f"{name} is a {type(value).__name__} of dtype category; its codes are numbers: {name}.cat.codes"
+    if kind.startswith(NULLABLE):
+        return (
+            f"{name} is a {type(value).__name__} of dtype {kind} with missing entries (NA): "
+            f"{name}.to_numpy('float64', na_value=np.nan) makes NaN of them"
+        )
+    return None
 
 
 def require_real(name: str, array: Array, allowed: str = "bool, integer, float16, float32 or float64") -> None:
@@ -113,6 +161,11 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
         return (array if ready(array) else native(array, dtype)), drivers.INT64 if dtype is INT64 else drivers.INT32
     if array.size == 0 and type(value) is not np.ndarray:
         return native(array, INT64), drivers.INT64  # an empty list has no type to complain of
+    if dtype.kind == "f" and str(getattr(value, "dtype", "")).startswith(NULLABLE):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} of dtype {value.dtype} with missing entries (NA), which are no class: "
+            f"leave them out (mask=) and fill them with a class: {name}.fillna(0)"
+        )
     if dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {dtype}; class ids are of an integer dtype (of at most 64 bits)")
     if dtype.kind == "u" and dtype.itemsize == 8:

@@ -231,10 +231,16 @@ cdef class Evaluator:
             self.convert.store_result(kernel_hess, hess)
         if want & WANT_VALUE:
             if value is None:
-                value = dtype.type(total.sum / job.value_divisor if divisor else np.nan)
+                value = self.scalar(dtype, total.sum / job.value_divisor if divisor else np.nan)
             elif dtype is not real:
                 value = self.convert.rounded(value, dtype)
         return value, grad, hess
+
+    cdef scalar(self, dtype, double value):
+        """In the type of the results; what it cannot hold is infinite, or 0, without a word."""
+        if dtype is FLOAT64 or value == 0 or dtype is FLOAT32 and 1.2e-38 < abs(value) < 3.4e38:
+            return dtype.type(value)
+        return self.convert.rounded(np.float64(value), dtype)
 
     # ---- input and target ----
 

@@ -27,7 +27,8 @@ cdef extern from "runtime.h" nogil:
     lx_member lx_team_arrive(lx_team *team)
     void lx_let_others_arrive(lx_team *team)
     Py_ssize_t lx_team_take(lx_team *team, lx_member *member, Py_ssize_t units)
-    void lx_team_leave(lx_team *team)
+    void lx_team_leave(lx_team *team, const lx_member *member)
+    int lx_threads_to_be_had(int wanted)
 
 lx_find_level()
 if lx_arm_fork_handlers() != 0:

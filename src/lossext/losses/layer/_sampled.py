@@ -355,6 +355,7 @@ class SampledLoss(Parameterized):
             n_threads=n_threads,
         )[1]
 
+    @_validate.quiet
     def _evaluate(
         self, arrays: tuple[Any, Any, Any, Any], want_grad: bool, call: Call
     ) -> tuple[Any, SampledSoftmaxGrad | None]:
