@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lossext._kernels import drivers
 from lossext._parameters import Parameter
-from lossext._validate import Array
+from lossext._validate import Array, quiet
 
 CURVATURES = {"exact": 0, "majorizer": 1, "fisher": 2, "residual": 3}  # as in _kernels/job.h
 
@@ -36,6 +36,7 @@ class Target:
     slack: float = 0.0  # so many ulp (of 1) beyond a bound count as the bound
     sign: bool = False  # the bounds are those of the magnitude
 
+    @quiet
     def bounds(self, real: np.dtype[Any]) -> tuple[float, float]:
         """The least and the greatest value in a type."""
         info = np.finfo(real)
@@ -44,6 +45,7 @@ class Target:
             low = float(np.nextafter(real.type(self.low), real.type(math.inf)))
         return low, min(self.high, float(info.max))
 
+    @quiet
     def is_bad(self, target: Array, real: np.dtype[Any] | None = None) -> npt.NDArray[np.bool_]:
         """Which elements lie outside, for a computation in the type `real` (default: the target's own)."""
         own = target.dtype if target.dtype.kind == "f" and target.dtype.itemsize >= 4 else np.dtype(np.float64)

@@ -16,6 +16,7 @@ SMALLEST_SHARE = 1e-15
 MOST_STEPS = 200  # bisection alone would take 60 of float64, Newton some five
 
 
+@_validate.quiet
 def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     """`DenseLoss.init_raw`: checks and weights the targets, then asks what the loss declares, column by column."""
     if loss.declaration.start is None:

@@ -6,9 +6,11 @@ anything else real is copied into that form.  Every error names the argument, wh
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,24 @@ TARGET_TYPES = {
     INT64: drivers.INT64,
 }
 
+NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
+
 _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def quiet(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, in which the caller's ``np.seterr`` does not count: what is not finite is in the results."""
+
+    @functools.wraps(function)
+    def silent(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(all="ignore"):  # anew for each call: NumPy 1 keeps the caller's state in the object
+            return function(*args, **kwargs)
+
+    return silent
 
 
 class Operand(NamedTuple):
@@ -52,7 +71,36 @@ def as_array(name: str, value: Any) -> Array:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} is a masked array with masked entries, which have no loss; fill them first")
+    if array.dtype == object:
+        advice = what_to_do(name, value)
+        if advice is not None:
+            raise TypeError(advice)
     return array
+
+
+def what_to_do(name: str, value: Any) -> str | None:
+    """How to make numbers of what became an array of objects: sparse matrices, columns and frames of pandas."""
+    if hasattr(value, "tocsr"):
+        form = getattr(value, "format", "?")
+        if name == "target" and form != "csr":
+            return f"target is sparse in format {form}; allowed is CSR: target.tocsr()"
+        return f"{name} is sparse in format {form}; allowed is an array: {name}.toarray()"
+    if not hasattr(value, "to_numpy"):
+        return None
+    if hasattr(value, "columns"):
+        return (
+            f"{name} is a {type(value).__name__} whose columns are not all of one real type: "
+            f"{name}.to_numpy('float64') makes numbers of nullable ones (NA: na_value=np.nan besides)"
+        )
+    kind = str(getattr(value, "dtype", ""))
+    if kind == "category":
+        return f"{name} is a {type(value).__name__} of dtype category; its codes are numbers: {name}.cat.codes"
+    if kind.startswith(NULLABLE):
+        return (
+            f"{name} is a {type(value).__name__} of dtype {kind} with missing entries (NA): "
+            f"{name}.to_numpy('float64', na_value=np.nan) makes NaN of them"
+        )
+    return None
 
 
 def require_real(name: str, array: Array, allowed: str = "bool, integer, float16, float32 or float64") -> None:
@@ -65,7 +113,7 @@ def native(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array as the kernels read it, copied only if it is not so yet."""
     if array.dtype == dtype and ready(array):
         return array
-    with np.errstate(over="ignore"):  # a weight beyond float32 becomes inf, as in NumPy
+    with np.errstate(all="ignore"):  # a weight beyond float32 becomes inf, as in NumPy, and without a word
         array = np.ascontiguousarray(array, dtype).reshape(array.shape)
     return array if ready(array) else array.copy()
 
@@ -113,6 +161,11 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
         return (array if ready(array) else native(array, dtype)), drivers.INT64 if dtype is INT64 else drivers.INT32
     if array.size == 0 and type(value) is not np.ndarray:
         return native(array, INT64), drivers.INT64  # an empty list has no type to complain of
+    if dtype.kind == "f" and str(getattr(value, "dtype", "")).startswith(NULLABLE):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} of dtype {value.dtype} with missing entries (NA), which are no class: "
+            f"leave them out (mask=) and fill them with a class: {name}.fillna(0)"
+        )
     if dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {dtype}; class ids are of an integer dtype (of at most 64 bits)")
     if dtype.kind == "u" and dtype.itemsize == 8:
@@ -200,7 +253,8 @@ def require_no_overlap(out: Array, input: Any, others: dict[str, Any]) -> None:
         and out.strides == input.strides
         and out.nbytes == input.nbytes
     )
-    for name, array in (*(() if whole else (("input", input),)), *others.items()):
+    for name, value in (*(() if whole else (("input", input),)), *others.items()):
+        array = np.asarray(value) if hasattr(value, "__array__") else value  # pandas, torch: maybe the same memory
         if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
             raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
 
@@ -400,17 +454,19 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     if getattr(value, "format", "csr") != "csr":
         raise TypeError(f"target is sparse in format {value.format}; allowed is CSR: target.tocsr()")
     data, columns = as_array("target.data", value.data), as_array("target.indices", value.indices)
-    start = native(as_array("target.indptr", value.indptr), INT64)
+    start = as_array("target.indptr", value.indptr)
     require_real("target", data)
+    if start.dtype.kind in "iu" and columns.dtype.kind in "iu":  # copies: what is checked here is what kernels use
+        start, columns = np.array(start, INT64), np.array(columns, INT32 if columns.dtype == INT32 else INT64)
     n_rows, n_columns = shape
-    sound = start.shape == (n_rows + 1,) and columns.dtype.kind in "iu" and columns.ndim == data.ndim == 1
+    sound = start.dtype == INT64 and columns.dtype in (INT32, INT64)
+    sound = sound and start.shape == (n_rows + 1,) and columns.ndim == data.ndim == 1
     sound = sound and start[0] == 0 and bool((np.diff(start) >= 0).all()) and len(data) >= start[-1] <= len(columns)
     if not sound:
         raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
     columns, data = columns[: start[-1]], data[: start[-1]]
     if columns.size and (columns.min() < 0 or columns.max() >= n_columns):
         raise ValueError(f"target.indices holds a column that is not in [0, {n_columns})")
-    columns = native(columns, INT32 if columns.dtype == INT32 else INT64)
     row_ends = start[1:-1]
     steps = np.diff(columns) > 0
     steps[row_ends[(row_ends > 0) & (row_ends < len(columns))] - 1] = True

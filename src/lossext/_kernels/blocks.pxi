@@ -73,9 +73,9 @@ ctypedef struct blocks:
     lx_total *totals                 # of each
 
 
-cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
+cdef int run_blocks(const blocks *todo, int wanted) noexcept nogil:
     """All blocks; what bad they met."""
-    cdef int bad = 0, worker
+    cdef int bad = 0, worker, n_threads = lx_threads_to_be_had(wanted)
     cdef Py_ssize_t b
     cdef lx_team team
     if n_threads == 1:
@@ -97,7 +97,7 @@ cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
         bad |= run_block(todo, b)
         lx_let_others_arrive(team)
         b = lx_team_take(team, &member, todo.count)
-    lx_team_leave(team)
+    lx_team_leave(team, &member)
     return bad
 
 

@@ -186,6 +186,7 @@ cdef class Evaluator:
             job.rows, job.cols = rows_and_columns(call.input, split)
             if self.per_row:
                 value_shape = shape[:1]
+        require_items(call.input, job.rows * job.cols, call.item_size)
         self.place_target(call, y, shape, split, real)
         self.take_weights(call, shape, split, real)
         if mask is not None:
@@ -205,6 +206,7 @@ cdef class Evaluator:
             grad = self.result_array(call, out, own_shape, dtype, input, target)
             kernel_grad = grad if direct else empty(shape, real)
             job.grad = hold(&call.held, kernel_grad, True)
+            require_items(last_held(call), job.rows * job.cols, call.item_size)
         if want & WANT_HESS:
             hess = empty(own_shape, dtype)
             kernel_hess = hess if direct else empty(shape, real)
@@ -268,14 +270,22 @@ cdef class Evaluator:
             self.convert.store_result(kernel_hess, hess)
         if want & WANT_VALUE:
             if value is None:
-                sum_divisor = total.sum / job.value_divisor if divisor else NAN
-                if dtype is real:
-                    value = (FLOAT32_SCALARS if real is FLOAT32 else FLOAT64_SCALARS).make(sum_divisor)
-                else:
-                    value = dtype.type(sum_divisor)
+                value = self.scalar(dtype, real, total.sum / job.value_divisor if divisor else NAN)
             elif dtype is not real:
                 value = self.convert.rounded(value, dtype)
         return wanted(want, value, grad, hess)
+
+    cdef scalar(self, dtype, real, double value):
+        """In the type of the results; what it cannot hold is infinite, or 0, without a word."""
+        if real is FLOAT64 or value == 0 or real is FLOAT32 and 1.2e-38 < abs(value) < 3.4e38:
+            if dtype is real:
+                return (FLOAT32_SCALARS if real is FLOAT32 else FLOAT64_SCALARS).make(value)
+        return self.convert.rounded(np.float64(value), dtype)
+
+    cdef Py_ssize_t target_items(self, const lx_job *job) noexcept:
+        if self.label_sets:
+            return job.rows * job.set_length
+        return job.rows if job.holds_classes else items_of(job, job.target.layout)
 
     # ---- input and target ----
 
@@ -381,6 +391,7 @@ cdef class Evaluator:
             y, layout = self.convert.broadcast_target(self.target, y, shape, split, real)
             job.target.layout, job.target.type = layout, LX_REAL
             self.hold_plain(call, y, real)
+        require_items(last_held(call), self.target_items(job), size_of_type(job.target.type, call.item_size))
         job.target.data = last_held(call).buf
         if not self.rowwise:
             self.repeat(call, &job.target)
@@ -403,6 +414,7 @@ cdef class Evaluator:
             if self.rowwise:
                 self.convert.check_class_weights("weight", self.weight, job.cols)
                 self.hold_plain(call, self.in_type("weight", self.weight, real), real)
+                require_items(last_held(call), job.cols, call.item_size)
                 job.weight[LX_WEIGHT].data = last_held(call).buf
                 job.weight[LX_WEIGHT].layout = LX_BY_COLUMN
             else:
@@ -429,6 +441,7 @@ cdef class Evaluator:
             if shape[0] != job.rows and shape[0]:
                 sample_weight = np.repeat(sample_weight, job.rows // shape[0])
             self.hold_plain(call, sample_weight, real)
+            require_items(last_held(call), job.rows, call.item_size)
             job.weight[LX_SAMPLE_WEIGHT].data = last_held(call).buf
             job.weight[LX_SAMPLE_WEIGHT].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
 
@@ -454,6 +467,7 @@ cdef class Evaluator:
         else:
             array, operand.layout = self.convert.operand(name, array, shape, split, real)
             self.hold_plain(call, array, real)
+        require_items(last_held(call), items_of(&call.job, operand.layout), call.item_size)
         operand.data = last_held(call).buf
         self.repeat(call, operand)
 
@@ -480,6 +494,7 @@ cdef class Evaluator:
             call.copied = True
             mask = self.convert.known("mask", mask, allowed)
         self.hold_plain(call, mask, BOOL)
+        require_items(last_held(call), call.job.rows if by_row else call.job.rows * call.job.cols, 1)
         call.job.mask.data = last_held(call).buf
         call.job.mask.type = LX_UINT8
         call.job.mask.layout = LX_BY_ROW if by_row and call.job.cols > 1 else LX_FULL
@@ -497,6 +512,7 @@ cdef class Evaluator:
             call.copied = True
             grad_output = self.convert.upstream_array(grad_output, wanted, real)
         self.hold_plain(call, grad_output, real)
+        require_items(last_held(call), call.job.rows if self.per_row else call.job.rows * call.job.cols, call.item_size)
         call.job.grad_output.data = last_held(call).buf
         call.job.grad_output.layout = LX_BY_ROW if self.per_row and (call.job.cols > 1 or self.rowwise) else LX_FULL
         return 1.0
@@ -514,13 +530,13 @@ cdef class Evaluator:
             self.convert.check_result("out", out, shape, dtype)
         if call.copied:
             self.require_no_overlap(call, out, input, target)
-            return out
         PyObject_GetBuffer(out, view, PyBUF_STRIDES)
         try:
             for i in range(call.held.count):
                 other = &call.held.views[i]
-                if overlap(view, other) and not (other.buf == call.job.input and view.buf == other.buf):
+                if overlap(view, other) and not (other == call.input and view.buf == other.buf and view.len == other.len):
                     self.require_no_overlap(call, out, input, target)
+                    raise ValueError("out shares memory with an argument other than input")
         finally:
             PyBuffer_Release(view)
         return out
@@ -611,6 +627,27 @@ cdef class Evaluator:
         for i in range(call.job.rows):
             count += (<const double *> scale)[i] > 0 if double_type else (<const float *> scale)[i] > 0
         return <double> count
+
+
+cdef int require_items(const Py_buffer *memory, Py_ssize_t count, Py_ssize_t size) except -1:
+    """ValueError unless the memory has so many items: a shape can lie, or change meanwhile."""
+    if memory.len < count * size:
+        raise ValueError(f"an array has {memory.len} bytes of memory; its shape asks for {count * size}")
+    return 0
+
+
+cdef Py_ssize_t items_of(const lx_job *job, int layout) noexcept:
+    if layout == LX_FULL:
+        return job.rows * job.cols
+    return job.cols if layout == LX_BY_COLUMN else job.rows if layout == LX_BY_ROW else 1
+
+
+cdef Py_ssize_t size_of_type(int type, Py_ssize_t real_size) noexcept:
+    if type == LX_REAL or type == LX_OTHER_REAL:
+        return real_size if type == LX_REAL else 12 - real_size
+    if type == LX_INT32 or type == LX_INT64:
+        return 4 if type == LX_INT32 else 8
+    return 2 if type == LX_INT16 else 1
 
 
 cdef void begin(call_state *call, element_weight, sample_weight, mask, grad_output) noexcept:
