@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from lossext import losses
+from lossext._accumulate import Accumulator
 from lossext._config import show_config
 from lossext._declare import registry
 from lossext._scipy import scipy_objective
@@ -13,6 +14,7 @@ from lossext.losses import *  # noqa: F403
 from lossext.row_sparse import RowSparse
 
 __all__ = [
+    "Accumulator",
     "RowSparse",
     "__version__",
     "balanced_pos_weight",
@@ -25,7 +27,7 @@ __all__ += losses.__all__
 
 
 def __getattr__(name: str) -> Any:
-    """`lossext.boosting` and `lossext.sklearn`, which are imported when first asked for."""
-    if name in ("boosting", "sklearn"):
+    """`lossext.boosting`, `lossext.dask` and `lossext.sklearn`, which are imported when first asked for."""
+    if name in ("boosting", "dask", "sklearn"):
         return importlib.import_module(f"lossext.{name}")
     raise AttributeError(f"module 'lossext' has no attribute {name!r}")
