@@ -57,8 +57,8 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         Whether there are intercepts.
     class_weight : dict or "balanced", optional
         Weights of the classes, 1 for those that a dict leaves out; "balanced": the inverse of a class's share of the
-        rows (in `partial_fit`, of those seen so far). In a multilabel problem a dict's keys are column numbers, or names
-        of a frame's columns, its values the weights of the columns.
+        rows (in `partial_fit`, of those seen so far). In a multilabel problem a dict's keys are column numbers, or a
+        frame's column names, its values the weights of the columns.
     pos_weight : float, array-like of shape (C,) or "balanced", optional
         Weight of the positive part of a loss of single scores; "balanced": negative rows / positive rows of each
         column.

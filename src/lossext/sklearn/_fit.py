@@ -122,7 +122,8 @@ class LinearFit:
             fit = _solve.lbfgs(model, rows, start, curvature, tol, self.max_iter, report, width)
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
             raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
-        self.__dict__.update(attributes(fit.coef, fit.intercept, dtype=rows.X.dtype))
+        self.coef_ = np.ascontiguousarray(fit.coef, rows.X.dtype)
+        self.intercept_ = np.asarray(fit.intercept, rows.X.dtype)
         if model.loss.coupled:  # a constant added to all scores changes nothing
             self.intercept_ -= self.intercept_.mean(dtype=np.float64)
         self.n_iter_, self.objective_ = len(progress.curve), fit.value
@@ -145,7 +146,7 @@ class LinearFit:
         n_rows, n_features = rows.X.shape
         if model.loss.has_kinks and not model.loss.coupled and n_features <= DIRECT and n_features <= n_rows:
             return "newton"
-        if model.loss.coupled and model.loss.has_kinks and not model.loss.rounds:
+        if model.loss.coupled and model.loss.has_kinks and not (model.loss.rounds or model.loss.softens):
             return "lbfgs"
         return "lbfgs" if model.loss.coupled and n_rows * model.loss.n_columns > MANY_SCORES else "newton-cg"
 

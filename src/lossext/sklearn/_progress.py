@@ -43,10 +43,8 @@ class Progress:
             text = ", ".join(f"{name} {number:.6g}" for name, number in numbers.items())
             spent = time.perf_counter() - self.started
             left = spent / n_iter * max(0, self.max_iter - n_iter)
-            print(
-                f"[{type(self.estimator).__name__}] iteration {n_iter}: {text}, {spent:.1f} s, at most {left:.1f} s left",
-                flush=True,
-            )
+            name = type(self.estimator).__name__
+            print(f"[{name}] iteration {n_iter}: {text}, {spent:.1f} s, at most {left:.1f} s left", flush=True)
         if self.task is None:
             return False
         task, self.task = self.task, None
