@@ -57,7 +57,9 @@ def test_any_chunks_are_the_whole(cls, reduction, dtype):
         total = filled(loss, arrays, given, cuts(rng))
         with np.errstate(all="ignore"):
             close(total.value(), loss(*arrays, **given))
-        assert total.divisor() == pytest.approx(loss.divisor(arrays[1], shape=arrays[0].shape, **given), rel=1e-14 if dtype == "f8" else 1e-7)
+        assert total.divisor() == pytest.approx(
+            loss.divisor(arrays[1], shape=arrays[0].shape, **given), rel=1e-14 if dtype == "f8" else 1e-7
+        )
 
 
 def test_weights_and_missing_labels_that_the_loss_holds():

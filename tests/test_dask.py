@@ -179,7 +179,9 @@ def test_a_chunk_that_fails_is_named(client, data):
     with pytest.raises(ValueError, match="different numbers of columns"):
         ld.LossClassifier().fit(dX.map_blocks(wide, dtype=float, meta=np.empty((0, 0))), dy)
     target = da.from_array(np.where(np.arange(ROWS) == 1000, 3, 0), chunks=CHUNK)
-    with pytest.raises(ld.ChunkError, match=r"chunk 3 of 7, rows 900 to 1199, on worker tcp://.*ValueError: target\[100"):
+    with pytest.raises(
+        ld.ChunkError, match=r"chunk 3 of 7, rows 900 to 1199, on worker tcp://.*ValueError: target\[100"
+    ):
         ld.accumulate(lx.CrossEntropyLoss(), dX[:, :3], target)
 
 

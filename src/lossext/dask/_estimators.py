@@ -33,7 +33,15 @@ class OnDask:
         """The same estimator without dask, as workers get it."""
         estimator = self._plain(**self.get_params(deep=False))
         estimator.solver = "auto"
-        kept = ("classes_", "coef_", "intercept_", "class_weight_", "pos_weight_", "n_features_in_", "feature_names_in_")
+        kept = (
+            "classes_",
+            "coef_",
+            "intercept_",
+            "class_weight_",
+            "pos_weight_",
+            "n_features_in_",
+            "feature_names_in_",
+        )
         names = (*kept, "_multilabel", "_sparse_output")
         estimator.__dict__.update({k: v for k, v in self.__dict__.items() if k in names})
         return estimator
@@ -41,9 +49,7 @@ class OnDask:
     def _surveyed(self: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Chunks, Survey]:
         """Chunks that are checked, and what they hold."""
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if self.early_stopping:
             raise ValueError("early_stopping=True has no meaning on chunks; allowed is False")
         chunks = Chunks(X=X, y=y, sample_weight=sample_weight)

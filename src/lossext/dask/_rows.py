@@ -146,9 +146,7 @@ class Loss(ScoreLoss):
         slope = self.space.from_slopes(slope_w, slope_b)
         return values, slope, Curvature(self, point) if hess else None
 
-    def hessian(
-        self, scores: Array, columns: Columns, hess: Any, width: Any, slope: Array
-    ) -> Callable[[Array], Array]:
+    def hessian(self, scores: Array, columns: Columns, hess: Any, width: Any, slope: Array) -> Callable[[Array], Array]:
         """Products with the Hessian in the coordinates."""
         curvature = Curvature(self, self.at(scores, width)) if hess is None else hess
         return lambda direction: curvature * direction

@@ -20,7 +20,9 @@ class Survey(NamedTuple):
     """What the first pass finds."""
 
     lengths: list[tuple[int, ...]]  # of each chunk's parts
-    problem: tuple[int, int | None, str] | None  # chunk, row of it, what is wrong there: of the first chunk that has one
+    problem: (
+        tuple[int, int | None, str] | None
+    )  # chunk, row of it, what is wrong there: of the first chunk that has one
     classes: Array | None
     several: bool
     dtypes: frozenset[str]  # of the features
