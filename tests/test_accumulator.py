@@ -1,15 +1,15 @@
 """Totals over chunks against one call of all rows."""
 
+import itertools
 import pickle
 import re
 
+import cases
 import numpy as np
 import pytest
 
 import lossext as lx
 from lossext.samplers import LogUniformSampler
-
-import cases
 
 TOTALS = ("mean", "sum", "weighted_mean", "batchmean")
 ROWS = 211
@@ -33,7 +33,7 @@ def cuts(rng):
 
 def filled(loss, arrays, keywords, at):
     total = loss.accumulator()
-    for start, stop in zip(at[:-1], at[1:], strict=True):
+    for start, stop in itertools.pairwise(at):
         part = slice(start, stop)
         total.update(*(a[part] for a in arrays), **{name: v[part] for name, v in keywords.items()})
     return total
@@ -130,7 +130,7 @@ def test_the_same_chunks_in_the_same_order_give_the_same_bits():
     states = {pickle.dumps(filled(loss, arrays, {}, at)) for _ in range(3)}
     assert len(states) == 1
     parts = []
-    for start, stop in zip(at[:-1], at[1:], strict=True):
+    for start, stop in itertools.pairwise(at):
         parts.append(pickle.loads(pickle.dumps(loss.accumulator().update(*arrays[:, start:stop]))))
     merged = loss.accumulator()
     for part in parts:

@@ -96,6 +96,16 @@ def test_numbers(client, data, loss):
         assert there.objective_ == pytest.approx(here.objective_, rel=1e-4)
 
 
+def test_scores_of_numbers(client, data):
+    X, _, _, y, weight = data
+    dX, dw = chunked(X, weight)
+    for loss, numbers in (("half_squared_error", y), ("half_gamma", np.abs(y) + 0.1), ("huber", y)):
+        there = ld.LossRegressor(loss, alpha=0.01).fit(dX, *chunked(numbers))
+        here = ls.LossRegressor(loss, alpha=0.01).fit(X, numbers)
+        assert there.score(dX, *chunked(numbers), dw) == pytest.approx(here.score(X, numbers, weight), abs=1e-4)
+        np.testing.assert_allclose(there.predict(dX).compute(), here.predict(X), rtol=1e-3, atol=1e-3)
+
+
 def test_l1_and_hinge(client, data):
     X, y, *_ = data
     settings = {"penalty": "l1", "C": 0.1, "tol": 1e-6}
@@ -132,7 +142,7 @@ def test_a_bad_label_is_named_by_its_row(client, data):
         ld.LossClassifier().fit(dX, *chunked(bad))
     positive = np.abs(numbers)
     positive[777] = -1
-    with pytest.raises(ValueError, match="y holds -1.0 in row 777; loss='half_poisson' takes"):
+    with pytest.raises(ValueError, match=r"y holds -1\.0 in row 777; loss='half_poisson' takes"):
         ld.LossRegressor("half_poisson").fit(dX, *chunked(positive))
     broken = X.copy()
     broken[1999, 2] = np.inf
@@ -140,7 +150,7 @@ def test_a_bad_label_is_named_by_its_row(client, data):
         ld.LossClassifier().fit(*chunked(broken, y))
     weight = weight.copy()
     weight[5] = -2
-    with pytest.raises(ValueError, match="sample_weight holds -2.0 in row 5"):
+    with pytest.raises(ValueError, match=r"sample_weight holds -2\.0 in row 5"):
         ld.LossClassifier().fit(dX, dy, *chunked(weight))
     with pytest.raises(ValueError, match="at least 2 classes"):
         ld.LossClassifier().fit(dX, *chunked(np.zeros(ROWS, int)))

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import numpy as np
+
 ABSENT: Final[int]
 FULL: Final[int]
 BY_COLUMN: Final[int]

@@ -145,7 +145,8 @@ def check_kinds(given: dict[str, Any]) -> None:
         columns = getattr(value, "chunks", ())[1:]
         if any(len(sizes) > 1 for sizes in columns):
             raise ValueError(
-                f"{name} has {len(columns[0])} chunks along its columns; allowed is one: {name} = {name}.rechunk({{1: -1}})"
+                f"{name} has {len(columns[0])} chunks along its columns; allowed is one: "
+                f"{name} = {name}.rechunk({{1: -1}})"
             )
 
 

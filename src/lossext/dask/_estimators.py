@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lossext import sklearn as plain
 from lossext._validate import Array
 from lossext.dask import _work
-from lossext.dask._chunks import Chunks, as_array, is_collection
+from lossext.dask._chunks import Chunks, as_array, is_collection, merged_sums
 from lossext.dask._rows import Loss, Rows
-from lossext.dask._work import Plan, Survey
+from lossext.dask._work import Plan, Point, Survey
 from lossext.sklearn._base import all_or_nothing
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._regressor import SAMPLE
@@ -56,16 +56,7 @@ class OnDask:
         found: Survey = chunks.run(_work.survey, _work.merge_surveys, self._here(), -(-SAMPLE // len(chunks)))
         if chunks.lengths is None:
             chunks.settle([lengths[0] for lengths in found.lengths])
-        assert chunks.start is not None
-        if found.problem is not None:
-            index, row, text = found.problem
-            if row is None:
-                raise ValueError(f"chunk {index} of {len(chunks)}: {text}")
-            raise ValueError(text.format(row=chunks.start[index] + row) + f" (chunk {index} of {len(chunks)})")
-        if len(found.shapes) > 1:
-            raise ValueError(f"chunks have different numbers of columns of X and y: {sorted(found.shapes)}")
-        if not chunks.start[-1]:
-            raise ValueError(f"Found array with 0 sample(s) in {len(chunks)} chunks while a minimum of 1 is required.")
+        refuse(chunks, found)
         meta = getattr(X, "_meta_nonempty", None)  # of a dataframe: its names
         example = np.zeros((1, next(iter(found.shapes))[0])) if meta is None else meta
         validate_data(self, example, dtype="numeric", reset=True)
@@ -134,6 +125,20 @@ class OnDask:
         return float(self._score_chunks(Chunks(X=X, y=y, sample_weight=sample_weight)))
 
 
+def refuse(chunks: Chunks, found: Survey) -> None:
+    """ValueError for what is wrong with the rows, by their number in the whole."""
+    assert chunks.start is not None
+    if found.problem is not None:
+        index, row, text = found.problem
+        if row is None:
+            raise ValueError(f"chunk {index} of {len(chunks)}: {text}")
+        raise ValueError(text.format(row=chunks.start[index] + row) + f" (chunk {index} of {len(chunks)})")
+    if len(found.shapes) > 1:
+        raise ValueError(f"chunks have different numbers of columns of X and y: {sorted(found.shapes)}")
+    if not chunks.start[-1]:
+        raise ValueError(f"Found array with 0 sample(s) in {len(chunks)} chunks while a minimum of 1 is required.")
+
+
 def _frame(result: Array) -> Any:
     import pandas as pd
 
@@ -180,7 +185,9 @@ class LossClassifier(OnDask, plain.LossClassifier):
 
     Parameters
     ----------
-    loss, C, alpha, penalty, l1_ratio, fit_intercept, class_weight, pos_weight, max_iter, tol, undo_weights, warm_start, verbose
+    loss, C, alpha, penalty, l1_ratio, fit_intercept, class_weight, pos_weight
+        As of `lossext.sklearn.LossClassifier`, as are the next.
+    max_iter, tol, undo_weights, warm_start, verbose
         As of `lossext.sklearn.LossClassifier`.
     solver : {"auto", "newton", "newton-cg", "lbfgs"}
         "newton" sums a Hessian of each column in one pass an iteration; "newton-cg" takes a pass for each product,
@@ -239,8 +246,6 @@ class LossClassifier(OnDask, plain.LossClassifier):
         return rows.by_class(rows.plan._replace(plain=self._here(), weighted=True))
 
     def _score_chunks(self, chunks: Chunks) -> float:
-        from lossext.dask._chunks import merged_sums
-
         same, total = chunks.run(right, merged_sums, self._here())
         return float(same / total)
 
@@ -286,6 +291,16 @@ class LossRegressor(OnDask, plain.LossRegressor):
         As of `LossClassifier`.
     learning_rate, batch_size, early_stopping, validation_fraction, n_iter_no_change, random_state
         Of `partial_fit`, which takes arrays.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from lossext.dask import LossRegressor
+    >>> with Client(n_workers=1, processes=False, dashboard_address=None) as client:
+    ...     X = da.arange(100.0, chunks=25)[:, None]
+    ...     print(LossRegressor("half_squared_error", alpha=0.0).fit(X, 2 * X[:, 0] + 1).coef_.round(6))
+    [2.]
     """
 
     _plain = plain.LossRegressor
@@ -330,4 +345,20 @@ class LossRegressor(OnDask, plain.LossRegressor):
         return self._prepare(nothing, y, found.weight)  # type: ignore[no-any-return]
 
     def _score_chunks(self, chunks: Chunks) -> float:
-        raise NotImplementedError("score of collections: use loss_scorer, or score of arrays")
+        """D² of all rows, from the losses of the model, of the best constant and of the targets themselves."""
+        here = self._here()
+        found: Survey = chunks.run(_work.survey, _work.merge_surveys, here, -(-SAMPLE // len(chunks)))
+        chunks.settle([lengths[0] for lengths in found.lengths])
+        refuse(chunks, found)
+        rows = self._rows_of(chunks, found)
+        some, model = self._sample(found, rows)
+        columns = model.loss.columns(some.target, some.weight)
+        width = self._spread(model.loss, some.target)
+        constant = self._constants(model, columns, some, some.total_weight(), width)
+        shape = (model.loss.n_columns, rows.X.shape[1])
+        w, b = self.coef_.reshape(shape).T, np.reshape(self.intercept_, shape[:1])
+        value = float(rows.sums(Point(model.loss, None, w, b))[0].sum())
+        whole = float(rows.sums(Point(model.loss, None, np.zeros_like(w), np.asarray(constant)))[0].sum())
+        least = chunks.run(_work.least, merged_sums, rows.plan)[0]
+        value, whole = value - least, whole - least
+        return float(1 - value / whole) if whole else float(value == 0)

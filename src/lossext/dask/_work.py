@@ -275,6 +275,17 @@ def matrices(parts: dict[str, Any], index: int, plan: Plan, point: Point, mean: 
     return (total,)
 
 
+def least(parts: dict[str, Any], index: int, plan: Plan) -> Any:
+    """The loss of means that are the targets."""
+    rows = rows_of_chunk(parts, plan)
+    if rows is None:
+        return None
+    loss = ScoreLoss(plan.plain._loss(), np.size(plan.plain.intercept_))
+    raw = np.zeros((rows.X.shape[0], loss.n_columns), rows.X.dtype)
+    with np.errstate(all="ignore"):
+        return (plan.plain._least(rows.target, loss.columns(rows.target, rows.weight), loss, raw),)
+
+
 def totals(parts: dict[str, Any], index: int, accumulator: Any, names: tuple[str, ...]) -> Any:
     """An accumulator of a chunk; `names` of arguments by place come first."""
     arrays = {name: as_array(part) for name, part in parts.items()}
