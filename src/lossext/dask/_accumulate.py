@@ -36,7 +36,7 @@ def accumulate(loss: Any, input: Any, target: Any, **keywords: Any) -> Accumulat
     ...     print(accumulate(lx.MSELoss(), x, 0 * x).value())
     1.0
     """
-    empty = loss.accumulator()
+    loss.accumulator()  # a reduction that has none is refused here
     chunks = Chunks(input=input, target=target, **keywords)
-    found: Accumulator = chunks.run(_work.totals, _work.merge_totals, empty, ("input", "target"))
+    found: Accumulator = chunks.run(_work.totals, _work.merge_totals, loss)
     return found

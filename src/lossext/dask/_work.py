@@ -286,17 +286,15 @@ def least(parts: dict[str, Any], index: int, plan: Plan) -> Any:
         return (plan.plain._least(rows.target, loss.columns(rows.target, rows.weight), loss, raw),)
 
 
-def totals(parts: dict[str, Any], index: int, accumulator: Any, names: tuple[str, ...]) -> Any:
-    """An accumulator of a chunk; `names` of arguments by place come first."""
-    arrays = {name: as_array(part) for name, part in parts.items()}
-    if not len(arrays[names[0]]):
-        return accumulator
-    return accumulator.update(*(arrays.pop(name) for name in names), **arrays)
+def totals(parts: dict[str, Any], index: int, loss: Any) -> Any:
+    """An accumulator of a chunk."""
+    total = loss.accumulator()
+    return total.update(**{name: as_array(part) for name, part in parts.items()}) if parts["input"].shape[0] else total
 
 
 def merge_totals(parts: list[Any]) -> Any:
     """Of consecutive chunks."""
-    first, *others = parts
-    for other in others:
-        first = first.merge(other)
-    return first
+    total = parts[0].loss.accumulator()
+    for part in parts:  # which stay as they are: a task may run twice
+        total.merge(part)
+    return total
