@@ -34,8 +34,8 @@ def memory(dask_worker):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def fit(n_rows, rows_of_chunk, n_processes, memory_limit):
-    settings = {"n_workers": n_processes, "threads_per_worker": 1, "dashboard_address": None}
+def fit(n_rows, rows_of_chunk, n_processes, memory_limit, processes=True):
+    settings = {"n_workers": n_processes, "threads_per_worker": 1, "dashboard_address": None, "processes": processes}
     with (
         LocalCluster(memory_limit=memory_limit, silence_logs=logging.ERROR, **settings) as cluster,
         Client(cluster) as client,

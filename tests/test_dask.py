@@ -4,9 +4,11 @@ import logging
 import os
 import pickle
 import re
+import runpy
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +212,36 @@ def test_accumulators_and_scorers(client, data):
 def test_progress_is_told_on_the_client(client, data, capsys):
     ld.LossClassifier(verbose=2).fit(*chunked(*data[:2]))
     assert "[LossClassifier] iteration 1: objective" in capsys.readouterr().out
+
+
+def blocks_of_the_page(word):
+    """Blocks of docs/dask.md that need a cluster and hold a word."""
+    page = Path(__file__).parents[1] / "docs" / "dask.md"
+    if not page.exists():
+        pytest.skip("the tests stand alone")
+    found = re.findall(r"^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [block for block in found if word in block]
+
+
+@pytest.mark.parametrize("word", ["LossClassifier", "xgboost", "lightgbm"])
+def test_the_page(client, data, monkeypatch, word):
+    if word != "LossClassifier":
+        pytest.importorskip(word)
+    X, y, *_ = data
+    dX, dy = (part.persist() for part in chunked(X, y))
+    monkeypatch.setattr(distributed, "Client", lambda: client)
+    (block,) = blocks_of_the_page(word)
+    exec(block, {"X": dX, "y": dy, "client": client, "lx": lx})
+
+
+def test_the_example(monkeypatch, capsys):
+    example = Path(__file__).parents[1] / "examples" / "dask_rows.py"
+    if not example.exists():
+        pytest.skip("the tests stand alone")
+    fit = runpy.run_path(str(example))["fit"]
+    fitted = fit(20_000, 5_000, 1, "1GB", processes=False)
+    assert fitted.coef_[0] == pytest.approx(np.linspace(-1, 1, 20), abs=0.1)
+    assert "20000 rows" in capsys.readouterr().out
 
 
 def slowly(block, seconds):
