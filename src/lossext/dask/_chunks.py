@@ -101,16 +101,19 @@ class Chunks:
 
 def result_of(client: Any, graph: dict[Any, Any], key: Any) -> Any:
     """The value of a key; whatever ends the waiting, nothing is left on the cluster."""
-    (future,) = client.get(graph, [key], sync=False)
+    futures: list[Any] = []
     try:
-        return future.result()
+        futures += client.get(graph, [key], sync=False)
+        return futures[0].result()
     except BaseException as error:
-        if client.status != "running":
+        if client.status != "running" and isinstance(error, Exception):
             raise RuntimeError("the client was closed while its workers computed; nothing was changed") from error
-        future.cancel()
+        if client.status == "running":
+            client.cancel(futures)
         raise
     finally:
-        future.release()
+        for future in futures:
+            future.release()
 
 
 def on_worker(work: Callable[..., Any], place: tuple[int, int, int | None], names: Any, parts: Any, given: Any) -> Any:

@@ -41,7 +41,7 @@ def survey(parts: dict[str, Any], index: int, plain: Any, n_kept: int) -> Survey
     found = Survey([lengths], None, None, False, frozenset([dtype.str]), shapes, None, None)
     if len(set(lengths)) > 1:
         pairs = ", ".join(f"{name} {length}" for name, length in zip(parts, lengths, strict=True))
-        return found._replace(problem=(index, None, f"has rows of different numbers: {pairs}"))
+        return found._replace(problem=(index, None, f"has other numbers of rows in each: {pairs}; take all out of one dataframe"))
     try:
         problem = wrong_features(X) or wrong_weight(weight)
         kinds = "class" if hasattr(plain, "_find_classes") else "numbers"
