@@ -15,7 +15,8 @@ from lossext.dask import _work
 from lossext.dask._chunks import Chunks, as_array, is_collection, merged_sums
 from lossext.dask._rows import Loss, Rows
 from lossext.dask._work import Plan, Point, Survey
-from lossext.sklearn._base import all_or_nothing
+from lossext.sklearn._base import OnlyIf, all_or_nothing
+from lossext.sklearn._predict import why_no_probabilities
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._regressor import SAMPLE
 from lossext.sklearn._rows import Rows as LocalRows
@@ -265,17 +266,33 @@ class LossClassifier(OnDask, plain.LossClassifier):
     def _probabilities(self, X: Any, name: str) -> Any:
         return self._by_chunk(name, X) if is_collection(X) else getattr(self._here(), name)(X)
 
-    @property
-    def predict_proba(self) -> Any:
-        """Probabilities, as `lossext.sklearn.LossClassifier` has them; of a collection, a collection."""
-        getattr(self._here(), "predict_proba")  # noqa: B009 - AttributeError of a loss without
-        return lambda X: self._probabilities(X, "predict_proba")
+    @OnlyIf(why_no_probabilities)
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities, as `lossext.sklearn.LossClassifier` has them; of a collection, a collection.
 
-    @property
-    def predict_log_proba(self) -> Any:
-        """Logarithms of what `predict_proba` gives."""
-        getattr(self._here(), "predict_log_proba")  # noqa: B009
-        return lambda X: self._probabilities(X, "predict_log_proba")
+        Parameters
+        ----------
+        X : dask array or dataframe, or array-like of shape (N, n_features)
+
+        Returns
+        -------
+        dask array or dataframe, or ndarray
+        """
+        return self._probabilities(X, "predict_proba")
+
+    @OnlyIf(why_no_probabilities)
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of what `predict_proba` gives.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or array-like of shape (N, n_features)
+
+        Returns
+        -------
+        dask array or dataframe, or ndarray
+        """
+        return self._probabilities(X, "predict_log_proba")
 
 
 class LossRegressor(OnDask, plain.LossRegressor):

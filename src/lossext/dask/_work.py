@@ -41,7 +41,9 @@ def survey(parts: dict[str, Any], index: int, plain: Any, n_kept: int) -> Survey
     found = Survey([lengths], None, None, False, frozenset([dtype.str]), shapes, None, None)
     if len(set(lengths)) > 1:
         pairs = ", ".join(f"{name} {length}" for name, length in zip(parts, lengths, strict=True))
-        return found._replace(problem=(index, None, f"has other numbers of rows in each: {pairs}; take all out of one dataframe"))
+        return found._replace(
+            problem=(index, None, f"has other numbers of rows in each: {pairs}; take all out of one dataframe")
+        )
     try:
         problem = wrong_features(X) or wrong_weight(weight)
         kinds = "class" if hasattr(plain, "_find_classes") else "numbers"
@@ -69,8 +71,8 @@ def merge_surveys(parts: list[Survey]) -> Survey:
         problems[0] if problems else None,
         np.unique(np.concatenate(classes)) if classes else None,
         any(part.several for part in parts),
-        frozenset().union(*(part.dtypes for part in parts)),
-        frozenset().union(*(part.shapes for part in parts)),
+        frozenset[str]().union(*(part.dtypes for part in parts)),
+        frozenset[tuple[int, ...]]().union(*(part.shapes for part in parts)),
         np.concatenate(y) if y else None,
         np.concatenate(weight) if weight else None,
     )
@@ -233,7 +235,8 @@ def back(X: Any, slope: Array) -> tuple[Array, Array]:
 
 def sums(parts: dict[str, Any], index: int, plan: Plan, point: Point) -> Any:
     """Values of the loss and its gradients."""
-    rows, total = rows_of_chunk(parts, plan), None
+    rows = rows_of_chunk(parts, plan)
+    total: Any = None
     if rows is None:
         return None
     with np.errstate(all="ignore"):
@@ -246,7 +249,8 @@ def sums(parts: dict[str, Any], index: int, plan: Plan, point: Point) -> Any:
 
 def products(parts: dict[str, Any], index: int, plan: Plan, point: Point, way: tuple[Array, Array]) -> Any:
     """Products of the Hessian with a direction."""
-    rows, total = rows_of_chunk(parts, plan), None
+    rows = rows_of_chunk(parts, plan)
+    total: Any = None
     if rows is None:
         return None
     loss = point.loss
@@ -263,7 +267,8 @@ def products(parts: dict[str, Any], index: int, plan: Plan, point: Point, way: t
 
 def matrices(parts: dict[str, Any], index: int, plan: Plan, point: Point, mean: Array) -> Any:
     """Matrices of the Hessians of columns that have a loss each."""
-    rows, total = rows_of_chunk(parts, plan), None
+    rows = rows_of_chunk(parts, plan)
+    total: Any = None
     if rows is None:
         return None
     with np.errstate(all="ignore"):
