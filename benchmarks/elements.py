@@ -8,7 +8,6 @@ import argparse
 import re
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -49,10 +48,10 @@ def functions_of(kernel: str) -> list[str]:
 
 
 def interleaved(calls: list[Any], rounds: int) -> list[float]:
-    """Seconds of each, in turn; medians."""
+    """Seconds of each, in turn; the least, for whatever else the machine does only adds."""
     usual = [timing.usual(call) for call in calls]
     times = [[timing.in_slot(call, u, 0.01) for call, u in zip(calls, usual, strict=True)] for _ in range(rounds)]
-    return [median(column) for column in zip(*times, strict=True)]
+    return [min(column) for column in zip(*times, strict=True)]
 
 
 def call(case: Case, mask: Any = None, n_threads: int | None = None) -> Any:
