@@ -150,7 +150,7 @@ static void place_single_slopes(const group *g, ptrdiff_t i, ptrdiff_t j, ptrdif
 
 static NOINLINE void rows_along(const lx_job *job, group *g)
 {
-    real buffer[ALONG_ELEMENTS] ALIGNED;
+    ALIGNED real buffer[ALONG_ELEMENTS];
     const ptrdiff_t cols = job->cols, count = g->rows.count, at = g->rows.first * cols;
     const real *x = (const real *)job->input + at, *y = OWN ? x : (const real *)job->target.data + at; /* x: any */
     real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;

@@ -1,9 +1,9 @@
 /* Short rows: LANES of them at a time are turned into columns, and back when they hold the slopes. */
 
 typedef struct {
-    real x[COLUMN_ELEMENTS] ALIGNED;           /* columns of scores, then of terms, then of slopes */
-    real y[OWN ? 1 : COLUMN_ELEMENTS] ALIGNED; /* columns of targets */
-    real rows[COLUMN_ELEMENTS] ALIGNED;        /* the last rows, with others to fill a vector; slopes by row */
+    ALIGNED real x[COLUMN_ELEMENTS];           /* columns of scores, then of terms, then of slopes */
+    ALIGNED real y[OWN ? 1 : COLUMN_ELEMENTS]; /* columns of targets */
+    ALIGNED real rows[COLUMN_ELEMENTS];        /* the last rows, with others to fill a vector; slopes by row */
 } columns;
 
 /* From a group's vector of rows to the next. */
@@ -120,7 +120,7 @@ INLINE void write_columns(const group *g, const real *from, ptrdiff_t cols, real
 
 static NOINLINE void curve_rows_as_lanes(const lx_job *job, const group *g, columns *c)
 {
-    real curvatures[COLUMN_ELEMENTS] ALIGNED;
+    ALIGNED real curvatures[COLUMN_ELEMENTS];
     switch (job->curvature) {
 #ifdef HAS_MAJORIZER
     case LX_MAJORIZER: majorizer_lanes(g, c, curvatures, job->cols); break;

@@ -48,12 +48,12 @@ int lx_openmp_limit(void) { return 1; }
 #include <intrin.h>
 static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
 static long long load(long long *p) { return _InterlockedOr64(p, 0); }
-static void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
+static inline void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
 static void pause_cpu(void) { YieldProcessor(); }
 #else
 static long long add_one(long long *p) { return __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL); }
 static long long load(long long *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
+static inline void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
 static void pause_cpu(void)
 {
 #if defined(__x86_64__)

@@ -44,12 +44,14 @@ typedef float real;
 #include "avx512.h"
 #elif defined(LX_ISA_AVX2)
 #include "avx2.h"
-#elif defined(LX_FORCE_SCALAR) /* for tests on machines that have vectors */
+#elif defined(LX_FORCE_SCALAR) /* this and LX_FORCE_GENERIC: for tests on machines that have more */
 #include "scalar.h"
-#elif (defined(__x86_64__) || defined(__SSE2__)) && defined(__GNUC__)
+#elif (defined(__x86_64__) || defined(__SSE2__)) && defined(__GNUC__) && !defined(LX_FORCE_GENERIC)
 #include "sse2.h"
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && defined(__GNUC__) && !defined(LX_FORCE_GENERIC)
 #include "neon.h"
+#elif defined(__GNUC__)
+#include "generic.h"
 #else
 #include "scalar.h"
 #endif
