@@ -386,7 +386,9 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
     """The shape that is computed on; ValueError where input and target do not go together."""
     if facts.matrix_only and len(shape) != 2:
         raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C)")
-    if facts.matrix_only and shape[1] == 0:
+    if facts.rowwise and len(shape) < 2:
+        raise ValueError(f"input has shape {shape}; allowed is (N, C) or (N, C, d1, ...)")
+    if (facts.matrix_only or facts.rowwise) and shape[1] == 0:
         raise ValueError(f"input has shape {shape}; at least one column is needed")
     if facts.n_outputs:
         allowed = f"{shape[:1]}, one for the {facts.n_outputs} columns of a row of input"
@@ -395,9 +397,18 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
         if target_shape != shape[:1]:
             raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
         return shape
+    if facts.target.kind == "labels":
+        if is_csr(target) and target_shape == shape:
+            return shape
+        allowed = f"({shape[0]}, K), the ids of a row's labels padded with -1, or CSR of shape {shape}"
+        raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
     if facts.rowwise:
-        if target_shape != shape[:1]:
-            raise ValueError(f"target has shape {target_shape}; allowed is {shape[:1]}, one class id a row of input")
+        ids = shape[:1] + shape[2:]
+        allowed = f"{ids}, one class id a row of input"
+        if facts.soft_kernel_number >= 0:
+            allowed += f", or {shape}, probabilities"
+        if target_shape != ids and not (facts.soft_kernel_number >= 0 and target_shape == shape):
+            raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
         return shape
     if target_shape == shape:
         return shape
@@ -420,6 +431,15 @@ def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real:
     if layout.layout == drivers.SCALAR:
         return Operand(native(np.broadcast_to(target, shape), real), drivers.FULL)
     return layout
+
+
+def soft_columns(domain: Any, target: Array, shape: Shape, real: np.dtype[Any]) -> Array:
+    """Targets along axis 1 of (N, C, d1, ...), as the kernels read them: in the computation's type."""
+    require_real("target", target)
+    if target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize:  # rounding could make a bad one good
+        if domain.is_bad(target, real).any():
+            raise bad_target(domain, target, shape, real)
+    return native(target, real)
 
 
 def is_csr(value: Any) -> bool:
@@ -453,6 +473,18 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     if not steps.all():
         start, columns, data = merged(start, columns, data, n_columns)
     return start, columns, native(data, real)
+
+
+def csr_labels(value: Any, shape: Shape) -> tuple[Array, Array]:
+    """(starts of rows, columns) of the labels of a CSR target: where it is 1; stored zeros are none."""
+    start, columns, data = csr_target(value, shape, FLOAT64)
+    chosen = data == 1
+    if not (chosen | (data == 0)).all():
+        raise ValueError("target holds a value that is neither 0 nor 1 (entries of one place add up)")
+    if not chosen.all():
+        start = np.concatenate(([0], np.cumsum(chosen)))[start]
+        columns = columns[chosen]
+    return start, columns
 
 
 def merged(start: Array, columns: Array, data: Array, n_columns: int) -> tuple[Array, Array, Array]:
@@ -502,7 +534,10 @@ def bad_target(
     if is_csr(given):
         return ValueError(f"target holds a value that is not {domain.requirement} (entries of one place add up)")
     target = np.asarray(given)
-    if domain.kind == "class":
+    if domain.kind == "labels":
+        bad = ((target < 0) | (target >= shape[1])) & (np.cumsum(target == -1, axis=1) == 0)
+        mask = None if mask is None else np.asarray(mask, bool)[:, np.newaxis]
+    elif domain.kind == "class":
         bad = (target < 0) | (target >= shape[1])
         if facts is not None and facts.ignore_index is not None:
             bad &= target != facts.ignore_index
@@ -511,7 +546,10 @@ def bad_target(
         if facts is not None and facts.nan_is_missing:
             bad &= ~np.isnan(target) if target.dtype.kind == "f" else True
     if mask is not None:
-        bad &= np.asarray(mask, bool)
+        known = np.asarray(mask, bool)
+        if known.ndim == bad.ndim - 1 and known.shape != bad.shape:  # one a row, whose columns lie along axis 1
+            known = np.expand_dims(known, 1)
+        bad &= known
     requirement = domain.requirement.format(n_classes=shape[1] if len(shape) > 1 else 0)
     if not bad.any():
         return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
