@@ -109,11 +109,14 @@ static void dense(int loss, int type, ptrdiff_t cols, const arrays *a, int ids, 
         job.weight[LX_SAMPLE_WEIGHT].data = a->weight, job.weight[LX_SAMPLE_WEIGHT].layout = LX_BY_ROW;
         job.mask.data = a->mask, job.mask.type = LX_UINT8, job.mask.layout = by_row ? LX_BY_ROW : LX_FULL;
     }
-    for (int k = 0; k < LX_PARAMETERS; k++)
-        job.parameter[k] = 0.75;
+    for (int k = 0; k < LX_PARAMETERS; k++) /* a pos_weight other than 1 is an operand */
+        job.parameter[k] = strcmp(lx_parameters(loss), "pos_weight") ? 0.75 : 1;
     job.value_divisor = 1, job.grad_scale = 0.5;
 #ifdef LX_HAS_INNER
-    job.inner = 1, job.holds_classes = ids;
+    job.inner = 1, job.holds_classes = ids == 1;
+#endif
+#ifdef LX_HAS_SETS
+    job.set_length = ids;
 #endif
     job.reduce = LX_TOTAL, job.grad = a->grad, job.hess = a->hess;
     const lx_block_kernel kernel = lx_kernel(loss, type);
@@ -126,6 +129,8 @@ static void dense(int loss, int type, ptrdiff_t cols, const arrays *a, int ids, 
     }
     check_rim(a->grad, (size_t)n * size_of(type), losses[loss].name);
     check_rim(a->hess, (size_t)n * size_of(type), losses[loss].name);
+    if (strcmp(losses[loss].family, "labels") == 0)
+        memset(a->hess, 0, (size_t)n * size_of(type)); /* which this family has not */
     printf(" %.17g %.17g %.17g", total.sum + total.rest, checksum(a->grad, type, n), checksum(a->hess, type, n));
     job.grad = job.hess = NULL;
     job.reduce = by_row ? LX_ROWS : LX_ELEMENTS, job.value = a->value;
@@ -133,6 +138,24 @@ static void dense(int loss, int type, ptrdiff_t cols, const arrays *a, int ids, 
     check_rim(a->value, (size_t)end * size_of(type), losses[loss].name);
     printf(" %.17g\n", checksum(a->value, type, end));
 }
+
+#ifdef LX_HAS_SETS
+/* Up to two labels a row, padded with -1. */
+static void label_sets(int loss, int type, ptrdiff_t cols, const arrays *a)
+{
+    enum { SET = 3 };
+    int64_t *labels = room(ROWS * SET * 8);
+    for (int r = 0; r < ROWS; r++) {
+        labels[SET * r] = r % cols;
+        labels[SET * r + 1] = r % 3 && cols > 1 ? (r + 1) % cols : -1;
+        labels[SET * r + 2] = -1;
+    }
+    arrays sets = *a;
+    sets.ids = labels;
+    for (int weighted = 0; weighted < 2; weighted++)
+        dense(loss, type, cols, &sets, SET, weighted);
+}
+#endif
 
 static void all_dense(int type)
 {
@@ -150,8 +173,13 @@ static void all_dense(int type)
         }
         for (int loss = 0; loss < LOSSES; loss++) {
             const int by_row = strcmp(losses[loss].family, "element") != 0;
-            if (by_row && strcmp(losses[loss].family, "row"))
-                continue; /* sets of labels */
+#ifdef LX_HAS_SETS
+            if (strcmp(losses[loss].family, "labels") == 0) {
+                a.value = room(ROWS * size_of(type));
+                label_sets(loss, type, cols, &a);
+                continue;
+            }
+#endif
             a.value = room((size_t)(by_row ? ROWS : n) * size_of(type));
             for (int ids = 0; ids <= by_row; ids++)
                 for (int weighted = 0; weighted < 2; weighted++)
@@ -169,7 +197,7 @@ static void all_maths(int type)
     for (const lx_vector_function *f = lx_vector_functions(type); f->name; f++) {
         if (strcmp(f->name, "lanes") == 0 || strncmp(f->name, "turn", 4) == 0 || strcmp(f->name, "greatest_of") == 0)
             continue; /* which are about the width of a vector */
-        f->run(a, b, r, N);
+        f->run(strcmp(f->name, "log_normal") ? a : b, b, r, N); /* which is of positive numbers alone */
         check_rim(r, N * size_of(type), f->name);
         double sum = 0;
         for (ptrdiff_t i = 0; i < N; i++) {
