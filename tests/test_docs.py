@@ -13,7 +13,7 @@ import lossext.samplers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
+DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").rglob("*.md"))) if path.exists()]
 COMMANDS = ["pip install . && python -m lossext", "pip install '.[test]' && pytest"]
 
 
@@ -22,7 +22,7 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_python_blocks(path, tmp_path, monkeypatch):
     """In order and in one session, as a reader would paste them."""
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_doctests(name):
 def test_there_are_doctests():
     finder = doctest.DocTestFinder()
     for module in (lossext, lossext.samplers):
-        for public in module.__all__:
+        for public in getattr(module, "__all__", dir(module)):
             thing = getattr(module, public)
-            if callable(thing):
+            if callable(thing) and not public.startswith("_"):
                 assert any(test.examples for test in finder.find(thing, public)), f"{public} shows no example"

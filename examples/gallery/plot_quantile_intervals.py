@@ -16,25 +16,22 @@ from lossext.boosting import LGBMRegressor
 
 X, y = load_diabetes(return_X_y=True)
 levels = [0.05, 0.5, 0.95]
+trees = {"n_estimators": 60, "num_leaves": 7, "learning_rate": 0.05, "verbose": -1}
 
 # %%
 # One model a level, predicted on folds that it has not seen.
 
-predicted = np.column_stack(
-    [
-        cross_val_predict(
-            LGBMRegressor(loss=lx.PinballLoss(quantile=level), n_estimators=60, num_leaves=7, min_child_samples=20, verbose=-1),
-            X,
-            y,
-            cv=5,
-        )
-        for level in levels
-    ]
-)
+models = [LGBMRegressor(loss=lx.PinballLoss(quantile=level), **trees) for level in levels]
+predicted = np.column_stack([cross_val_predict(model, X, y, cv=5) for model in models])
 low, middle, high = np.sort(predicted, axis=1).T  # levels fitted apart can cross
 inside = ((y >= low) & (y <= high)).mean()
 print(f"{inside:.0%} of the outcomes lie inside an interval of 90 %")
-print("pinball losses:", lx.pinball_loss(predicted, y, quantile=levels).round(2))
+
+# %%
+# The loss takes all levels at once, for one target a row.
+
+losses = lx.PinballLoss(quantile=levels, reduction="none")(predicted, y)
+print("mean pinball loss at each level:", losses.mean(axis=0).round(2))
 
 # %%
 order = np.argsort(middle)
