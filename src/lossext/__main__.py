@@ -375,8 +375,8 @@ def print_row(r: Result, first_of_subject: bool) -> None:
 def print_legend(threads: int) -> None:
     print(
         "\nbefore, after: the value of the loss\n"
-        "fit: plants whose species is right; for numbers, share of the variance of the petals' width explained\n"
-        "gradient error: largest difference from central differences over the largest gradient, float64\n"
+        "fit: plants whose species is right; for numbers, explained share of the variance of petal widths\n"
+        "gradient error: largest difference from central differences / largest gradient, float64\n"
         f"ns/element: value and gradient, float32, {TIMED_ROWS:,} rows (in-batch softmax 2,048), one thread;\n"
         f"{threads} threads: the same on as many as a call of this size takes by default"
     )
