@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import lossext
+from lossext import __main__ as demo
 
 
 def run(*arguments):
@@ -16,10 +17,8 @@ def run(*arguments):
     )
 
 
-def test_every_loss(tmp_path):
-    pytest.importorskip("matplotlib")
-    picture = tmp_path / "values.png"
-    done = run("--plot", str(picture))
+def test_every_loss():
+    done = run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""  # progress is for terminals
     assert max(map(len, done.stdout.splitlines())) <= 100
@@ -29,12 +28,16 @@ def test_every_loss(tmp_path):
     assert all(float(after) < float(before) for _, before, after in rows)
     for subject in lossext.losses.SUBJECTS:
         assert subject.__doc__.partition(",")[0].rstrip(".") in done.stdout
+
+
+def test_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "values.png"
+    demo.draw([demo.runs()[0][1]()], str(picture))
     assert picture.stat().st_size > 10_000
 
 
 def test_a_wrong_gradient_is_told(monkeypatch, capsys):
-    from lossext import __main__ as demo
-
     first = demo.runs()[0]
     result = first[1]()._replace(gradient_error=1e-3)
     monkeypatch.setattr(demo, "runs", lambda: [(first[0], lambda: result)])

@@ -16,7 +16,7 @@ from lossext.boosting import LGBMRegressor
 
 X, y = load_diabetes(return_X_y=True)
 levels = [0.05, 0.5, 0.95]
-trees = {"n_estimators": 60, "num_leaves": 7, "learning_rate": 0.05, "verbose": -1}
+trees = {"n_estimators": 60, "num_leaves": 7, "learning_rate": 0.05, "n_jobs": 1, "verbose": -1}
 
 # %%
 # One model a level, predicted on folds that it has not seen.
