@@ -1,10 +1,14 @@
 """The site: ``pip install '.[docs]' && sphinx-build -W docs site``; nothing is fetched."""
 
 import importlib.util
+import os
 import sys
 import warnings
 from pathlib import Path
 
+# Examples are small: threads of BLAS and OpenMP that wait for each other would make a build of minutes out of seconds.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import matplotlib as mpl
@@ -30,6 +34,7 @@ extensions = [
 templates_path = ["_templates"]
 exclude_patterns = ["_ext", "_templates"]
 default_role = "py:obj"
+suppress_warnings = ["config.cache"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3

@@ -71,6 +71,7 @@ class Losses(Generated):
         for cls in subjects()[self.arguments[0]]:
             section = nodes.section(ids=[cls.__name__.lower()], names=[cls.__name__.lower()])
             section += nodes.title("", cls.__name__)
+            self.state.document.note_explicit_target(section)
             self.parse(section_of(cls), section)
             sections.append(section)
         return sections
