@@ -35,7 +35,9 @@ found = {"plain": plain, "pos_weight": weighted, "pos_weight, undone": weighted 
 inverse_link = lx.BCEWithLogitsLoss().inverse_link
 for name, raw in found.items():
     p = inverse_link(raw)
-    print(f"{name:20} mean probability {p.mean():.3f}, log loss {lx.binary_cross_entropy_with_logits(raw, y):.4f}", end="")
+    print(
+        f"{name:20} mean probability {p.mean():.3f}, log loss {lx.binary_cross_entropy_with_logits(raw, y):.4f}", end=""
+    )
     print(f", eights found at 1/2: {(raw[y == 1] > 0).mean():.0%}")
 
 # %%

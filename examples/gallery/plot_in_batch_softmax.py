@@ -52,7 +52,9 @@ models = {"with log q": fit(True), "without": fit(False)}
 # %%
 # Recall: is the word after among the ten best?
 
-best = {name: lx.topk(items, np.zeros(n, np.float32), users[user[test]], k=10)[1] for name, (users, items) in models.items()}
+best = {
+    name: lx.topk(items, np.zeros(n, np.float32), users[user[test]], k=10)[1] for name, (users, items) in models.items()
+}
 hits = {name: (found == item[test][:, None]).any(axis=1) for name, found in best.items()}
 for name, hit in hits.items():
     print(f"{name:12} recall at 10: {hit.mean():.3f}")

@@ -16,7 +16,12 @@ import lossext as lx
 
 X, digit = load_digits(return_X_y=True)
 X = np.column_stack([X / 16, np.ones(len(X))])
-questions = {"even": digit % 2 == 0, "above 4": digit > 4, "round": np.isin(digit, [0, 6, 8, 9]), "prime": np.isin(digit, [2, 3, 5, 7])}
+questions = {
+    "even": digit % 2 == 0,
+    "above 4": digit > 4,
+    "round": np.isin(digit, [0, 6, 8, 9]),
+    "prime": np.isin(digit, [2, 3, 5, 7]),
+}
 Y = np.column_stack(list(questions.values())).astype(float)
 train, test = slice(0, 1200), slice(1200, None)
 
@@ -52,7 +57,9 @@ fig, ax = plt.subplots(figsize=(7, 3.5))
 for shift, (name, raw) in enumerate(fits.items()):
     precision = average_precision_score(Y[test], raw, average=None)
     print(f"{name:22} log loss {by_mask(raw, Y[test]):.3f}, average precision", precision.round(3))
-    ax.bar(np.arange(4) + 0.27 * shift, lx.BCEWithLogitsLoss(reduction="none")(raw, Y[test]).mean(axis=0), 0.25, label=name)
+    ax.bar(
+        np.arange(4) + 0.27 * shift, lx.BCEWithLogitsLoss(reduction="none")(raw, Y[test]).mean(axis=0), 0.25, label=name
+    )
 ax.set_xticks(np.arange(4) + 0.27, list(questions))
 ax.set_ylabel("log loss on new digits")
 ax.legend()
