@@ -2,8 +2,8 @@
 Calibration after pos_weight
 ============================
 
-``pos_weight`` finds more of a rare class, and overstates its probability. Subtracting ``log(pos_weight)`` from the logits
-undoes that. Data: one digit against the nine others, 1,797 images (scikit-learn).
+``pos_weight`` finds more of a rare class, and overstates its probability. Subtracting ``log(pos_weight)`` from the
+logits undoes that. Data: one digit against the nine others, 1,797 images (scikit-learn).
 """
 
 import matplotlib.pyplot as plt

@@ -25,7 +25,7 @@ losses = {
 }
 
 # %%
-# ``LGBMClassifier`` starts at the constant that minimises the loss, and its ``predict_proba`` is that of the loss's link.
+# ``LGBMClassifier`` starts at the constant that minimises the loss, and its ``predict_proba`` is that of its link.
 
 probabilities = {}
 for name, loss in losses.items():

@@ -7,12 +7,13 @@ without it the model learns a score from which the popularity is missing. Data: 
 (``pydoc_data``): the word before is the "user", the word after the "item".
 """
 
+import itertools
+import pydoc_data.topics
 import re
 from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pydoc_data.topics
 
 import lossext as lx
 
@@ -25,8 +26,8 @@ test = np.random.default_rng(1).random(len(user)) < 0.1
 n, dim = len(vocabulary), 32
 
 # %%
-# ``FrequencyEstimator`` learns from the stream how probable each item is in a batch. The gradient's rows go straight into
-# the tables.
+# ``FrequencyEstimator`` learns from the stream how probable each item is in a batch. The gradient's rows go straight
+# into the tables.
 
 
 def fit(correct):
@@ -64,7 +65,7 @@ for name, hit in hits.items():
 
 fig, ax = plt.subplots(figsize=(7, 4))
 edges = np.array([0, 1, 3, 10, 30, 100, 300, n])
-groups = [f"{a + 1}–{b}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+groups = [f"{a + 1}–{b}" for a, b in itertools.pairwise(edges)]
 shares = {"word after": np.histogram(item[test], edges)[0] / test.sum()}
 shares |= {name: np.histogram(found[:, 0], edges)[0] / test.sum() for name, found in best.items()}
 for shift, (name, share) in enumerate(shares.items()):

@@ -3,7 +3,7 @@ Many labels for a text
 ======================
 
 Which parameters does a function have? The text is what its documentation says before it lists them; the labels are the
-names of frequent parameters, several a text. All labels are fitted in one pass. Data: the docstrings of NumPy and SciPy.
+names of frequent parameters, several a text. All labels are fitted in one pass. Data: docstrings of NumPy and SciPy.
 """
 
 import importlib

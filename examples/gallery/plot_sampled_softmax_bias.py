@@ -7,12 +7,12 @@ classes, and so does its bias, faster. Data: the words of Python's language refe
 ``pydoc_data``), each to be told from the one before.
 """
 
+import pydoc_data.topics
 import re
 from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pydoc_data.topics
 
 import lossext as lx
 from lossext.samplers import FixedUnigramSampler, UniformSampler
