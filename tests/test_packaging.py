@@ -87,9 +87,23 @@ def test_workflow_copy():
 
 @in_checkout
 def test_actions_are_pinned():
-    used = re.findall(r"uses: *(\S+)", WORKFLOW.read_text(encoding="utf-8"))
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    used = [action for path in workflows for action in re.findall(r"uses: *(\S+)", path.read_text(encoding="utf-8"))]
     assert used
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used), used
+
+
+@in_checkout
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {lossext.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@in_checkout
+def test_placeholders_stand_in_one_place():
+    """The project's address is said in its metadata, from where whoever publishes it changes it."""
+    files = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff", "CODE_OF_CONDUCT.md")]
+    files += [*(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.*ml")]
+    assert [path.name for path in files if "OWNER/" in path.read_text(encoding="utf-8")] == []
 
 
 @in_checkout
