@@ -1,6 +1,9 @@
 """Loss functions with their gradients for NumPy arrays, on the CPU, as fast as memory allows."""
 
 # No __all__: with it, help() would repeat the help of every class. A public name is one without an underscore.
+import importlib as _importlib
+from typing import Any as _Any
+
 from lossext import losses as losses
 from lossext._config import show_config as show_config
 from lossext._declare import registry as registry
@@ -14,3 +17,10 @@ from lossext.row_sparse import RowSparse as RowSparse
 
 if __doc__:  # not under python -OO
     __doc__ += _overview(losses.SUBJECTS)
+
+
+def __getattr__(name: str) -> _Any:
+    """`lossext.boosting` and `lossext.sklearn`, which are imported when first asked for."""
+    if name in ("boosting", "sklearn"):
+        return _importlib.import_module(f"lossext.{name}")
+    raise AttributeError(f"module 'lossext' has no attribute {name!r}")
