@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import Any
 
 from lossext._declare import Declaration, parameters_of
@@ -23,20 +24,28 @@ def complete_docstring(cls: Any) -> None:
     if not separator:
         raise TypeError(f"{cls.__name__} has no Examples in its docstring")
     parameters = [
-        f"{name} : {p.check.requirement}, default {p.default!r}\n    {p.text}"
+        f"{name} : {p.check.requirement}, default {p.default!r}\n{indented(p.text)}"
         for name, p in parameters_of(cls).items()
         if p.check is not None
     ]
-    raises = [f"{error}\n    {'; '.join(reasons)}." for error, reasons in raises_of(cls).items()]
+    raises = [f"{error}\n{indented('; '.join(reasons))}." for error, reasons in raises_of(cls).items()]
     cls.__doc__ = "\n\n".join(
         (
             text.rstrip(),
             "\n".join(("Parameters\n----------", *parameters)),
             "\n".join(("Raises\n------", *raises)),
-            "Notes\n-----\n" + "\n\n".join(notes_of(cls.declaration)),
+            "Notes\n-----\n" + "\n\n".join(map(wrapped, notes_of(cls.declaration))),
             f"Examples\n--------\n{examples}",
         )
     )
+
+
+def indented(text: str) -> str:
+    return textwrap.indent(wrapped(text, 104), "    ")
+
+
+def wrapped(text: str, width: int = 108) -> str:
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def raises_of(cls: Any) -> dict[str, list[str]]:

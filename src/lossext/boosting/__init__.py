@@ -13,10 +13,10 @@ What the adapters have in common:
   ``pos_weight``: what the libraries have for their own objectives (``scale_pos_weight``, ``is_unbalance``) does not
   reach a custom one. Weights of the loss may be a scalar or one for each column; rows are the sample weights' business.
 - No Hessian is under 1e-16. Multi margin with p = 1 and hinge embedding have no second derivative: where a hinge of
-  value z has a slope, slope / max(z, |margin| / 2) stands in for it. Slope / z is the curvature of the parabola that
-  touches the hinge at the score, lies above it and has its minimum at the kink: a Newton step of one score goes to the
-  margin, and the margin sets the scale of the scores. Multi margin mostly learns better with p = 2, whose derivatives
-  are exact.
+  value z has a slope, ``slope / max(z, |margin| / 2)`` stands in for it. Slope / z is the curvature of the parabola
+  that touches the hinge at the score, lies above it and has its minimum at the kink: a Newton step of one score goes
+  to the margin, and the margin sets the scale of the scores. Multi margin mostly learns better with p = 2, whose
+  derivatives are exact.
 - Binary: the library's one score of a row goes straight into the logistic losses and hinge embedding. For multi margin,
   which compares classes, a score r stands for the scores (0, r) of classes 0 and 1.
 - Labels: 0 and 1 (or anything between) for the logistic losses; 0 and 1 or -1 and 1 for hinge embedding, where 0 means
