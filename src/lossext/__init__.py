@@ -2,6 +2,7 @@
 
 from lossext import losses
 from lossext._config import show_config
+from lossext._custom import custom_loss
 from lossext._declare import registry
 from lossext._scipy import scipy_objective
 from lossext._version import __version__
@@ -14,6 +15,7 @@ __all__ = [
     "__version__",
     "balanced_pos_weight",
     "balanced_weights",
+    "custom_loss",
     "registry",
     "scipy_objective",
     "show_config",
