@@ -47,7 +47,7 @@ LEVELS = {
 }
 # short loops of known length are unrolled away, as with -O3, at two thirds of its size
 LOSS_OPTIMIZATION = ["-O2", "-fpeel-loops"]
-UNITS = ("element_shared", "row_shared", "maths", "layer/layer")  # beside the losses
+UNITS = ("element_shared", "row_shared", "row_classes", "maths", "layer/layer")  # beside the losses
 TYPES = {"f32": [], "f64": [("LX_DOUBLE", "1")]}
 
 X86_PROBE = "#if !(defined(__x86_64__) || defined(_M_X64))\n#error\n#endif\nint main(void) { return 0; }\n"

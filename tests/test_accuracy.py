@@ -257,3 +257,20 @@ def test_twins_need_real_types():
     """The references round as the kernels do: float16 computes in float32, integers in float64."""
     assert [real_type(np.dtype(d)) for d in ("f2", "f4", "f8", "i4", "?")] == [np.float32] * 2 + [np.float64] * 3
     assert set(TWINS) >= {cls.__name__ for cls in dense}
+
+
+@pytest.mark.parametrize("cls", dense, ids=name)
+def test_float64_totals(cls):
+    """Within 8 ulp of the sum of the values' sizes, beside the values' own error, on every instruction set.
+
+    Equal values are the worst: every partial sum of theirs rounds the same way.
+    """
+    rng = np.random.default_rng(3)
+    shape = (20_000, 3) if matrix_only(cls) else (60_000,)
+    equal = target_of(cls, (1, *shape[1:]), rng)
+    equal = np.broadcast_to(equal, shape[:1] if kind_of(cls) == "class" else shape)
+    for x, y in ((0.7, equal), (1 / 3, equal), (rng.random(shape), target_of(cls, shape, rng))):
+        x = np.full(shape, x) if isinstance(x, float) else x
+        each, total = cls(reduction="none")(x, y), cls(reduction="sum")(x, y)
+        bound = 8 + cls.declaration.value_ulp
+        assert abs(total - math.fsum(each)) <= bound * math.ulp(math.fsum(np.abs(each)))

@@ -101,3 +101,29 @@ def test_every_package_is_built_in():
     folders = {path.parent for path in (ROOT / "src" / "lossext").rglob("*.py")}
     packages = {".".join(folder.relative_to(ROOT / "src").parts) for folder in folders}
     assert set(settings["tool"]["setuptools"]["packages"]) == packages
+
+
+def test_help_of_the_demonstration():
+    run = subprocess.run([sys.executable, "-m", "lossext", "--help"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0
+    assert run.stdout.startswith("usage: python -m lossext")
+    run = subprocess.run([sys.executable, "-m", "lossext", "--fast"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+
+
+def test_boosting_and_sklearn_are_imported_on_first_use():
+    python("""
+import sys, lossext
+assert "lossext.boosting" not in sys.modules
+assert lossext.boosting is sys.modules["lossext.boosting"]
+try:
+    lossext.sklearn.LossClassifier
+except ImportError:
+    pass    # scikit-learn is not there
+try:
+    lossext.boost
+except AttributeError as error:
+    assert "no attribute 'boost'" in str(error)
+else:
+    sys.exit("there is none")
+""")

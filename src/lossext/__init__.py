@@ -1,5 +1,8 @@
 """lossext: loss functions with their gradients for NumPy arrays, on the CPU, as fast as memory allows."""
 
+import importlib
+from typing import Any
+
 from lossext import losses
 from lossext._config import show_config
 from lossext._custom import custom_loss
@@ -21,3 +24,10 @@ __all__ = [
     "show_config",
 ]
 __all__ += losses.__all__
+
+
+def __getattr__(name: str) -> Any:
+    """`lossext.boosting` and `lossext.sklearn`, which are imported when first asked for."""
+    if name in ("boosting", "sklearn"):
+        return importlib.import_module(f"lossext.{name}")
+    raise AttributeError(f"module 'lossext' has no attribute {name!r}")

@@ -9,6 +9,8 @@ from lossext._declare import Declaration, parameters_of
 
 TARGET_TYPES = {
     "class": "*target* (N,) holds class ids of any integer dtype.",
+    "labels": "*target* (N, K) holds the ids of each row's labels, of any integer dtype, up to the first -1; or a SciPy "
+    "CSR matrix of shape (N, C) that is 1 at the labels (stored zeros are none).",
     "sign": "*target* holds -1 and 1, in any integer or float dtype (bool is refused: False is not -1).",
 }
 
@@ -42,6 +44,8 @@ def raises_of(cls: Any) -> dict[str, list[str]]:
     names = ", ".join(parameters_of(cls))
     ids = declaration.takes_ids
     shape = "target has not one class id a row of input" if ids else "target has another shape than input"
+    if declaration.target.kind == "labels":
+        shape = "target has another number of rows than input"
     if declaration.broadcasts:
         shape = "input and target do not broadcast"
     wrong = "a class id lies outside [0, C)" if ids else f"a target is not {declaration.target.requirement}"

@@ -24,8 +24,6 @@ DTYPES = [np.float64, np.float32]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-quiet = np.errstate(all="ignore")  # whatever the caller's error state is: what is not finite, is looked for
-
 
 def all_or_nothing(method: Method) -> Method:
     """A method that leaves the estimator as it was if it fails."""

@@ -11,9 +11,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_y, check_array, column_or_1d, validate_data
 
-from lossext._validate import Array
+from lossext._validate import Array, quiet
 from lossext.sklearn import _losses, _steps
-from lossext.sklearn._base import DTYPES, Estimator, OnlyIf, all_or_nothing, quiet
+from lossext.sklearn._base import DTYPES, Estimator, OnlyIf, all_or_nothing
 from lossext.sklearn._fit import LinearFit
 from lossext.sklearn._predict import by_steps
 from lossext.sklearn._progress import Progress
