@@ -177,7 +177,12 @@ def fails(raw, target):
     [
         ((log_loss, 3), {}, TypeError, "gradient must be a function"),
         ((log_loss, log_loss), {"target": "unit"}, ValueError, "grad is not the derivative of value"),
-        ((constant, log_loss_slope), {"target": "unit"}, ValueError, r"value\(raw, target\) gives an array of shape \(\)"),
+        (
+            (constant, log_loss_slope),
+            {"target": "unit"},
+            ValueError,
+            r"value\(raw, target\) gives an array of shape \(\)",
+        ),
         ((log_loss, fails), {"target": "unit"}, ValueError, r"grad\(raw, target\) fails .* RuntimeError: no"),
         ((log_loss, log_loss_slope), {"target": "yes"}, ValueError, "target = 'yes' is not one of"),
         ((log_loss, log_loss_slope), {"link": "probit"}, ValueError, "link_name = 'probit' is not one of"),

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from lossext import losses
+from lossext._check_objective import check_objective
 from lossext._config import show_config
 from lossext._custom import custom_loss
 from lossext._declare import registry
@@ -18,6 +19,7 @@ __all__ = [
     "__version__",
     "balanced_pos_weight",
     "balanced_weights",
+    "check_objective",
     "custom_loss",
     "registry",
     "scipy_objective",
