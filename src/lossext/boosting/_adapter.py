@@ -52,6 +52,8 @@ def why_not(loss: Any) -> str | None:
     """Why a loss is none of free scores, of which a high one speaks for the positive class or a great mean."""
     if loss.declaration.low_score_means == "alike":
         return 'a low score of it means "alike", and boosted scores are high for the positive class'
+    if loss._target.kind == "labels":
+        return "its targets are sets of class ids, and the libraries have one label a row, or 0 and 1"
     if loss._input_domain is not None:
         return f"its input is {loss._input_domain.requirement}, and a boosted score is any number"
     if not loss.declaration.linear_score:
