@@ -42,6 +42,7 @@ class Fitting:
 
     def _take(self, **own: Any) -> None:
         """Keep our parameters among the library's, which cloning and searches ask for."""
+        self._init_params.pop("loss_function", None)  # a default of the library's
         self._init_params.update({name: value for name, value in own.items() if value is not None})
         self._ours = {}
 
