@@ -43,8 +43,10 @@ FLAGS = {
 LEVELS = {
     "avx2": {"unix": ["-mavx2", "-mfma", "-mbmi2", "-mpopcnt"], "msvc": ["/arch:AVX2"]},
     "avx512": {
-        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mpopcnt"]
-        + ["-mprefer-vector-width=512"],
+        "unix": [
+            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mpopcnt"),
+            "-mprefer-vector-width=512",
+        ],
         "msvc": ["/arch:AVX512"],
     },
 }

@@ -1,4 +1,4 @@
-"""A fuzzer of the whole public API: python tests/fuzz.py [--seed 0] [--first 0] [--calls N | --seconds S] [--state FILE]
+"""A fuzzer of the public API: python tests/fuzz.py [--seed 0] [--first 0] [--calls N | --seconds S] [--state FILE]
 
 Call i depends on the seed and on i alone, so `--first i --calls 1` repeats it, and `--state` goes on where a run ended.
 Arguments are of any shape, dtype, order, alignment and class, and lie at times.  What must hold: an exception is a
@@ -312,7 +312,7 @@ class Fuzzer:
             if isinstance(arrays[2], np.ndarray) and arrays[2].ndim == 1:
                 arrays[2] = arrays[2][:, None]
         elif kind == 4:
-            values, ids = lx.topk(arrays[0], arrays[1], arrays[3], int(self.rng.integers(0, v + 2)))
+            _, ids = lx.topk(arrays[0], arrays[1], arrays[3], int(self.rng.integers(0, v + 2)))
             assert ((ids >= 0) & (ids < v)).all()
             return "answered"
         else:

@@ -68,7 +68,10 @@ class CatBoostAdapter(ShiftedAdapter):
             scale = columns if facts.over_columns else 1.0
             try:
                 grads, hesses = self._summed.grad_and_hess(
-                    approx[np.newaxis] + self.init_raw, self._target_of_row(target, columns), curvature=kind, n_threads=1
+                    approx[np.newaxis] + self.init_raw,
+                    self._target_of_row(target, columns),
+                    curvature=kind,
+                    n_threads=1,
                 )
             except ValueError:
                 pass  # explained below
@@ -117,7 +120,8 @@ class CatBoostObjective(CatBoostAdapter):
     Notes
     -----
     CatBoost wants a metric with a custom objective. It calls a multiclass or multilabel objective for one row at a
-    time, some 20 us each of which half is CatBoost's, and takes the Hessian of a row as its diagonal. Its own objectives have other defaults of
+    time, some 20 us each of which half is CatBoost's, and takes the Hessian of a row as its diagonal. Its own
+    objectives have other defaults of
     ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same settings.
 
     Give ``CatBoostClassifier`` the classes, ``class_names=[0, 1]``: with a custom objective it forgets them, and its
