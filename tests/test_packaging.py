@@ -105,6 +105,19 @@ def test_tools_of_the_release_are_pinned_by_hash():
 
 
 @in_checkout
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {lossext.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@in_checkout
+def test_placeholders_stand_in_one_place():
+    """The project's address is said in its metadata, from where whoever publishes it changes it."""
+    files = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff", "CODE_OF_CONDUCT.md")]
+    files += [*(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.*ml")]
+    assert [path.name for path in files if "OWNER/" in path.read_text(encoding="utf-8")] == []
+
+
+@in_checkout
 def test_every_package_is_built_in():
     """A new subpackage must be named in pyproject.toml."""
     import tomllib

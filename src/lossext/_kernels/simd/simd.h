@@ -16,7 +16,11 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define GNU_C /* clang-cl does not say __GNUC__ */
 #define INLINE static inline __attribute__((always_inline, unused))
+#if defined(__clang__)
 #define NOINLINE __attribute__((noinline))
+#else /* GCC 12 removes calls of functions that it has cloned, taking their stores for dead */
+#define NOINLINE __attribute__((noipa))
+#endif
 #define ALIGNED __attribute__((aligned(64)))
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
