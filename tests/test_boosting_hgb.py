@@ -111,4 +111,6 @@ def test_errors():
     with pytest.raises(TypeError, match="must be a loss object"):
         hgb_loss("huber")
     with pytest.raises(ValueError, match=r"target\[3\] = -1.0 is not"):
-        HistGradientBoostingRegressor(loss=hgb_loss(lx.HalfPoissonLoss())).fit(X[:9], np.where(np.arange(9) == 3, -1, 1.0))
+        HistGradientBoostingRegressor(loss=hgb_loss(lx.HalfPoissonLoss())).fit(
+            X[:9], np.where(np.arange(9) == 3, -1, 1.0)
+        )
