@@ -572,7 +572,7 @@ cdef class Evaluator:
         cdef lx_total total
         if not self.over_columns:
             return 1.0
-        if not (self.nan_is_missing or job.mask.layout):
+        if self.rowwise or not (self.nan_is_missing or job.mask.layout):    # a row is known as a whole, or not
             return <double> job.cols
         scale = empty(job.rows, real)
         job.weight[LX_ROW_SCALE].data = hold(&call.held, scale, True)
