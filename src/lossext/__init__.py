@@ -5,7 +5,9 @@ import importlib as _importlib
 from typing import Any as _Any
 
 from lossext import losses as losses
+from lossext._check_objective import check_objective as check_objective
 from lossext._config import show_config as show_config
+from lossext._custom import custom_loss as custom_loss
 from lossext._declare import registry as registry
 from lossext._overview import overview as _overview
 from lossext._scipy import scipy_objective as scipy_objective

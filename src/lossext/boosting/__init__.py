@@ -36,30 +36,38 @@ from lossext.boosting._adapter import require
 
 if TYPE_CHECKING:
     from lossext.boosting.catboost import CatBoostMultiTargetObjective, CatBoostObjective
+    from lossext.boosting.catboost_estimators import CatBoostClassifier, CatBoostRegressor
     from lossext.boosting.lightgbm import LightGBMObjective
     from lossext.boosting.lightgbm_estimators import LGBMClassifier, LGBMRegressor
+    from lossext.boosting.sklearn_hgb import hgb_loss
     from lossext.boosting.xgboost import XGBoostObjective
     from lossext.boosting.xgboost_estimators import XGBClassifier, XGBRegressor
 
 MODULES = {
+    "CatBoostClassifier": "catboost_estimators",
     "CatBoostMultiTargetObjective": "catboost",
     "CatBoostObjective": "catboost",
+    "CatBoostRegressor": "catboost_estimators",
     "LGBMClassifier": "lightgbm_estimators",
     "LGBMRegressor": "lightgbm_estimators",
     "LightGBMObjective": "lightgbm",
     "XGBClassifier": "xgboost_estimators",
     "XGBRegressor": "xgboost_estimators",
     "XGBoostObjective": "xgboost",
+    "hgb_loss": "sklearn_hgb",
 }
 __all__ = [
+    "CatBoostClassifier",
     "CatBoostMultiTargetObjective",
     "CatBoostObjective",
+    "CatBoostRegressor",
     "LGBMClassifier",
     "LGBMRegressor",
     "LightGBMObjective",
     "XGBClassifier",
     "XGBRegressor",
     "XGBoostObjective",
+    "hgb_loss",
 ]
 
 

@@ -80,6 +80,17 @@ def checked_loss(loss: Any) -> DenseLoss:
     return loss
 
 
+def flattens(loss: DenseLoss) -> bool:
+    """Whether the second derivative of a loss of residuals vanishes far from the target, where the slope does not."""
+    if loss._target.kind != "real" or "majorizer" not in loss.declaration.curvatures:
+        return False
+    if loss._n_outputs:
+        loss = loss._of_output(0)
+    far = 1e3 * np.array([-1.0, 1.0])
+    slope, curvature = loss._with(weight=None, reduction="sum").grad_and_hess(far, np.zeros(2))
+    return bool((abs(curvature * far) < 1e-3 * abs(slope)).any())
+
+
 class Block(NamedTuple):
     """Some rows of all columns, or of one."""
 
@@ -132,7 +143,8 @@ class Adapter(Parameterized):
         declaration = self.loss.declaration
         kind = self.curvature
         if kind is None:
-            wanted = ("exact",) if declaration.smooth and declaration.convex else ("majorizer", "residual", "exact")
+            curved = declaration.smooth and declaration.convex and not flattens(self.loss)
+            wanted = ("exact",) if curved else ("majorizer", "residual", "exact")
             kind = next(k for k in wanted if k in declaration.curvatures)
         return Builtin("", kind)
 
@@ -375,6 +387,21 @@ class Adapter(Parameterized):
             raise self._explain(error, raw, target, weight) from None
         count = float(len(raw) if weight is None else np.sum(weight, dtype=np.float64))
         return total, count if declaration.value_by_row else count * raw.shape[1]
+
+    def _values(self, raw: Array, target: Array, weight: Array | None) -> Array:
+        """Weighted value of each row, (N,): over columns the sum, as of the derivatives."""
+        raw = raw.reshape(len(raw), -1)
+        self._check_shapes(raw, target)
+        values = np.zeros(len(raw))
+        scale = raw.shape[1] if self.loss.declaration.over_columns else 1
+        try:
+            for block in self._blocks(raw, target, weight):
+                each = np.asarray(block.loss._with(reduction="none")(block.scores, block.target), np.float64)
+                part = each if each.ndim == 1 else each.sum(axis=1)
+                values[block.rows] += (1 if isinstance(block.columns, int) else scale) * part
+        except ValueError as error:
+            raise self._explain(error, raw, target, weight) from None
+        return values if weight is None else values * weight
 
     def _mean(self, raw: Array, target: Array, weight: Array | None) -> float:
         total, count = self._total(raw, target, weight)

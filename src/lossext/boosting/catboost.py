@@ -58,7 +58,7 @@ class CatBoostAdapter(ShiftedAdapter):
 
     def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:
         targets = np.reshape(target, (1, -1))
-        if self.loss.declaration.takes_ids or self.loss._n_outputs:
+        if self.loss.declaration.takes_ids or self.loss._n_outputs or np.ndim(target) == 0:
             targets = targets[:, 0]
         grad, hess = self._derivatives(approx[np.newaxis], targets, np.array([weight]))
         return -grad[0], -np.diag(hess[0])
