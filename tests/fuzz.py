@@ -121,7 +121,7 @@ class Fuzzer:
                 lambda: np.ones(shape[1:]),
                 lambda: np.ones((1 << 8, *shape[1:])).view(Liar) if len(shape) else 1.0,
                 lambda: object(),
-                lambda: {},
+                dict,
                 lambda: 1e400,
                 lambda: 10**400,
                 lambda: np.zeros(0),
@@ -300,7 +300,9 @@ class Fuzzer:
         kind = int(self.rng.integers(6))
         sampled = int(self.rng.integers(1, v + 2))
         if kind < 2:
-            loss = (lx.SampledSoftmaxLoss, lx.NCELoss)[kind](sampled, v, seed=int(self.rng.integers(9)), reduction=reduction)
+            loss = (lx.SampledSoftmaxLoss, lx.NCELoss)[kind](
+                sampled, v, seed=int(self.rng.integers(9)), reduction=reduction
+            )
             if self.chance(0.3):
                 more["exclude"] = self.rng.integers(-1, v, (n, 2))
         elif kind == 2:
@@ -322,7 +324,12 @@ class Fuzzer:
         else:
             value, grad = loss.value_and_grad(*arrays, **more)
             grad.weights.to_dense() if hasattr(grad.weights, "to_dense") else None
-        if kind == 2 and not more.get("sample_weight", np.zeros(0)).size and dtype in ("f4", "f8") and not loss.label_smoothing:
+        if (
+            kind == 2
+            and not more.get("sample_weight", np.zeros(0)).size
+            and dtype in ("f4", "f8")
+            and not loss.label_smoothing
+        ):
             z = np.float64(x) @ np.float64(w).T + np.float64(b)
             peak = z.max(axis=1, keepdims=True)
             right = np.log(np.exp(z - peak).sum(axis=1)) + peak[:, 0] - z[np.arange(n), labels]
@@ -377,7 +384,9 @@ class Fuzzer:
                 lambda: samplers.UniformSampler(v, self.chance(0.5), seed),
                 lambda: samplers.LogUniformSampler(v, self.chance(0.5), seed),
                 lambda: samplers.LearnedUnigramSampler(min(v, 50), self.chance(0.5), seed),
-                lambda: samplers.FixedUnigramSampler(np.ceil(3 * self.rng.random(20)) - 1, self.pick((1.0, 0.75, 0)), seed=seed),
+                lambda: samplers.FixedUnigramSampler(
+                    np.ceil(3 * self.rng.random(20)) - 1, self.pick((1.0, 0.75, 0)), seed=seed
+                ),
                 lambda: samplers.AllSampler(min(v, 50)),
             ]
         )

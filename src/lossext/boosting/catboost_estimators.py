@@ -42,6 +42,7 @@ class Fitting:
 
     def _take(self, **own: Any) -> None:
         """Keep our parameters among the library's, which cloning and searches ask for."""
+        self._init_params.pop("loss_function", None)  # a default of the library's
         self._init_params.update({name: value for name, value in own.items() if value is not None})
         self._ours = {}
 
@@ -83,7 +84,7 @@ class Fitting:
         finally:
             self._init_params, self._canonized_params = ours, None
 
-    def _train(
+    def _fit_objective(
         self,
         parent: Any,
         loss: Any,
@@ -113,10 +114,10 @@ class Fitting:
     @property
     def init_raw_(self) -> Array:
         """The start, which is the model's bias."""
-        start: Array = self._fitted("init_raw")
+        start: Array = self._of_fit("init_raw")
         return start
 
-    def _fitted(self, name: str) -> Any:
+    def _of_fit(self, name: str) -> Any:
         if name not in self._ours:
             raise AttributeError(f"this {type(self).__name__} has no {name} yet: call fit")
         return self._ours[name]
@@ -207,7 +208,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
             pairs = [(part, codes if labels is y else numbers_of(classes, labels)) for part, labels in pairs]
             more["eval_set"] = pairs if several else pairs[0]
         target = indicators(loss, codes, len(classes))
-        self._train(super().fit, loss, target, X, codes.astype(np.float64), weight, more, **given)
+        self._fit_objective(super().fit, loss, target, X, codes.astype(np.float64), weight, more, **given)
         self._ours["classes"] = classes
         return self
 
@@ -236,7 +237,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     @property
     def classes_(self) -> Array:
         """Labels of the classes."""
-        classes: Array = self._fitted("classes") if "classes" in self._ours else np.empty(0)
+        classes: Array = self._of_fit("classes") if "classes" in self._ours else np.empty(0)
         return classes
 
     def predict(self, data: Any, prediction_type: str = "Class", **more: Any) -> Any:
@@ -257,7 +258,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         return raw.ndim == 2 and len(self.classes_) == 2
 
     def _probabilities(self, raw: Array) -> Array:
-        loss = self._fitted("loss")
+        loss = self._of_fit("loss")
         return loss.inverse_link(raw) if self._multilabel(raw) else probabilities(loss, raw)  # type: ignore[no-any-return]
 
     @where_probabilities  # type: ignore[untyped-decorator]
@@ -348,7 +349,7 @@ class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[mi
             pairs = [(part, repeated(loss, numbers(labels))) for part, labels in pairs]
             more["eval_set"] = pairs if several else pairs[0]
         weight = product(sample_weight)
-        self._train(super().fit, loss, target, X, repeated(loss, target), weight, more)
+        self._fit_objective(super().fit, loss, target, X, repeated(loss, target), weight, more)
         return self
 
     def predict(self, data: Any, prediction_type: str | None = None, **more: Any) -> Array:
@@ -357,7 +358,7 @@ class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[mi
         return raw if prediction_type == "RawFormulaVal" else self._means(raw)
 
     def _means(self, raw: Array) -> Array:
-        loss = self._fitted("loss")
+        loss = self._of_fit("loss")
         return loss.inverse_link(raw) if loss.declaration.link else raw
 
     def staged_predict(self, data: Any, prediction_type: str | None = None, **more: Any) -> Iterator[Array]:
