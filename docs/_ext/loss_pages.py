@@ -5,6 +5,7 @@ Directives: ``losses`` (a section for each loss of a subject), ``loss-table`` (a
 
 import importlib
 import inspect
+import json
 import pkgutil
 import shutil
 from pathlib import Path
@@ -35,6 +36,7 @@ TITLES = {
     "lossext.sklearn": "scikit-learn",
     "lossext.boosting": "Boosting",
 }
+PEERS = ("bound", "lossext", "torch")
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +50,10 @@ def subjects():
     for cls in lossext.registry():
         found.setdefault(subject_of(cls), []).append(cls)
     return found
+
+
+def accuracy():
+    return json.loads((DOCS / "accuracy.json").read_text(encoding="utf-8"))
 
 
 # ---- directives ----
@@ -89,6 +95,20 @@ class LossTable(Generated):
                     f"     - :class:`~lossext.{cls.__name__}`",
                     f"     - {summary_of(cls)}",
                 ]
+        parent = nodes.Element()
+        self.parse("\n".join(lines), parent)
+        return parent.children
+
+
+class AccuracyTable(Generated):
+    """What tools/accuracy.py measured."""
+
+    def run(self):
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        lines += ["   * - loss", "     - stated", "     - lossext", "     - torch"]
+        for name, found in accuracy()["losses"].items():
+            errors = [" / ".join(f"{e:.3g}" for e in found[who]) if who in found else "" for who in PEERS]
+            lines += [f"   * - :class:`~lossext.{name}`", *(f"     - {error}" for error in errors)]
         parent = nodes.Element()
         self.parse("\n".join(lines), parent)
         return parent.children
@@ -199,6 +219,7 @@ def write_pages(app, config):
     PICTURES.mkdir(exist_ok=True)
     for cls in lossext.registry():
         pictures.draw(cls, PICTURES / f"{cls.__name__}.svg")
+    pictures.draw_accuracy(accuracy()["losses"], PICTURES / "accuracy.svg")
     config.autosummary_context = {"losses": [cls.__name__ for cls in lossext.registry()]}
     missing = [subject for subject in subjects() if not (DOCS / "losses" / f"{subject}.md").exists()]
     if missing:
@@ -226,6 +247,7 @@ def setup(app):
     app.add_directive("losses", Losses)
     app.add_directive("loss-table", LossTable)
     app.add_directive("loss-picture", LossPicture)
+    app.add_directive("accuracy-table", AccuracyTable)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", write_pages)
     app.connect("autodoc-skip-member", only_our_members)
