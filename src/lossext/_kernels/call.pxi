@@ -290,8 +290,7 @@ cdef class Evaluator:
     # ---- input and target ----
 
     cdef hold_plain(self, call_state *call, array, dtype):
-        """Takes an array of this dtype (None: its own) if kernels can read its memory, else a copy; returns what it took.
-        """
+        """Takes an array of this dtype (None: its own) if kernels can read it, else a copy; returns what it took."""
         cdef Py_buffer *buffer = &call.held.views[call.held.count]
         PyObject_GetBuffer(array, buffer, PyBUF_STRIDES)
         if <size_t> buffer.buf % <size_t> buffer.itemsize == 0 and PyBuffer_IsContiguous(buffer, b"C"):

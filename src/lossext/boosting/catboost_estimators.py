@@ -270,7 +270,8 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     @where_probabilities  # type: ignore[untyped-decorator]
     def predict_log_proba(self, data: Any, **more: Any) -> Array:
         """Their logarithms."""
-        return np.log(self.predict_proba(data, **more))
+        logarithms: Array = np.log(self.predict_proba(data, **more))
+        return logarithms
 
     def staged_predict(self, data: Any, prediction_type: str = "Class", **more: Any) -> Iterator[Array]:
         """Answers of the first trees."""
