@@ -8,7 +8,7 @@ at hand, with the few popular items and the long tail of any such log. The user 
 a function's other calls through a linear layer, the item tower is a table; the loss is the softmax over the batch's
 own items, corrected for popular ones by log q. One call of each function that was not trained on is hidden: recall@20
 is how often it is among the first 20 names that the model gives, beside the 20 most frequent names. If torch is
-installed, the same model is trained with it, by the same steps. """
+installed, the same model is trained with it, by the same steps."""
 
 import argparse
 import random
