@@ -70,7 +70,7 @@ def tensorflow(dtype: str, classes: int, rows: int, sampled: int) -> Callable[[]
     w, b = tf.Variable(weights), tf.Variable(biases)
     x, y, v = tf.constant(inputs), tf.constant(labels), tuple(map(tf.constant, values))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def call() -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)

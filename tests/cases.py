@@ -19,15 +19,17 @@ TARGET_DTYPES = {
     "positive": WHOLE[1:],
     "log_probability": WHOLE[1:],
     "sign": ("i1", "i2", "i4", "i8", "f2", "f4", "f8"),
+    "labels": ("i1", "i2", "i4", "i8"),  # -1 ends a row
     "class": ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"),
 }
 # values to try where those of the check would round on the way, and what a loss is without
-TRIES = {"label_smoothing": (0.0, 0.25), "missing": ("error",)}
+TRIES = {"label_smoothing": (0.0, 0.25), "missing": ("error",), "ignore_index": (-100,)}
 
 # rows shorter and longer than any vector, block remainders, one row, one column
 MATRICES = [(1, 1), (1, 7), (5, 1), (37, 2), (37, 3), (19, 5), (64, 8), (7, 10), (33, 16), (9, 17), (11, 31), (4, 64)]
 MATRICES += [(3, 100), (2, 1003), (301, 4)]
 ARRAYS = [(), (1,), (13,), (2, 3, 4), (1025,), (3, 1, 5), (2, 3, 2, 7)]
+CLASSES_ALONG_AXIS_1 = [(2, 3, 4), (3, 5, 1), (2, 3, 2, 7), (1, 4, 301), (2, 140, 19)]
 EMPTY = [(0,), (0, 3), (2, 0), (4, 0, 2)]
 
 
@@ -51,19 +53,26 @@ def values_of(cls: type, name: str) -> tuple[Any, ...]:
     return TRIES.get(name) or declared(cls)[name].check.tries
 
 
+def powers_of(cls: type) -> tuple[int, ...]:
+    return (1, 2) if "p" in parameters_of(cls) else (1,)
+
+
 def value_shape(loss: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Of the value for an input (broadcast with its target) of this shape."""
     if loss.reduction != "none":
         return ()
-    return shape[:1] if loss.declaration.value_by_row else shape
+    return shape[:1] + shape[2:] if loss.declaration.value_by_row else shape
 
 
 def matrix_only(cls: type) -> bool:
-    return cls.declaration.ranks is not None
+    """Whether a rank of 2 is all that it takes, or what it takes at least."""
+    return cls.declaration.ranks is not None or cls.declaration.family != "element"
 
 
 def shapes_of(cls: type) -> list[tuple[int, ...]]:
-    return MATRICES if matrix_only(cls) else ARRAYS + MATRICES
+    if cls.declaration.ranks is not None:
+        return MATRICES
+    return (ARRAYS if cls.declaration.family == "element" else CLASSES_ALONG_AXIS_1) + MATRICES
 
 
 def empty_shapes_of(cls: type) -> list[tuple[int, ...]]:
@@ -87,8 +96,12 @@ def target_of(
 ) -> Any:
     """A target for an input of this shape; soft: anywhere in [0, 1] for a loss that takes it."""
     kind = kind_of(cls)
-    if kind == "class":
-        target = rng.integers(0, shape[1], shape[0])
+    if soft and cls.declaration.soft_kernel:
+        target = rng.random(shape)
+    elif kind == "class":
+        target = rng.integers(0, shape[1], shape[:1] + shape[2:])
+    elif kind == "labels":
+        target = label_sets(shape, rng)
     elif kind == "sign":
         target = 2 * rng.integers(0, 2, shape) - 1
     elif soft:
@@ -102,6 +115,13 @@ def target_of(
     return np.asarray(target).astype("i8" if dtype is None and not soft else dtype or "f8")
 
 
+def label_sets(shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+    """Some ids a row, each once, padded with -1."""
+    most = min(shape[1], 6)
+    order = np.argsort(rng.random(shape), axis=1)[:, :most]
+    return np.where(np.arange(most) < rng.integers(0, most + 1, (shape[0], 1)), order, -1)
+
+
 def weights_for(cls: type, shape: tuple[int, ...], rng: np.random.Generator) -> list[Any]:
     """A weight of every layout that the input's shape takes; eighths, so exact in every type."""
 
@@ -109,7 +129,7 @@ def weights_for(cls: type, shape: tuple[int, ...], rng: np.random.Generator) -> 
         return rng.integers(1, 24, of) / 8
 
     if kind_of(cls) == "class":
-        return [draw(shape[1:])]
+        return [draw(shape[1:2])]
     layouts = {shape, shape[1:], shape[:1] + (1,) * (len(shape) - 1), (1,) * len(shape)}
     if len(shape) > 2:
         layouts |= {(1, *shape[1:-1], 1), (*shape[:-1], 1), shape[-1:], (shape[0], 1, *shape[2:])}

@@ -253,6 +253,8 @@ def test_bad_target_anywhere(cls, dtype, level):
         weight = rng.random(shape[1])
         for _ in range(4):
             at = tuple(int(rng.integers(n)) for n in y.shape)
+            if kind_of(cls) == "labels":  # which are read up to the first -1
+                at = (at[0], 0)
             target_dtype = rng.choice(
                 ["i1", "i4", "i8"] if cls.declaration.takes_ids else ["i1", "i4", "i8", "f4", "f8"]
             )
@@ -362,6 +364,7 @@ def test_out_shares_memory_with_what_is_read(cls):
     if cls.declaration.takes_ids:
         memory = np.zeros(2 * N * C, np.int32)
         y, out = memory[2 : 2 + N], memory[: N * C].view(np.float32).reshape(N, C)
+        y = y.reshape(N, 1) if kind_of(cls) == "labels" else y
     else:
         memory = np.ones(N * C + 4, np.float32)
         y, out = memory[: N * C].reshape(N, C), memory[4:].reshape(N, C)
@@ -395,6 +398,33 @@ def test_bce_takes_weights_by_keyword_alone():
         BCE(np.ones(3))
 
 
+@pytest.mark.parametrize("form", ["csc", "coo", "lil", "dok", "dia", "bsr"])
+def test_sparse_targets_that_are_not_csr(form):
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = getattr(sparse, f"{form}_array")(np.eye(3))
+    with pytest.raises(TypeError, match=rf"target is sparse in format {form}; allowed is CSR: target\.tocsr\(\)"):
+        BCE()(np.ones((3, 3)), matrix)
+    with pytest.raises(TypeError, match=r"input is sparse in format .*: input\.toarray\(\)"):
+        BCE()(matrix.tocoo(), np.ones((3, 3)))
+
+
+def test_pandas_columns_say_what_to_do():
+    pd = pytest.importorskip("pandas")
+    x = np.ones((3, 3))
+    nullable = pd.Series([True, None, False], dtype="boolean")
+    with pytest.raises(TypeError, match=r"target\.to_numpy\('float64', na_value=np\.nan\)"):
+        BCE()(np.ones(3), nullable)
+    assert np.isfinite(BCE(missing="nan")(np.ones(3), nullable.to_numpy("float64", na_value=np.nan)))
+    with pytest.raises(TypeError, match=r"target is a Series of dtype Int64 .*NA.*target\.fillna\(0\)"):
+        lossext.MultiMarginLoss()(x, pd.Series([1, None, 0], dtype="Int64"))
+    with pytest.raises(TypeError, match=r"target\.cat\.codes"):
+        lossext.MultiMarginLoss()(x, pd.Series(list("aba"), dtype="category"))
+    frame = pd.DataFrame({"a": pd.Series([1, 2], dtype="Int64"), "b": [0.5, 0.25]})
+    with pytest.raises(TypeError, match=r"input is a DataFrame .*input\.to_numpy\('float64'\)"):
+        lossext.MSELoss()(frame, np.ones((2, 2)))
+    assert lossext.MSELoss()(frame.to_numpy("float64"), np.ones((2, 2))) > 0
+
+
 def test_masked_array_with_holes():
     """A hole has no loss."""
     for cls in dense:
@@ -405,11 +435,12 @@ def test_masked_array_with_holes():
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "many", "1.5", ""])
-def test_bad_thread_variable(value):
-    """LOSSEXT_NUM_THREADS is checked like n_threads, and named."""
+@pytest.mark.parametrize("size", ["3", "10**7"])
+def test_bad_thread_variable(value, size):
+    """LOSSEXT_NUM_THREADS is checked like n_threads, and named, at a call of any size."""
     code = (
         "import numpy as np, lossext\n"
-        "try: print(lossext.hinge_embedding_loss(np.zeros(10**7, 'f4'), np.ones(10**7, 'f4')))\n"
+        f"try: print(lossext.hinge_embedding_loss(np.zeros({size}, 'f4'), np.ones({size}, 'f4')))\n"
         "except ValueError as error: print(error)"
     )
     environment = {**os.environ, "LOSSEXT_NUM_THREADS": value}

@@ -263,6 +263,14 @@ def test_indices_are_its_own():
     assert (g.values == 2).all()
 
 
+def test_values_that_are_part_of_the_table():
+    buffer = np.ones((5, 3))
+    g = lx.RowSparse([0, 1], buffer[1:3], (4, 3))
+    with pytest.raises(ValueError, match="array shares memory with the values"):
+        g.add_to(buffer[:4])
+    assert (buffer == 1).all()
+
+
 def forced(**state):
     """As someone makes it who goes around the constructor."""
     g = lx.RowSparse([0, 1], np.ones((2, 3)), (2, 3))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lossext._kernels import drivers
 from lossext._parameters import Parameter
-from lossext._validate import Array
+from lossext._validate import Array, quiet
 
 CURVATURES = {"exact": 0, "majorizer": 1, "fisher": 2, "residual": 3}  # as in _kernels/job.h
 
@@ -36,6 +36,7 @@ class Target:
     slack: float = 0.0  # so many ulp (of 1) beyond a bound count as the bound
     sign: bool = False  # the bounds are those of the magnitude
 
+    @quiet
     def bounds(self, real: np.dtype[Any]) -> tuple[float, float]:
         """The least and the greatest value in a type."""
         info = np.finfo(real)
@@ -44,6 +45,7 @@ class Target:
             low = float(np.nextafter(real.type(self.low), real.type(math.inf)))
         return low, min(self.high, float(info.max))
 
+    @quiet
     def is_bad(self, target: Array, real: np.dtype[Any] | None = None) -> npt.NDArray[np.bool_]:
         """Which elements lie outside, for a computation in the type `real` (default: the target's own)."""
         own = target.dtype if target.dtype.kind == "f" and target.dtype.itemsize >= 4 else np.dtype(np.float64)
@@ -64,6 +66,7 @@ UNIT = Target("unit", "in [0, 1]", low=0.0, high=1.0, slack=4.0)
 SIGN = Target("sign", "-1 or 1", low=1.0, high=1.0, sign=True)
 LOG_PROBABILITY = Target("log_probability", "a finite number or -inf", low_may_be_infinite=True)
 CLASS = Target("class", "in [0, {n_classes})")
+LABELS = Target("labels", "in [0, {n_classes}), nor -1 behind a row's last label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +124,18 @@ class Declaration:
 
     function: str  # the public name of its value
     kernel: str  # _kernels/losses/<family>/<kernel>.h
-    family: str  # "element" or "row"
+    family: str  # "element", "row" or "labels"
     target: Target
+    soft_kernel: str | None = None  # the kernel for rows of targets, of a loss that also takes class ids
+    product_kernel: str | None = None  # whose gradient, with directions for targets, is the Hessian times these
     input_domain: InputDomain | None = None  # None: all numbers
     link: Link | None = None
-    start: Callable[[Any, Array, Array], float] | None = None  # the constant that minimises it, see _start
+    start: Callable[..., Any] | None = None  # the constant that minimises it, see _start
     weights: tuple[str, ...] = ("weight",)  # parameters that are weights
     ranks: tuple[int, ...] | None = None  # None: any
     value_by_row: bool = False  # one value a row
     over_columns: bool = False  # divided by the number of columns
+    divides_by_class_weight: bool = False  # the mean over class ids, as torch
     broadcasts: bool = False  # input and target, with each other
     curvatures: tuple[str, ...] = ("exact",)
     kernel_parameters: tuple[str, ...] = ()  # in the order of the kernel's header
@@ -137,6 +143,7 @@ class Declaration:
     value_ulp: float = 2.0
     grad_ulp: float = 3.0
     hess_ulp: float = 6.0
+    derivatives_by_row: bool = False  # their bounds are units of the row's greatest
     smooth: bool = True  # has a first derivative everywhere
     convex: bool = True
     linear_score: bool = True  # whether a linear model of the score makes sense
@@ -147,7 +154,7 @@ class Declaration:
 
     @property
     def takes_ids(self) -> bool:
-        return self.target.kind == "class"
+        return self.target.kind in ("class", "labels")
 
 
 _registry: list[Any] = []
@@ -172,9 +179,13 @@ def registry() -> tuple[Any, ...]:
 # ---- signatures that follow from the parameters ----
 
 
-@functools.cache
 def parameters_of(cls: type) -> dict[str, Parameter[Any]]:
     """The declared parameters of a class, in the order of its constructor."""
+    return _parameters_of(cls)
+
+
+@functools.cache
+def _parameters_of(cls: Any) -> dict[str, Parameter[Any]]:
     found: dict[str, Parameter[Any]] = {}
     own = [p for p in vars(cls).values() if isinstance(p, Parameter)]
     inherited = [p for base in cls.__mro__[1:-1] for p in vars(base).values() if isinstance(p, Parameter)]
@@ -246,3 +257,8 @@ def find_kernels(declaration: Declaration, variants: tuple[Any, ...]) -> tuple[d
     names = {None: declaration.kernel} if not variants else {v: f"{declaration.kernel}_{int(v)}" for v in variants}
     found = {variant: drivers.find_loss(declaration.family, name) for variant, name in names.items()}
     return {variant: number for variant, (number, _) in found.items()}, next(iter(found.values()))[1]
+
+
+def soft_kernel_number(declaration: Declaration) -> int:
+    """Of the kernel for rows of targets, -1 if there is none."""
+    return drivers.find_loss(declaration.family, declaration.soft_kernel)[0] if declaration.soft_kernel else -1

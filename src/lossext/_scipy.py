@@ -39,6 +39,7 @@ class ScipyObjective:
         self.size = self._n_coef + (math.prod(columns) if fit_intercept else 0)
         self._curvature: tuple[Array, Array] | None = None  # where it was evaluated last, and what it was
 
+    @_validate.quiet
     def __call__(self, w: npt.ArrayLike) -> tuple[float, Array]:
         """``(f, g)`` at the parameters w, of shape (size,)."""
         w = self._checked("w", w)
@@ -46,6 +47,7 @@ class ScipyObjective:
         coef = w[: self._n_coef]
         return float(value) + self._alpha / 2 * float(coef @ coef), self._back(slope, coef)
 
+    @_validate.quiet
     def hessp(self, w: npt.ArrayLike, v: npt.ArrayLike) -> Array:
         """Product of the Hessian at w with a vector v, both of shape (size,)."""
         w, v = self._checked("w", w), self._checked("v", v)

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from lossext import _validate
+from lossext._declare import NON_NEGATIVE
 from lossext._validate import FLOAT64, Array
 
 LARGEST_LOG_ODDS = math.log((1 - 1e-15) / 1e-15)
+SMALLEST_SHARE = 1e-15
 MOST_STEPS = 200  # bisection alone would take 60 of float64, Newton some five
 
 
+@_validate.quiet
 def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     """`DenseLoss.init_raw`: checks and weights the targets, then asks what the loss declares, column by column."""
     if loss.declaration.start is None:
@@ -76,6 +79,67 @@ def no_minimum() -> ValueError:
     return ValueError("weights of a column sum to less than 0: no constant minimises the loss")
 
 
+def constant_row(loss: Any, target: Any, sample_weight: Any, num_classes: int | None) -> Array:
+    """Likewise of a loss of the softmax of a row: one raw score a class, with a mean of 0."""
+    shares = class_shares(loss, target, sample_weight, num_classes)
+    raw = np.log(np.maximum(loss.declaration.start(loss, shares), SMALLEST_SHARE))
+    raw *= getattr(loss, "temperature", 1.0)
+    centred: Array = raw - raw.mean()
+    return centred
+
+
+def class_shares(loss: Any, target: Any, sample_weight: Any, num_classes: int | None) -> Array:
+    """The classes' shares of the weights of the known rows; all the same without weights."""
+    class_weight = loss._parameters.get("weight")
+    y = target if _validate.is_csr(target) else np.asarray(target)
+    if not _validate.is_csr(target) and y.ndim == 1:
+        y, _ = _validate.class_ids("target", target)
+        if num_classes is None:
+            num_classes = len(class_weight) if class_weight is not None else max(int(y.max(initial=0)) + 1, 2)
+        num_classes = _validate.positive("num_classes", num_classes)
+        known = y != loss._parameters.get("ignore_index", -1)
+        bad = known & ((y < 0) | (y >= num_classes))
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise ValueError(f"target[{at}] = {y[at]} is not in [0, {num_classes})")
+        row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
+        sums = np.bincount(y[known], None if row_weight is None else row_weight[known], num_classes).astype(np.float64)
+    else:
+        if num_classes is not None and num_classes != y.shape[-1]:
+            raise ValueError(f"num_classes = {num_classes}, but target has {y.shape[-1]} columns")
+        sums = weighted_column_sums(loss, y, _validate.sample_weights(sample_weight, y.shape[0], FLOAT64))
+    if class_weight is not None:
+        _validate.check_class_weights("weight", class_weight, len(sums))
+    weight = np.ones(len(sums)) if class_weight is None else class_weight.astype(np.float64)
+    smoothing = loss._parameters.get("label_smoothing", 0.0)
+    sums = weight * (sums * (1 - smoothing) + smoothing / len(sums) * sums.sum())
+    if not np.isfinite(sums).all():
+        raise ValueError("a weight is not finite: no constant minimises the loss")
+    if (sums < 0).any():
+        raise no_minimum()
+    total = sums.sum()
+    return sums / total if total else np.full(len(sums), 1 / len(sums))
+
+
+def weighted_column_sums(loss: Any, y: Any, row_weight: Array | None) -> Array:
+    """Of rows of probabilities, dense or CSR."""
+    if len(y.shape) != 2:
+        raise ValueError(f"target has shape {y.shape}; allowed is (N,) class ids or (N, C) probabilities")
+    if _validate.is_csr(y):
+        start, columns, data = _validate.csr_target(y, y.shape, FLOAT64)
+        if NON_NEGATIVE.is_bad(data).any():
+            raise _validate.bad_target(NON_NEGATIVE, y, y.shape)
+        if row_weight is not None:
+            data = data * np.repeat(row_weight, np.diff(start))
+        return np.bincount(columns, data, y.shape[1])
+    _validate.require_real("target", y)
+    if NON_NEGATIVE.is_bad(y).any():
+        raise _validate.bad_target(NON_NEGATIVE, y, y.shape)
+    ones = np.ones(len(y)) if row_weight is None else row_weight
+    sums: Array = ones @ y.astype(np.float64, copy=False)
+    return sums
+
+
 # ---- where losses start: functions of a loss, the targets of a column and their weights ----
 
 
@@ -111,6 +175,40 @@ def ones_and_zeros(loss: Any, y: Array, weight: Array) -> tuple[float, float]:
 
 def at_half_log_odds(loss: Any, y: Array, weight: Array) -> float:
     return at_log_odds(loss, y, weight) / 2
+
+
+def at_log_shares(loss: Any, shares: Array) -> Array:
+    """The probabilities that minimise cross entropy are the classes' shares."""
+    return shares
+
+
+def at_focal_shares(loss: Any, shares: Array) -> Array:
+    """Those that minimise sum_c s_c f(p_c), f(p) = -(1 - p)^gamma log p: s_c f'(p_c) is the same for all classes.
+
+    Bisections for the logarithm of -s f' that makes the probabilities' sum 1, and for each class's probability.
+    """
+    if loss.gamma == 0 or (shares == 1).any():
+        return shares
+    used, gamma = shares[shares > 0], loss.gamma
+
+    def probabilities(level: float) -> Array:
+        low, high = np.full(len(used), SMALLEST_SHARE), np.ones(len(used))
+        for _ in range(MOST_STEPS):
+            middle = (low + high) / 2
+            steep = (1 - middle) ** gamma / middle - gamma * (1 - middle) ** (gamma - 1) * np.log(middle)
+            too_steep = np.log(used) + np.log(np.maximum(steep, 1e-300)) > level
+            low, high = np.where(too_steep, middle, low), np.where(too_steep, high, middle)
+            if (high - low <= 1e-16 * high).all():
+                break
+        return (low + high) / 2
+
+    low, high = -700.0, 700.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if probabilities(middle).sum() > 1 else (low, middle)
+    found = np.zeros(len(shares))
+    found[shares > 0] = probabilities((low + high) / 2)
+    return found
 
 
 def at_median(loss: Any, y: Array, weight: Array) -> float:

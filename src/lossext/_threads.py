@@ -61,6 +61,15 @@ def checked(name: str, value: int) -> int:
     return min(count, 4096)
 
 
+def check_variable() -> None:
+    """Have every call, however small, ask for `default` and so raise, where LOSSEXT_NUM_THREADS is no number."""
+    if os.environ.get("LOSSEXT_NUM_THREADS") is not None:
+        try:
+            default()
+        except ValueError:
+            drivers.ask_always()
+
+
 def affinity() -> int:
     """CPUs that the scheduler lets this process run on."""
     if hasattr(os, "sched_getaffinity"):
@@ -105,3 +114,6 @@ def quota_of(folder: Path) -> list[float]:
         return [] if quota in ("max", "-1") else [int(quota) / int(period)]
     except (OSError, ValueError):
         return []
+
+
+check_variable()

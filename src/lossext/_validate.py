@@ -6,9 +6,11 @@ anything else real is copied into that form.  Every error names the argument, wh
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,24 @@ TARGET_TYPES = {
     INT64: drivers.INT64,
 }
 
+NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
+
 _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def quiet(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, in which the caller's ``np.seterr`` does not count: what is not finite is in the results."""
+
+    @functools.wraps(function)
+    def silent(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(all="ignore"):  # anew for each call: NumPy 1 keeps the caller's state in the object
+            return function(*args, **kwargs)
+
+    return silent
 
 
 class Operand(NamedTuple):
@@ -52,7 +71,36 @@ def as_array(name: str, value: Any) -> Array:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} is a masked array with masked entries, which have no loss; fill them first")
+    if array.dtype == object:
+        advice = what_to_do(name, value)
+        if advice is not None:
+            raise TypeError(advice)
     return array
+
+
+def what_to_do(name: str, value: Any) -> str | None:
+    """How to make numbers of what became an array of objects: sparse matrices, columns and frames of pandas."""
+    if hasattr(value, "tocsr"):
+        form = getattr(value, "format", "?")
+        if name == "target" and form != "csr":
+            return f"target is sparse in format {form}; allowed is CSR: target.tocsr()"
+        return f"{name} is sparse in format {form}; allowed is an array: {name}.toarray()"
+    if not hasattr(value, "to_numpy"):
+        return None
+    if hasattr(value, "columns"):
+        return (
+            f"{name} is a {type(value).__name__} whose columns are not all of one real type: "
+            f"{name}.to_numpy('float64') makes numbers of nullable ones (NA: na_value=np.nan besides)"
+        )
+    kind = str(getattr(value, "dtype", ""))
+    if kind == "category":
+        return f"{name} is a {type(value).__name__} of dtype category; its codes are numbers: {name}.cat.codes"
+    if kind.startswith(NULLABLE):
+        return (
+            f"{name} is a {type(value).__name__} of dtype {kind} with missing entries (NA): "
+            f"{name}.to_numpy('float64', na_value=np.nan) makes NaN of them"
+        )
+    return None
 
 
 def require_real(name: str, array: Array, allowed: str = "bool, integer, float16, float32 or float64") -> None:
@@ -65,7 +113,7 @@ def native(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array as the kernels read it, copied only if it is not so yet."""
     if array.dtype == dtype and ready(array):
         return array
-    with np.errstate(over="ignore"):  # a weight beyond float32 becomes inf, as in NumPy
+    with np.errstate(all="ignore"):  # a weight beyond float32 becomes inf, as in NumPy, and without a word
         array = np.ascontiguousarray(array, dtype).reshape(array.shape)
     return array if ready(array) else array.copy()
 
@@ -113,6 +161,11 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
         return (array if ready(array) else native(array, dtype)), drivers.INT64 if dtype is INT64 else drivers.INT32
     if array.size == 0 and type(value) is not np.ndarray:
         return native(array, INT64), drivers.INT64  # an empty list has no type to complain of
+    if dtype.kind == "f" and str(getattr(value, "dtype", "")).startswith(NULLABLE):
+        raise TypeError(
+            f"{name} is a {type(value).__name__} of dtype {value.dtype} with missing entries (NA), which are no class: "
+            f"leave them out (mask=) and fill them with a class: {name}.fillna(0)"
+        )
     if dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {dtype}; class ids are of an integer dtype (of at most 64 bits)")
     if dtype.kind == "u" and dtype.itemsize == 8:
@@ -200,7 +253,8 @@ def require_no_overlap(out: Array, input: Any, others: dict[str, Any]) -> None:
         and out.strides == input.strides
         and out.nbytes == input.nbytes
     )
-    for name, array in (*(() if whole else (("input", input),)), *others.items()):
+    for name, value in (*(() if whole else (("input", input),)), *others.items()):
+        array = np.asarray(value) if hasattr(value, "__array__") else value  # pandas, torch: maybe the same memory
         if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
             raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
 
@@ -332,7 +386,9 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
     """The shape that is computed on; ValueError where input and target do not go together."""
     if facts.matrix_only and len(shape) != 2:
         raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C)")
-    if facts.matrix_only and shape[1] == 0:
+    if facts.rowwise and len(shape) < 2:
+        raise ValueError(f"input has shape {shape}; allowed is (N, C) or (N, C, d1, ...)")
+    if (facts.matrix_only or facts.rowwise) and shape[1] == 0:
         raise ValueError(f"input has shape {shape}; at least one column is needed")
     if facts.n_outputs:
         allowed = f"{shape[:1]}, one for the {facts.n_outputs} columns of a row of input"
@@ -341,9 +397,18 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
         if target_shape != shape[:1]:
             raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
         return shape
+    if facts.target.kind == "labels":
+        if is_csr(target) and target_shape == shape:
+            return shape
+        allowed = f"({shape[0]}, K), the ids of a row's labels padded with -1, or CSR of shape {shape}"
+        raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
     if facts.rowwise:
-        if target_shape != shape[:1]:
-            raise ValueError(f"target has shape {target_shape}; allowed is {shape[:1]}, one class id a row of input")
+        ids = shape[:1] + shape[2:]
+        allowed = f"{ids}, one class id a row of input"
+        if facts.soft_kernel_number >= 0:
+            allowed += f", or {shape}, probabilities"
+        if target_shape != ids and not (facts.soft_kernel_number >= 0 and target_shape == shape):
+            raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
         return shape
     if target_shape == shape:
         return shape
@@ -368,6 +433,15 @@ def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real:
     return layout
 
 
+def soft_columns(domain: Any, target: Array, shape: Shape, real: np.dtype[Any]) -> Array:
+    """Targets along axis 1 of (N, C, d1, ...), as the kernels read them: in the computation's type."""
+    require_real("target", target)
+    rounds = target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize  # which could make a bad one good
+    if rounds and domain.is_bad(target, real).any():
+        raise bad_target(domain, target, shape, real)
+    return native(target, real)
+
+
 def is_csr(value: Any) -> bool:
     """Whether this is a SciPy CSR matrix or array, or looks like one; SciPy is not imported."""
     return not isinstance(value, np.ndarray) and all(
@@ -380,23 +454,37 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     if getattr(value, "format", "csr") != "csr":
         raise TypeError(f"target is sparse in format {value.format}; allowed is CSR: target.tocsr()")
     data, columns = as_array("target.data", value.data), as_array("target.indices", value.indices)
-    start = native(as_array("target.indptr", value.indptr), INT64)
+    start = as_array("target.indptr", value.indptr)
     require_real("target", data)
+    if start.dtype.kind in "iu" and columns.dtype.kind in "iu":  # copies: what is checked here is what kernels use
+        start, columns = np.array(start, INT64), np.array(columns, INT32 if columns.dtype == INT32 else INT64)
     n_rows, n_columns = shape
-    sound = start.shape == (n_rows + 1,) and columns.dtype.kind in "iu" and columns.ndim == data.ndim == 1
+    sound = start.dtype == INT64 and columns.dtype in (INT32, INT64)
+    sound = sound and start.shape == (n_rows + 1,) and columns.ndim == data.ndim == 1
     sound = sound and start[0] == 0 and bool((np.diff(start) >= 0).all()) and len(data) >= start[-1] <= len(columns)
     if not sound:
         raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
     columns, data = columns[: start[-1]], data[: start[-1]]
     if columns.size and (columns.min() < 0 or columns.max() >= n_columns):
         raise ValueError(f"target.indices holds a column that is not in [0, {n_columns})")
-    columns = native(columns, INT32 if columns.dtype == INT32 else INT64)
     row_ends = start[1:-1]
     steps = np.diff(columns) > 0
     steps[row_ends[(row_ends > 0) & (row_ends < len(columns))] - 1] = True
     if not steps.all():
         start, columns, data = merged(start, columns, data, n_columns)
     return start, columns, native(data, real)
+
+
+def csr_labels(value: Any, shape: Shape) -> tuple[Array, Array]:
+    """(starts of rows, columns) of the labels of a CSR target: where it is 1; stored zeros are none."""
+    start, columns, data = csr_target(value, shape, FLOAT64)
+    chosen = data == 1
+    if not (chosen | (data == 0)).all():
+        raise ValueError("target holds a value that is neither 0 nor 1 (entries of one place add up)")
+    if not chosen.all():
+        start = np.concatenate(([0], np.cumsum(chosen)))[start]
+        columns = columns[chosen]
+    return start, columns
 
 
 def merged(start: Array, columns: Array, data: Array, n_columns: int) -> tuple[Array, Array, Array]:
@@ -444,9 +532,12 @@ def bad_target(
 ) -> ValueError:
     """The error that names the first target outside the domain."""
     if is_csr(given):
-        return ValueError(f"target holds a value that is not {domain.requirement} (entries of one place add up)")
+        return bad_entry(domain, given, shape, real, mask)
     target = np.asarray(given)
-    if domain.kind == "class":
+    if domain.kind == "labels":
+        bad = ((target < 0) | (target >= shape[1])) & (np.cumsum(target == -1, axis=1) == 0)
+        mask = None if mask is None else np.asarray(mask, bool)[:, np.newaxis]
+    elif domain.kind == "class":
         bad = (target < 0) | (target >= shape[1])
         if facts is not None and facts.ignore_index is not None:
             bad &= target != facts.ignore_index
@@ -455,12 +546,29 @@ def bad_target(
         if facts is not None and facts.nan_is_missing:
             bad &= ~np.isnan(target) if target.dtype.kind == "f" else True
     if mask is not None:
-        bad &= np.asarray(mask, bool)
+        known = np.asarray(mask, bool)
+        if known.ndim == bad.ndim - 1 and known.shape != bad.shape:  # one a row, whose columns lie along axis 1
+            known = np.expand_dims(known, 1)
+        bad &= known
     requirement = domain.requirement.format(n_classes=shape[1] if len(shape) > 1 else 0)
     if not bad.any():
         return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
     at = np.unravel_index(int(np.argmax(bad)), target.shape)
     return ValueError(f"{item('target', at)} = {target[at]} is not {requirement}")
+
+
+def bad_entry(domain: Any, given: Any, shape: Shape, real: np.dtype[Any] | None, mask: Any) -> ValueError:
+    """The error that names the first stored entry of a CSR target outside the domain, in a row that is known."""
+    start, columns, data = csr_target(given, shape, FLOAT64 if real is None else real)
+    rows = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    bad = domain.is_bad(data, real)
+    if mask is not None:
+        bad &= np.asarray(mask, bool)[rows]
+    if not bad.any():
+        return ValueError(f"target held a value that is not {domain.requirement}, and was changed during the call")
+    at = int(np.argmax(bad))
+    where = item("target", (rows[at], columns[at]))
+    return ValueError(f"{where} = {data[at]} is not {domain.requirement} (entries of one place add up)")
 
 
 def check_input(input: Array, target: Any, mask: Any, facts: Any) -> None:

@@ -14,6 +14,7 @@ from lossext._validate import FLOAT64, Array
 __all__ = ["balanced_pos_weight", "balanced_weights"]
 
 
+@_validate.quiet
 def balanced_weights(target: npt.ArrayLike, num_classes: int) -> Array:
     r"""Class weights that give each class the same sum of weights, as scikit-learn's "balanced".
 
@@ -57,6 +58,7 @@ def balanced_weights(target: npt.ArrayLike, num_classes: int) -> Array:
     return weights
 
 
+@_validate.quiet
 def balanced_pos_weight(target: npt.ArrayLike) -> Any:
     r"""The ``pos_weight`` that gives positive and negative targets of each column the same sum of weights.
 

@@ -54,6 +54,7 @@ class RowSparse:
 
     __slots__ = ("_indices", "_shape", "_values")
 
+    @_validate.quiet
     def __init__(self, indices: npt.ArrayLike, values: npt.ArrayLike, shape: Shape) -> None:
         whole = tuple(_validate.integer("shape", n) for n in shape)
         if any(n < 0 for n in whole):
@@ -109,6 +110,7 @@ class RowSparse:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._indices, self._values, self._shape)
 
+    @_validate.quiet
     def __add__(self, other: Any) -> RowSparse:
         """The sum with another of the same shape, which has the rows of both."""
         if not isinstance(other, RowSparse):
@@ -142,6 +144,7 @@ class RowSparse:
     def __neg__(self) -> RowSparse:
         return self * -1.0
 
+    @_validate.quiet
     def norm(self) -> float:
         """Square root of the sum of squares, in float64; no square overflows.
 
@@ -171,6 +174,7 @@ class RowSparse:
         dense[self.indices] = self.values
         return dense
 
+    @_validate.quiet
     def add_to(self, array: Array, scale: float = 1.0, *, n_threads: int | None = None) -> None:
         """``array[indices] += scale * values``, in place.
 
@@ -206,6 +210,7 @@ class RowSparse:
         """
         self.add_to(array, -_validate.finite_real("learning_rate", learning_rate), n_threads=n_threads)
 
+    @_validate.quiet
     def adagrad(
         self,
         array: Array,
@@ -244,6 +249,7 @@ class RowSparse:
         self._require_state(array=array, squares=squares)
         self._update(drivers.ADAGRAD, (array, None, squares), rates, n_threads)
 
+    @_validate.quiet
     def adam(
         self,
         array: Array,
@@ -320,6 +326,8 @@ class RowSparse:
     ) -> None:
         """One rule on the parameters, with their first and second moments where the rule has these."""
         array, first, second = arrays
+        if np.may_share_memory(array, self._values):
+            raise ValueError("array shares memory with the values that are to be added to it")
         half = array.dtype == FLOAT16
         real = FLOAT64 if array.dtype == FLOAT64 else FLOAT32
         job = drivers.RowUpdate()
@@ -331,7 +339,7 @@ class RowSparse:
         n_arrays = 2 + (first is not None) + (second is not None)
         job.run(_threads.choose(n_threads, n_arrays * job.values.nbytes / BYTES_PER_NS))
         if half:
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):
                 array[self._indices] = job.param
 
 

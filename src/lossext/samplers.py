@@ -135,6 +135,7 @@ class Sampler(Parameterized):
             spawned.append(sampler)
         return spawned
 
+    @_validate.quiet
     def sample(self, labels: npt.ArrayLike, num_sampled: int) -> SampledValues:
         """Draw classes, the same for all rows.
 
@@ -283,6 +284,7 @@ class UniformSampler(Sampler):
         patience = PATIENCE * (len(sampled) + 64)
         return drivers.draw_uniform(self._generator.bit_generator, classes, taken, sampled, patience)
 
+    @_validate.quiet
     def draw_apart(self, labels: Array | None, num_sampled: int) -> Array:
         """Classes other than the labels, as long as there are enough."""
         with self._drawing():
@@ -361,6 +363,7 @@ class FixedUnigramSampler(Sampler):
     counts = Parameter[Any]()
     distortion = Parameter[float]()
 
+    @_validate.quiet
     def __init__(
         self,
         counts: npt.ArrayLike,

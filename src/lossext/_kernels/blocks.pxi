@@ -14,7 +14,7 @@ cdef extern from "job.h" nogil:
     enum: LX_WEIGHT, LX_ELEMENT_WEIGHT, LX_SAMPLE_WEIGHT, LX_ROW_SCALE, LX_WEIGHTS
     enum: LX_NO_VALUE, LX_TOTAL, LX_ROWS, LX_ELEMENTS
     enum: LX_COUNT_ELEMENTS, LX_COUNT_BY_ROW, LX_COUNT_ROWS
-    enum: LX_BAD_TARGET, LX_BAD_INPUT
+    enum: LX_BAD_TARGET, LX_BAD_INPUT, LX_NO_MEMORY
     ctypedef struct lx_operand:
         const void *data
         int type, layout
@@ -48,6 +48,8 @@ cdef extern from "job.h" nogil:
         void *hess
         int stream, counts, checks_input
         double input_low, input_high
+        Py_ssize_t inner, set_length
+        int holds_classes
     ctypedef struct lx_total:
         double sum, rest, count
     ctypedef int (*lx_block_kernel)(const lx_job *, Py_ssize_t, Py_ssize_t, lx_total *) noexcept nogil
@@ -71,9 +73,9 @@ ctypedef struct blocks:
     lx_total *totals                 # of each
 
 
-cdef int run_blocks(const blocks *todo, int n_threads) noexcept nogil:
+cdef int run_blocks(const blocks *todo, int wanted) noexcept nogil:
     """All blocks; what bad they met."""
-    cdef int bad = 0, worker
+    cdef int bad = 0, worker, n_threads = lx_threads_to_be_had(wanted)
     cdef Py_ssize_t b
     cdef lx_team team
     if n_threads == 1:
@@ -95,7 +97,7 @@ cdef int share_blocks(const blocks *todo, lx_team *team) noexcept nogil:
         bad |= run_block(todo, b)
         lx_let_others_arrive(team)
         b = lx_team_take(team, &member, todo.count)
-    lx_team_leave(team)
+    lx_team_leave(team, &member)
     return bad
 
 
@@ -133,8 +135,11 @@ cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int ite
     total.sum = total.rest = total.count = 0
     while todo.first < todo.end:
         todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
-        with nogil:
-            bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
+        if n_threads == 1 and job.rows * job.cols <= SMALL_BLOCK:    # done before another could take the GIL
+            bad = run_blocks(&todo, 1)
+        else:
+            with nogil:
+                bad = run_blocks(&todo, <int> min(<Py_ssize_t> n_threads, todo.count))
         if bad:
             return bad
         for i in range(todo.count):

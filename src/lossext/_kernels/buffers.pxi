@@ -3,7 +3,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 cdef enum:
-    MOST_BUFFERS = 24
+    MOST_BUFFERS = 40
 
 ctypedef struct held_buffers:
     Py_buffer views[MOST_BUFFERS]

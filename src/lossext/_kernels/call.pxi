@@ -6,7 +6,11 @@ argument alone, and the same code goes on with the result.
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from libc.math cimport NAN
 from libc.string cimport memcmp, memcpy, memset
+
+cimport cython
 
 import numpy as np
 
@@ -42,10 +46,35 @@ def find_loss(str family, str name):
 
 ctypedef struct call_state:
     lx_job job
+    PyObject *element_weight
+    PyObject *sample_weight
+    PyObject *mask
+    PyObject *grad_output
     held_buffers held
+    const Py_buffer *input    # in the shape that is computed on
     void *copies[LX_PARAMETERS + LX_WEIGHTS + 1]
     int n_copies, item_size
     bint copied    # an argument's copy is used in its place
+
+
+cdef class Scalars:
+    """NumPy's scalars of a dtype, out of an array of one: np.float32(x) takes four times as long."""
+    cdef object array
+    cdef Py_buffer memory
+
+    def __cinit__(self, dtype):
+        self.array = empty((), dtype)
+        PyObject_GetBuffer(self.array, &self.memory, PyBUF_WRITABLE)
+
+    cdef make(self, double value):
+        with cython.critical_section(self):
+            if self.memory.itemsize == 4:
+                (<float *> self.memory.buf)[0] = <float> value
+            else:
+                (<double *> self.memory.buf)[0] = value
+            return self.array[()]
+
+cdef Scalars FLOAT32_SCALARS = Scalars(FLOAT32), FLOAT64_SCALARS = Scalars(FLOAT64)
 
 
 cdef class Evaluator:
@@ -54,32 +83,36 @@ cdef class Evaluator:
     `facts` is what the loss's class and parameters say (lossext._declare.facts_of); `convert` is lossext._validate, and
     `threads` is lossext._threads.
     """
-    cdef int loss, reduction, n_varying
+    cdef int loss, soft_loss, reduction, n_varying    # soft_loss: of rows of targets, -1 if there is none
     cdef bint rowwise, per_row, over_columns, takes_bool, matrix_only, broadcasts, nan_is_missing, ignores
+    cdef bint divides_by_class_weight, label_sets
     cdef double cost, cost_of_row, smoothing
     cdef long long ignore_index
     cdef Py_ssize_t n_outputs
     cdef double parameter[LX_PARAMETERS]
-    cdef lx_domain domain[2]    # in float32 and in float64
+    cdef lx_domain domain[2]    # of targets that are no class ids, in float32 and in float64
     cdef object input_domain
     cdef list varying
     cdef object target, weight, convert, threads, declaration
-    cdef dict in_real
+    cdef dict in_float32, in_float64    # weights that the loss was made with, by name
 
     def __init__(self, facts, convert, threads):
         cdef int k
+        domain = facts.soft_target or facts.target
         for k, real in enumerate((FLOAT32, FLOAT64)):
-            self.domain[k].low, self.domain[k].high = facts.target.bounds(real)
-            self.domain[k].slack, self.domain[k].sign = facts.target.slack, facts.target.sign
+            self.domain[k].low, self.domain[k].high = domain.bounds(real)
+            self.domain[k].slack, self.domain[k].sign = domain.slack, domain.sign
         self.convert, self.threads, self.declaration = convert, threads, facts
-        self.loss, self.reduction = facts.kernel_number, REDUCTION_CODES[facts.reduction]
+        self.loss, self.soft_loss = facts.kernel_number, facts.soft_kernel_number
+        self.reduction, self.divides_by_class_weight = REDUCTION_CODES[facts.reduction], facts.divides_by_class_weight
         self.rowwise, self.per_row, self.over_columns = facts.rowwise, facts.per_row, facts.over_columns
+        self.label_sets = facts.target.kind == "labels"
         self.matrix_only, self.broadcasts, self.takes_bool = facts.matrix_only, facts.broadcasts, facts.takes_bool
         self.nan_is_missing, self.smoothing = facts.nan_is_missing, facts.label_smoothing
         self.ignores, self.ignore_index = facts.ignore_index is not None, facts.ignore_index or 0
         self.cost, self.cost_of_row = facts.cost, facts.cost_of_row
         self.target, self.weight, self.input_domain = facts.target, facts.weight, facts.input_domain
-        self.in_real = {}
+        self.in_float32, self.in_float64 = {}, {}
         self.varying, self.n_varying, self.n_outputs = [], 0, facts.n_outputs
         for k, value in enumerate(facts.kernel_parameters):
             array = value if type(value) is NDARRAY else None
@@ -89,46 +122,32 @@ cdef class Evaluator:
 
     def run(self, int want, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads,
             int curvature=0):
-        """(value, gradient, curvature), those of them that are wanted."""
+        """Value, gradient, curvature, those of them that are wanted: one as it is, two as a tuple."""
         cdef call_state call
-        cdef int i
-        memset(&call.job, 0, sizeof(call.job))
-        call.job.size = sizeof(call.job)
-        call.held.count = call.n_copies = 0
-        call.copied = False
+        begin(&call, element_weight, sample_weight, mask, grad_output)
         call.job.curvature = curvature
         try:
-            return self.evaluate(&call, want, input, target, (element_weight, sample_weight, mask, grad_output), out,
-                                 n_threads)
+            return self.evaluate(&call, want, input, target, out, n_threads)
         finally:
-            for i in range(call.n_copies):
-                PyMem_Free(call.copies[i])
-            release(&call.held)
+            end(&call)
 
     def divisor(self, target, element_weight, sample_weight, mask, shape):
         """What the sum of the values is divided by, for an input of this shape (of float64)."""
         cdef call_state call
-        cdef int i
-        memset(&call.job, 0, sizeof(call.job))
-        call.job.size = sizeof(call.job)
-        call.held.count = call.n_copies = 0
-        call.copied = False
+        begin(&call, element_weight, sample_weight, mask, None)
         try:
-            return self.evaluate(&call, 0, np.broadcast_to(np.zeros(1), shape), target,
-                                 (element_weight, sample_weight, mask, None), None, None)
+            return self.evaluate(&call, 0, np.broadcast_to(np.zeros(1), shape), target, None, None)
         finally:
-            for i in range(call.n_copies):
-                PyMem_Free(call.copies[i])
-            release(&call.held)
+            end(&call)
 
-    cdef evaluate(self, call_state *call, int want, input, target, tuple others, out, n_threads):
+    cdef evaluate(self, call_state *call, int want, input, target, out, n_threads):
         cdef lx_job *job = &call.job
         cdef lx_total total
         cdef double work, sum_divisor, divisor, upstream
-        cdef int threads, split, bad
-        cdef bint direct
-        cdef tuple shape, own_shape
-        element_weight, sample_weight, mask, grad_output = others
+        cdef int threads, split, bad, axis
+        cdef bint direct, soft
+        cdef tuple shape, own_shape, value_shape
+        mask = <object> call.mask
 
         real = dtype = None
         if type(input) is NDARRAY:
@@ -140,36 +159,54 @@ cdef class Evaluator:
             x, real, dtype = self.convert.real_input("input", input)
         call.item_size = 4 if real is FLOAT32 else 8
         own_shape = shape = x.shape
-        y = self.take_target(call, target, real)
-        if not self.fits(shape, y):
+        y = self.take_target(call, target, shape, real)
+        x = self.hold_plain(call, x, real)
+        call.input = last_held(call)
+        if job.target.layout != LX_CSR:
+            y = self.hold_plain(call, y, None)
+        if job.target.layout == LX_CSR or not self.fits(call.input, last_held(call)):
             shape = self.convert.common_shape(self.declaration, shape, y.shape, target)
             if shape != own_shape:
-                x = self.convert.native(np.broadcast_to(x, shape), real)
-        x = self.hold_plain(call, x, real)
-        job.input = call.held.views[call.held.count - 1].buf
+                x = self.hold_plain(call, self.convert.native(np.broadcast_to(x, shape), real), real)
+                call.input = last_held(call)
+                y = self.hold_plain(call, y, None)
+        job.input = call.input.buf
         call.copied = call.copied or x is not input
 
-        split = self.split(shape, element_weight)
-        job.rows, job.cols = rows_and_columns(shape, split)
-        self.place_target(call, y, target, shape, split, real)
-        self.take_weights(call, shape, split, real, element_weight, sample_weight)
+        job.inner = split = 1
+        value_shape = shape
+        if self.rowwise:
+            job.rows, job.cols = call.input.shape[0], call.input.shape[1]
+            for axis in range(2, call.input.ndim):
+                job.inner *= call.input.shape[axis]
+            job.rows *= job.inner
+            value_shape = shape[:1] if call.input.ndim == 2 else shape[:1] + shape[2:]
+        else:
+            split = self.split(shape, call)
+            job.rows, job.cols = rows_and_columns(call.input, split)
+            if self.per_row:
+                value_shape = shape[:1]
+        require_items(call.input, job.rows * job.cols, call.item_size)
+        self.place_target(call, y, shape, split, real)
+        self.take_weights(call, shape, split, real)
         if mask is not None:
-            self.take_mask(call, shape, mask)
+            self.take_mask(call, shape, value_shape, mask)
         job.nan_is_missing, job.ignores, job.ignore_index = self.nan_is_missing, self.ignores, self.ignore_index
-        job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / 2
+        job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / (job.cols if self.rowwise else 2)
         job.domain = self.domain[call.item_size == 8]
         if self.input_domain is not None:
             job.checks_input, job.input_low, job.input_high = 1, self.input_domain.low, self.input_domain.high
-        upstream = self.take_upstream(call, shape, real, grad_output)
+        upstream = self.take_upstream(call, value_shape, real)
         memcpy(job.parameter, self.parameter, sizeof(self.parameter))
 
         # where the results go: straight into their arrays, if these are of the kernel's type and shape
-        direct = dtype is real and own_shape == shape
+        direct = dtype is real and own_shape is shape
         grad = hess = kernel_grad = kernel_hess = value = None
         if want & WANT_GRAD:
-            grad = self.result_array(call, out, own_shape, dtype, input, target, others)
+            grad = self.result_array(call, out, own_shape, dtype, input, target)
             kernel_grad = grad if direct else empty(shape, real)
             job.grad = hold(&call.held, kernel_grad, True)
+            require_items(last_held(call), job.rows * job.cols, call.item_size)
         if want & WANT_HESS:
             hess = empty(own_shape, dtype)
             kernel_hess = hess if direct else empty(shape, real)
@@ -178,7 +215,7 @@ cdef class Evaluator:
             job.reduce = LX_TOTAL
             if self.reduction == NONE:
                 job.reduce = LX_ROWS if self.per_row else LX_ELEMENTS
-                value = empty(shape[:1] if self.per_row else shape, real)
+                value = empty(value_shape, real)
                 job.value = hold(&call.held, value, True)
 
         if job.rows * job.cols == 0:
@@ -191,7 +228,7 @@ cdef class Evaluator:
                 value = dtype.type(0 if self.reduction == SUM else np.nan)
             elif value is not None and dtype is not real:
                 value = value.astype(dtype)
-            return value, grad, hess
+            return wanted(want, value, grad, hess)
 
         work = job.rows * (job.cols * self.cost * call.item_size / 4 + self.cost_of_row)
         threads = self.choose_threads(n_threads, work)
@@ -199,7 +236,7 @@ cdef class Evaluator:
                       and job.rows * job.cols * call.item_size >= STREAM_BYTES)
         sum_divisor = self.row_divisor(call, real, threads)
         job.value_divisor = sum_divisor
-        divisor = self.mean_divisor(call, shape, want, threads, target)
+        divisor = self.mean_divisor(call, shape, want, threads, target, mask)
         if want == 0:
             return divisor
         if divisor > 0 or divisor < 0:
@@ -207,9 +244,13 @@ cdef class Evaluator:
             job.grad_scale = upstream / job.value_divisor
         if job.checks_input and job.grad == job.input:    # before the gradient takes its place
             self.convert.check_input(x, target, mask, self.declaration)
-        bad = run_job(job, lx_kernel(self.loss, call.item_size == 8), self.rowwise, call.item_size, threads, &total)
+        soft = self.rowwise and self.soft_loss >= 0 and (not job.holds_classes or self.smoothing > 0)
+        bad = run_job(job, lx_kernel(self.soft_loss if soft else self.loss, call.item_size == 8), self.rowwise,
+                      call.item_size, threads, &total)
         if bad & LX_BAD_TARGET:
-            raise self.convert.bad_target(self.target, target, shape, real, mask, self.declaration)
+            raise self.bad_target(job, target, shape, real, mask)
+        if bad & LX_NO_MEMORY:
+            raise MemoryError("no memory for the labels of a row")
         if bad:
             self.convert.check_input(x, target, mask, self.declaration)
             raise ValueError("input was changed during the call")
@@ -229,15 +270,27 @@ cdef class Evaluator:
             self.convert.store_result(kernel_hess, hess)
         if want & WANT_VALUE:
             if value is None:
-                value = dtype.type(total.sum / job.value_divisor if divisor else np.nan)
+                value = self.scalar(dtype, real, total.sum / job.value_divisor if divisor else NAN)
             elif dtype is not real:
                 value = self.convert.rounded(value, dtype)
-        return value, grad, hess
+        return wanted(want, value, grad, hess)
+
+    cdef scalar(self, dtype, real, double value):
+        """In the type of the results; what it cannot hold is infinite, or 0, without a word."""
+        if real is FLOAT64 or value == 0 or real is FLOAT32 and 1.2e-38 < abs(value) < 3.4e38:
+            if dtype is real:
+                return (FLOAT32_SCALARS if real is FLOAT32 else FLOAT64_SCALARS).make(value)
+        return self.convert.rounded(np.float64(value), dtype)
+
+    cdef Py_ssize_t target_items(self, const lx_job *job) noexcept:
+        if self.label_sets:
+            return job.rows * job.set_length
+        return job.rows if job.holds_classes else items_of(job, job.target.layout)
 
     # ---- input and target ----
 
     cdef hold_plain(self, call_state *call, array, dtype):
-        """Takes an array of this dtype if kernels can read its memory, else a copy; returns the one that was taken."""
+        """Takes an array of this dtype (None: its own) if kernels can read it, else a copy; returns what it took."""
         cdef Py_buffer *buffer = &call.held.views[call.held.count]
         PyObject_GetBuffer(array, buffer, PyBUF_STRIDES)
         if <size_t> buffer.buf % <size_t> buffer.itemsize == 0 and PyBuffer_IsContiguous(buffer, b"C"):
@@ -245,19 +298,34 @@ cdef class Evaluator:
             return array
         PyBuffer_Release(buffer)
         call.copied = True
-        array = self.convert.native(array, dtype)
+        array = self.convert.native(array, array.dtype if dtype is None else dtype)
         PyObject_GetBuffer(array, buffer, PyBUF_STRIDES)
         call.held.count += 1
         return array
 
-    cdef take_target(self, call_state *call, target, real):
+    cdef take_target(self, call_state *call, target, tuple shape, real):
         """The target as an array of a type that kernels read; sets that type."""
         cdef lx_operand *y = &call.job.target
+        cdef bint classes = self.rowwise
         dtype = target.dtype if type(target) is NDARRAY else None
+        if classes and self.soft_loss >= 0:
+            array = target
+            if dtype is None and not self.convert.is_csr(target):
+                array = self.convert.as_array("target", target)
+            classes = len(array.shape) < len(shape)
+            if not classes:
+                target = array
+                if self.ignores and self.ignore_index >= 0:
+                    raise ValueError(f"ignore_index = {self.ignore_index} with a target of probabilities; it is for "
+                                     f"class ids")
+                if len(shape) > 2 and not self.convert.is_csr(target):
+                    target = self.convert.soft_columns(self.declaration.soft_target, target, shape, real)
+                dtype = target.dtype if type(target) is NDARRAY else None
+        call.job.holds_classes = classes and not self.label_sets
         y.type = -1
         if dtype is LONGS or dtype is INTS:
             y.type = LX_INT64 if dtype is LONGS else LX_INT32
-        elif not self.rowwise:
+        elif not classes:
             if dtype is real:
                 y.type = LX_REAL
             elif dtype is FLOAT32 or dtype is FLOAT64:
@@ -269,8 +337,12 @@ cdef class Evaluator:
         if y.type >= 0:
             return target
         call.copied = True
-        if self.rowwise:
-            array, y.type = self.convert.class_ids("target", target)
+        if classes:
+            array = target
+            if self.label_sets and self.convert.is_csr(target):
+                y.layout = LX_CSR
+            else:
+                array, y.type = self.convert.class_ids("target", target)
         elif self.convert.is_csr(target):
             array = target
             y.layout = LX_CSR
@@ -278,19 +350,33 @@ cdef class Evaluator:
             array, y.type = self.convert.real_target("target", target, real, self.takes_bool)
         return array
 
-    cdef bint fits(self, tuple shape, y):
+    cdef bint fits(self, const Py_buffer *x, const Py_buffer *y) noexcept:
         """Whether input and target go together without further ado."""
-        if self.matrix_only and (len(shape) != 2 or shape[1] == 0):
+        if self.matrix_only and (x.ndim != 2 or x.shape[1] == 0):
+            return False
+        if self.n_outputs and (x.ndim != 2 or x.shape[1] != self.n_outputs):
             return False
         if self.n_outputs:
-            return len(shape) == 2 and shape[1] == self.n_outputs and y.shape == shape[:1]
-        if self.rowwise:
-            return y.shape == shape[:1]
-        return y.shape == shape
+            return y.ndim == 1 and y.shape[0] == x.shape[0]
+        if not self.rowwise or y.ndim == x.ndim and self.soft_loss >= 0:
+            return same_shape(x, y) and (not self.rowwise or x.ndim > 1 and x.shape[1] > 0)
+        if x.ndim < 2 or x.shape[1] == 0 or y.ndim == 0 or y.shape[0] != x.shape[0]:
+            return False
+        if self.label_sets:
+            return y.ndim == 2
+        return y.ndim == x.ndim - 1 and memcmp(y.shape + 1, x.shape + 2, (y.ndim - 1) * sizeof(Py_ssize_t)) == 0
 
-    cdef place_target(self, call_state *call, y, target, tuple shape, int split, real):
-        """Memory and layout of the target."""
+    cdef place_target(self, call_state *call, y, tuple shape, int split, real):
+        """Memory and layout of the target, which was held last."""
         cdef lx_job *job = &call.job
+        if self.label_sets and job.target.layout == LX_CSR:
+            start, column = self.convert.csr_labels(y, shape)
+            job.sparse.start = <const long long *> hold(&call.held, start)
+            job.sparse.column = hold(&call.held, column)
+            job.sparse.column_type = LX_INT32 if column.dtype is INTS else LX_INT64
+            return
+        if self.label_sets:
+            job.set_length = y.shape[1]
         if job.target.layout == LX_CSR:
             start, column, data = self.convert.csr_target(y, shape, real)
             job.sparse.start = <const long long *> hold(&call.held, start)
@@ -299,49 +385,55 @@ cdef class Evaluator:
             job.target.data = hold(&call.held, data)
             job.target.type = LX_REAL
             return
-        if self.rowwise or y.shape == shape:
+        if self.rowwise or same_shape(call.input, last_held(call)):
             job.target.layout = LX_FULL
         else:
             y, layout = self.convert.broadcast_target(self.target, y, shape, split, real)
             job.target.layout, job.target.type = layout, LX_REAL
-        self.hold_plain(call, y, y.dtype)
-        job.target.data = call.held.views[call.held.count - 1].buf
+            self.hold_plain(call, y, real)
+        require_items(last_held(call), self.target_items(job), size_of_type(job.target.type, call.item_size))
+        job.target.data = last_held(call).buf
         if not self.rowwise:
             self.repeat(call, &job.target)
 
     # ---- weights, masks and what comes from above ----
 
-    cdef int split(self, tuple shape, element_weight):
+    cdef int split(self, tuple shape, call_state *call):
         """Where to cut input's axes into rows and columns."""
-        if len(shape) <= 2:
-            return 1 if shape else 0
+        if call.input.ndim <= 2:
+            return 1 if call.input.ndim else 0
         arrays = [array for array in (self.weight, *self.varying) if array is not None]
-        if element_weight is not None:
-            arrays.append(np.asarray(element_weight))
+        if call.element_weight != <PyObject *> None:
+            arrays.append(np.asarray(<object> call.element_weight))
         return self.convert.split_axis(shape, *arrays)
 
-    cdef take_weights(self, call_state *call, tuple shape, int split, real, element_weight, sample_weight):
+    cdef take_weights(self, call_state *call, tuple shape, int split, real):
         cdef lx_job *job = &call.job
         cdef int k
         if self.weight is not None:
             if self.rowwise:
                 self.convert.check_class_weights("weight", self.weight, job.cols)
                 self.hold_plain(call, self.in_type("weight", self.weight, real), real)
-                job.weight[LX_WEIGHT].data = call.held.views[call.held.count - 1].buf
+                require_items(last_held(call), job.cols, call.item_size)
+                job.weight[LX_WEIGHT].data = last_held(call).buf
                 job.weight[LX_WEIGHT].layout = LX_BY_COLUMN
             else:
                 self.place(call, &job.weight[LX_WEIGHT], "weight", self.in_type("weight", self.weight, real), shape,
                            split, real)
-        for k in range(len(self.varying)):
-            if self.varying[k] is not None:
-                name = self.declaration.parameter_names[k]
-                self.place(call, &job.varying[k], name, self.in_type(name, self.varying[k], real), shape, split, real)
-        if element_weight is not None:
+        if self.n_varying:
+            for k in range(len(self.varying)):
+                if self.varying[k] is not None:
+                    name = self.declaration.parameter_names[k]
+                    array = self.in_type(name, self.varying[k], real)
+                    self.place(call, &job.varying[k], name, array, shape, split, real)
+        if call.element_weight != <PyObject *> None:
+            element_weight = <object> call.element_weight
             if type(element_weight) is not NDARRAY or element_weight.dtype is not real:
                 call.copied = True
                 element_weight = self.convert.native(self.convert.weights("element_weight", element_weight), real)
             self.place(call, &job.weight[LX_ELEMENT_WEIGHT], "element_weight", element_weight, shape, split, real)
-        if sample_weight is not None:
+        if call.sample_weight != <PyObject *> None:
+            sample_weight = <object> call.sample_weight
             if (type(sample_weight) is not NDARRAY or sample_weight.dtype is not real or sample_weight.ndim != 1
                     or not shape or len(sample_weight) != shape[0]):
                 call.copied = True
@@ -349,30 +441,34 @@ cdef class Evaluator:
             if shape[0] != job.rows and shape[0]:
                 sample_weight = np.repeat(sample_weight, job.rows // shape[0])
             self.hold_plain(call, sample_weight, real)
-            job.weight[LX_SAMPLE_WEIGHT].data = call.held.views[call.held.count - 1].buf
+            require_items(last_held(call), job.rows, call.item_size)
+            job.weight[LX_SAMPLE_WEIGHT].data = last_held(call).buf
             job.weight[LX_SAMPLE_WEIGHT].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
 
     cdef in_type(self, str name, array, real):
         """A weight that the loss was made with, in the type of the computation, once for each."""
-        key = (name, real)
-        if key not in self.in_real:
-            self.in_real[key] = self.convert.native(array, real)
-        return self.in_real[key]
+        cdef dict known = self.in_float32 if real is FLOAT32 else self.in_float64
+        converted = known.get(name)
+        if converted is None:
+            converted = known[name] = self.convert.native(array, real)
+        return converted
 
     cdef place(self, call_state *call, lx_operand *operand, str name, array, tuple shape, int split, real):
         """Memory and layout of an operand that broadcasts to the input."""
-        cdef Py_ssize_t ndim = array.ndim
-        own = array.shape
-        if own == shape:
+        cdef const Py_buffer *view
+        self.hold_plain(call, array, real)
+        view = last_held(call)
+        if same_shape(view, call.input):
             operand.layout = LX_FULL
-        elif ndim == 0 or array.size == 1 and ndim <= len(shape):
+        elif view.len == view.itemsize and view.ndim <= call.input.ndim:
             operand.layout = LX_SCALAR
-        elif ndim == 1 and len(shape) == 2 and own[0] == shape[1]:
+        elif view.ndim == 1 and call.input.ndim == 2 and view.shape[0] == call.input.shape[1]:
             operand.layout = LX_BY_COLUMN if call.job.rows > 1 else LX_FULL
         else:
             array, operand.layout = self.convert.operand(name, array, shape, split, real)
-        self.hold_plain(call, array, real)
-        operand.data = call.held.views[call.held.count - 1].buf
+            self.hold_plain(call, array, real)
+        require_items(last_held(call), items_of(&call.job, operand.layout), call.item_size)
+        operand.data = last_held(call).buf
         self.repeat(call, operand)
 
     cdef int repeat(self, call_state *call, lx_operand *operand) except -1:
@@ -391,35 +487,39 @@ cdef class Evaluator:
         call.n_copies += 1
         return 0
 
-    cdef take_mask(self, call_state *call, tuple shape, mask):
+    cdef take_mask(self, call_state *call, tuple shape, tuple value_shape, mask):
         by_row = self.rowwise or self.n_outputs or call.job.target.layout == LX_CSR
-        allowed = shape[:1] if by_row else shape
+        allowed = value_shape if self.rowwise else shape[:1] if by_row else shape
         if type(mask) is not NDARRAY or mask.dtype is not BOOL or mask.shape != allowed:
             call.copied = True
             mask = self.convert.known("mask", mask, allowed)
         self.hold_plain(call, mask, BOOL)
-        call.job.mask.data = call.held.views[call.held.count - 1].buf
+        require_items(last_held(call), call.job.rows if by_row else call.job.rows * call.job.cols, 1)
+        call.job.mask.data = last_held(call).buf
         call.job.mask.type = LX_UINT8
         call.job.mask.layout = LX_BY_ROW if by_row and call.job.cols > 1 else LX_FULL
 
-    cdef double take_upstream(self, call_state *call, tuple shape, real, grad_output) except? -1:
+    cdef double take_upstream(self, call_state *call, tuple wanted, real) except? -1:
         """The upstream gradient where it is one number, 1 where it is an array."""
-        if grad_output is None:
+        if call.grad_output == <PyObject *> None:
             return 1.0
+        grad_output = <object> call.grad_output
+        if self.reduction != NONE and type(grad_output) is float:
+            return grad_output
         if self.reduction != NONE:
             return self.convert.upstream_scalar(grad_output)
-        wanted = shape[:1] if self.per_row else shape
         if type(grad_output) is not NDARRAY or grad_output.dtype is not real or grad_output.shape != wanted:
             call.copied = True
             grad_output = self.convert.upstream_array(grad_output, wanted, real)
         self.hold_plain(call, grad_output, real)
-        call.job.grad_output.data = call.held.views[call.held.count - 1].buf
+        require_items(last_held(call), call.job.rows if self.per_row else call.job.rows * call.job.cols, call.item_size)
+        call.job.grad_output.data = last_held(call).buf
         call.job.grad_output.layout = LX_BY_ROW if self.per_row and (call.job.cols > 1 or self.rowwise) else LX_FULL
         return 1.0
 
     # ---- results ----
 
-    cdef result_array(self, call_state *call, out, tuple shape, dtype, input, target, tuple others):
+    cdef result_array(self, call_state *call, out, tuple shape, dtype, input, target):
         """Where the gradient goes, which shares memory with no argument but the whole of input."""
         cdef Py_buffer *view = &call.held.views[call.held.count]
         cdef const Py_buffer *other
@@ -429,29 +529,31 @@ cdef class Evaluator:
         if (type(out) is not NDARRAY or out.dtype is not dtype or out.shape != shape or not out.flags.carray):
             self.convert.check_result("out", out, shape, dtype)
         if call.copied:
-            element_weight, sample_weight, mask, grad_output = others
-            self.convert.require_no_overlap(out, input, {
-                "target": target, "element_weight": element_weight, "sample_weight": sample_weight, "mask": mask,
-                "grad_output": grad_output,
-            })
-            return out
+            self.require_no_overlap(call, out, input, target)
         PyObject_GetBuffer(out, view, PyBUF_STRIDES)
         try:
             for i in range(call.held.count):
                 other = &call.held.views[i]
-                if overlap(view, other) and not (other.buf == call.job.input and view.buf == other.buf):
-                    element_weight, sample_weight, mask, grad_output = others
-                    self.convert.require_no_overlap(out, input, {
-                        "target": target, "element_weight": element_weight, "sample_weight": sample_weight,
-                        "mask": mask, "grad_output": grad_output,
-                    })
+                whole_input = other == call.input and view.buf == other.buf and view.len == other.len
+                if overlap(view, other) and not whole_input:
+                    self.require_no_overlap(call, out, input, target)
+                    raise ValueError("out shares memory with an argument other than input")
         finally:
             PyBuffer_Release(view)
         return out
 
+    cdef require_no_overlap(self, call_state *call, out, input, target):
+        self.convert.require_no_overlap(out, input, {
+            "target": target, "element_weight": <object> call.element_weight,
+            "sample_weight": <object> call.sample_weight, "mask": <object> call.mask,
+            "grad_output": <object> call.grad_output,
+        })
+
     cdef int choose_threads(self, n_threads, double work) except -1:
         cdef int count
-        if n_threads is not None:
+        if type(n_threads) is int and 0 < n_threads < 4096:
+            count = n_threads
+        elif n_threads is not None:
             count = self.threads.checked("n_threads", n_threads)
         else:
             count = lx_threads_for(work)
@@ -469,7 +571,7 @@ cdef class Evaluator:
         cdef lx_total total
         if not self.over_columns:
             return 1.0
-        if not (self.nan_is_missing or job.mask.layout):
+        if self.rowwise or not (self.nan_is_missing or job.mask.layout):    # a row is known as a whole, or not
             return <double> job.cols
         scale = empty(job.rows, real)
         job.weight[LX_ROW_SCALE].data = hold(&call.held, scale, True)
@@ -479,7 +581,7 @@ cdef class Evaluator:
         job.weight[LX_ROW_SCALE].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
         return 1.0
 
-    cdef double mean_divisor(self, call_state *call, tuple shape, int want, int threads, target) except? -1:
+    cdef double mean_divisor(self, call_state *call, tuple shape, int want, int threads, target, mask) except? -1:
         """What the sum of all values is divided by; sets `counts` where the kernel's own pass is to find it."""
         cdef lx_job *job = &call.job
         cdef lx_job counting
@@ -493,7 +595,9 @@ cdef class Evaluator:
             return <double> shape[0] if shape else 1.0
         for k in range(LX_WEIGHTS):
             weighted = weighted or job.weight[k].layout != LX_ABSENT
-        if self.reduction == MEAN or not weighted:
+        if self.reduction == MEAN and self.divides_by_class_weight and job.holds_classes and job.weight[LX_WEIGHT].data:
+            job.counts = 3
+        elif self.reduction == MEAN or not weighted:
             if self.over_columns and job.weight[LX_ROW_SCALE].layout:
                 return self.rows_with_known(call, threads)
             if not misses:
@@ -508,10 +612,14 @@ cdef class Evaluator:
         bad = run_job(&counting, kernel, self.rowwise, call.item_size, threads, &total)
         job.counts = 0
         if bad:
-            raise self.convert.bad_target(self.target, target, shape, None, None, self.declaration)
+            raise self.bad_target(job, target, shape, None, mask)
         if self.over_columns and not self.rowwise and not job.weight[LX_ROW_SCALE].layout:
             return total.count / job.cols
         return total.count
+
+    cdef bad_target(self, lx_job *job, target, tuple shape, real, mask):
+        domain = self.target if job.holds_classes or self.soft_loss < 0 else self.declaration.soft_target
+        return self.convert.bad_target(domain, target, shape, real, mask, self.declaration)
 
     cdef double rows_with_known(self, call_state *call, int threads) except? -1:
         cdef Py_ssize_t i, count = 0
@@ -522,15 +630,66 @@ cdef class Evaluator:
         return <double> count
 
 
-cdef (Py_ssize_t, Py_ssize_t) rows_and_columns(tuple shape, int split):
+cdef int require_items(const Py_buffer *memory, Py_ssize_t count, Py_ssize_t size) except -1:
+    """ValueError unless the memory has so many items: a shape can lie, or change meanwhile."""
+    if memory.len < count * size:
+        raise ValueError(f"an array has {memory.len} bytes of memory; its shape asks for {count * size}")
+    return 0
+
+
+cdef Py_ssize_t items_of(const lx_job *job, int layout) noexcept:
+    if layout == LX_FULL:
+        return job.rows * job.cols
+    return job.cols if layout == LX_BY_COLUMN else job.rows if layout == LX_BY_ROW else 1
+
+
+cdef Py_ssize_t size_of_type(int type, Py_ssize_t real_size) noexcept:
+    if type == LX_REAL or type == LX_OTHER_REAL:
+        return real_size if type == LX_REAL else 12 - real_size
+    if type == LX_INT32 or type == LX_INT64:
+        return 4 if type == LX_INT32 else 8
+    return 2 if type == LX_INT16 else 1
+
+
+cdef void begin(call_state *call, element_weight, sample_weight, mask, grad_output) noexcept:
+    """A call's state; the arguments are those of its caller, who keeps them alive."""
+    memset(&call.job, 0, sizeof(call.job))
+    call.job.size = sizeof(call.job)
+    call.element_weight, call.sample_weight = <PyObject *> element_weight, <PyObject *> sample_weight
+    call.mask, call.grad_output = <PyObject *> mask, <PyObject *> grad_output
+    call.held.count = call.n_copies = 0
+    call.copied = False
+
+
+cdef void end(call_state *call) noexcept:
+    cdef int i
+    for i in range(call.n_copies):
+        PyMem_Free(call.copies[i])
+    release(&call.held)
+
+
+cdef inline const Py_buffer *last_held(const call_state *call) noexcept:
+    return &call.held.views[call.held.count - 1]
+
+
+cdef bint same_shape(const Py_buffer *a, const Py_buffer *b) noexcept:
+    return a.ndim == b.ndim and (a.ndim == 0 or memcmp(a.shape, b.shape, a.ndim * sizeof(Py_ssize_t)) == 0)
+
+
+cdef wanted(int want, value, grad, hess):
+    if want == WANT_VALUE:
+        return value
+    if want == WANT_GRAD:
+        return grad
+    return (value, grad) if want == WANT_VALUE | WANT_GRAD else (grad, hess)
+
+
+cdef (Py_ssize_t, Py_ssize_t) rows_and_columns(const Py_buffer *array, int split) noexcept:
     cdef Py_ssize_t rows = 1, cols = 1
-    cdef int axis = 0
-    if split == 1 and len(shape) == 2:
-        return shape[0], shape[1]
-    for length in shape:
+    cdef int axis
+    for axis in range(array.ndim):
         if axis < split:
-            rows *= <Py_ssize_t> length
+            rows *= array.shape[axis]
         else:
-            cols *= <Py_ssize_t> length
-        axis += 1
+            cols *= array.shape[axis]
     return rows, cols

@@ -53,12 +53,13 @@ enum { LX_EXACT, LX_MAJORIZER, LX_FISHER, LX_RESIDUAL }; /* kinds of curvature *
 
 enum { LX_PARAMETERS = 8 };
 
-/* Arrays are C-contiguous, aligned, and (rows, cols) or as their layout says.  Later versions append fields only. */
+/* Arrays are C-contiguous, aligned, and (rows, cols), (rows / inner, cols, inner) or as their layout says.  Later
+ * versions append fields only. */
 typedef struct {
     size_t size; /* of this struct, as the caller knows it */
     ptrdiff_t rows, cols;
     const void *input;
-    lx_operand target; /* class ids: one a row, LX_INT32 or LX_INT64 */
+    lx_operand target; /* class ids: one a row, of an integer type */
     lx_csr sparse;
     lx_domain domain;
     double target_scale, target_shift; /* y becomes scale y + shift: label smoothing; 1 and 0 for none */
@@ -76,9 +77,13 @@ typedef struct {
     void *grad;  /* or NULL */
     void *hess;  /* or NULL */
     int stream;  /* grad (and hess) are too large for the caches: write around them */
-    int counts;  /* 1: the total is to hold the number of known elements or rows, 2: the sum of their weights */
+    int counts;  /* the total is to hold 1: the number of known elements or rows, 2: the sum of their weights, 3: of their
+                    class weights */
     int checks_input; /* whether predictions are to lie in [input_low, input_high]; NaN comes through */
     double input_low, input_high;
+    ptrdiff_t inner;   /* of row losses: how far apart a row's columns are, which lie along axis 1 of (N, C, inner) */
+    ptrdiff_t set_length; /* of a row of labels that is padded with -1 */
+    int holds_classes; /* of row losses: the target holds class ids, not rows of numbers */
 } lx_job;
 
 /* A block's sum of values, what its roundings took away, and what `counts` asks for. */
@@ -86,10 +91,11 @@ typedef struct {
     double sum, rest, count;
 } lx_total;
 
-enum { LX_BAD_TARGET = 1, LX_BAD_INPUT = 2 };
+enum { LX_BAD_TARGET = 1, LX_BAD_INPUT = 2, LX_NO_MEMORY = 4 };
 
 /* Works on elements (rows for a row loss) [first, last).
- * LX_BAD_TARGET, LX_BAD_INPUT or both if one lies outside the loss's domain: the results are then undefined. */
+ * LX_BAD_TARGET, LX_BAD_INPUT or both if one lies outside the loss's domain, or LX_NO_MEMORY: the results are then
+ * undefined. */
 typedef int (*lx_block_kernel)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total);
 
 /* A loss's number by family and name, -1 if there is none; its parameters' names, separated by commas. */

@@ -6,14 +6,10 @@
 #ifndef HAS_COST
 INLINE vec cost(const row *r, vec x, vec y) { return (void)r, (void)x, (void)y, v_zero(); }
 #endif
-#ifndef HAS_MAJORIZER
-#define majorizer curvature
-#endif
-#ifndef HAS_FISHER
-#define fisher curvature
-#endif
-#ifndef HAS_RESIDUAL
-#define residual curvature
+#ifdef HAS_MAJORIZER
+INLINE int takes_majorizer(const lx_job *job) { return job->hess && job->curvature == LX_MAJORIZER; }
+#else
+INLINE int takes_majorizer(const lx_job *job) { return (void)job, 0; }
 #endif
 
 #include "tally.h"
@@ -56,21 +52,24 @@ static NOINLINE void finish_rows(const lx_job *job, group *g)
         r.factor = times(r.factor, scale);
         r.own_slope = times(r.own_slope, scale);
         r.own_curvature = times(r.own_curvature, scale);
+        r.own_residual = times(r.own_residual, scale);
         r.best_slope = times(r.best_slope, scale);
         g->result[k] = r;
     }
 }
 
-#include "row_along.h"
 #include "row_lanes.h"
+
+#include "row_along.h"
 
 /* Rows of a group: what stays in the first-level cache from the first pass to the last. */
 static ptrdiff_t rows_of_group(const lx_job *job, int lanes)
 {
     const ptrdiff_t cols = job->cols;
-    if (lanes) {
+    if (lanes) { /* where columns lie as lanes, at least a cache line of each */
         const ptrdiff_t fit = COLUMN_ELEMENTS / ((cols + PIECE) * LANES);
-        return LANES * (fit > GROUP ? GROUP : fit > 1 ? fit : 1);
+        const ptrdiff_t least = job->inner > 1 ? (REALS_PER_LINE + LANES - 1) / LANES : 1;
+        return LANES * (fit > GROUP ? GROUP : fit > least ? fit : least);
     }
     const ptrdiff_t fit = (job->grad || job->hess || PEAK ? ALONG_ELEMENTS : 4 * ALONG_ELEMENTS) / cols;
     return fit > GROUP * LANES ? GROUP * LANES : fit > 1 ? fit : 1;
@@ -78,11 +77,13 @@ static ptrdiff_t rows_of_group(const lx_job *job, int lanes)
 
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
-    const int weighted = job->weight[LX_WEIGHT].data || job->weight[LX_SAMPLE_WEIGHT].data || job->grad_output.data;
-    const int lanes = job->cols <= (ptrdiff_t)LANES_UP_TO && job->cols <= (ptrdiff_t)MOST_COLUMNS;
+    const int weighted = (!TARGETS && job->weight[LX_WEIGHT].data) || job->weight[LX_SAMPLE_WEIGHT].data
+                         || job->grad_output.data;
+    const int lanes = job->inner > 1 || (job->cols <= (ptrdiff_t)LANES_UP_TO && job->cols <= (ptrdiff_t)MOST_COLUMNS);
     const ptrdiff_t step = rows_of_group(job, lanes);
     exact_sum sum = exact_of(wide_zero());
     group g;
+    memset(&g.totals, 0, sizeof g.totals);
     for (int k = 0; k < GROUP; k++) {
         g.rows.own[k] = g.rows.id[k] = v_zero();
         g.rows.peak[k] = g.rows.best_id[k] = v_zero();
@@ -93,22 +94,19 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
     for (g.rows.first = first; g.rows.first < last; g.rows.first += step) {
         g.rows.count = last - g.rows.first < step ? last - g.rows.first : step;
         g.rows.vectors = (g.rows.count + LANES - 1) / LANES;
-        if (OWN && SHARED(read_classes)(job, &g.rows))
-            return 1;
+        if (TARGETS ? SHARED(read_known_rows)(job, &g.rows) : SHARED(read_classes)(job, &g.rows))
+            return LX_BAD_TARGET;
         if (weighted)
-            SHARED(read_weights)(job, &g.rows);
-        if (lanes)
-            rows_as_lanes(job, &g, g.rows.first + step >= last);
-        else
-            rows_along(job, &g);
-        const ptrdiff_t at = g.rows.first * job->cols;
-        for (ptrdiff_t k = 0; OWN && job->grad && k < g.rows.vectors; k++)
+            SHARED(read_weights)(job, &g.rows, !TARGETS);
+        if (lanes ? rows_as_lanes(job, &g, g.rows.first + step >= last) : rows_along(job, &g))
+            return LX_BAD_TARGET;
+        for (ptrdiff_t k = 0; job->grad && k < g.rows.vectors; k++)
             if (m_any(v_gt(v_abs(g.result[k].own_slope), v_set(REAL_MAX))))
-                SHARED(mend_own_slopes)(job, &g.rows, &g.result[k].own_slope, k, (real *)job->grad + at);
+                SHARED(mend_own_slopes)(job, &g.rows, &g.result[k].own_slope, k);
         if (!g.rows.all_known && job->grad)
-            SHARED(clear_unknown)(job, &g.rows, (real *)job->grad + at);
+            SHARED(clear_unknown)(job, &g.rows, job->grad);
         if (!g.rows.all_known && job->hess)
-            SHARED(clear_unknown)(job, &g.rows, (real *)job->hess + at);
+            SHARED(clear_unknown)(job, &g.rows, job->hess);
         for (ptrdiff_t k = 0; k < g.rows.vectors && job->reduce != LX_NO_VALUE; k++)
             SHARED(take_values)(job, &g.rows, k, &g.result[k].value, &sum);
         for (ptrdiff_t i = 0; i < g.rows.count && job->counts; i++)

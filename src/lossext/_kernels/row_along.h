@@ -10,31 +10,37 @@ INLINE row row_of(const group *g, ptrdiff_t i)
     return r;
 }
 
+/* Columns of a long row: all of them, or some where targets have to be laid out. */
+typedef struct {
+    const real *x, *y;
+    ptrdiff_t j, n;
+} stretch;
+
 /* Terms go to kept[i & keep]: keep = 0 where nobody wants them, or they are cheap.
  *
  * In short rows every vector is masked, as branches that depend on the class would be mispredicted, and where terms are
  * dear; in long ones only the four vectors that hold it. */
-INLINE void fold_row(group *g, const real *x, const real *y, ptrdiff_t n, ptrdiff_t i, real *kept, ptrdiff_t keep,
-                     const int eager)
+INLINE void fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_t keep, tally *to, const int eager)
 {
     const row r = row_of(g, i);
-    const ptrdiff_t own = OWN ? g->rows.y[i] : -1;
-    const int masked = n <= SETTLE * LANES;
+    const ptrdiff_t own = g->rows.y[i] - s.j, n = s.n;
+    const int masked = !to->settles;
     const vec w = v_set(lane(g->rows.grad_scale, i));
-    entry e = {v_zero(), w * v_set(EAGER), w, v_zero()};
-    tally sums = tally_zero();
+    entry e = {v_zero(), w * v_set(EAGER), w, v_zero(), v_zero()};
+    tally sums = *to;
     ptrdiff_t at = 0;
+#define WITHOUT_OWN(masked, v, at) (masked ? v_without(v, m_lane(own - (at))) : (v))
 #define FOUR(masked) \
     do { \
         vec t[4], costs[4], target[4]; \
         UNROLL(4) \
         for (int k = 0; k < 4; k++) { \
-            const vec score = v_load(x + at + k * LANES); \
-            t[k] = term(&r, score); \
-            if (masked) \
-                t[k] = v_without(t[k], m_lane(own - at - k * LANES)); \
-            target[k] = OWN ? v_zero() : v_load(y + at + k * LANES); \
+            const vec score = v_load(s.x + at + k * LANES); \
+            t[k] = WITHOUT_OWN(masked, term(&r, score), at + k * LANES); \
+            target[k] = TARGETS ? WITHOUT_OWN(masked, v_load(s.y + at + k * LANES), at + k * LANES) : v_zero(); \
             costs[k] = cost(&r, score, target[k]); \
+            if (TARGETS) \
+                costs[k] = WITHOUT_OWN(masked, costs[k], at + k * LANES); \
             e.t = t[k]; \
             if (KEEP || eager) \
                 v_store(kept + (at & keep) + k * LANES, eager ? slope(&r, e) : t[k]); \
@@ -44,9 +50,9 @@ INLINE void fold_row(group *g, const real *x, const real *y, ptrdiff_t n, ptrdif
     UNROLL(1)
     for (; at + 4 * LANES <= n; at += 4 * LANES) {
         for (int line = 0; line < 4 * LANES; line += REALS_PER_LINE)
-            PREFETCH(x + at + AHEAD + line);
-        if (OWN && (KEEP || masked || (size_t)(own - at) < 4 * LANES))
-            FOUR(OWN);
+            PREFETCH(s.x + at + AHEAD + line);
+        if (KEEP || masked || (size_t)(own - at) < 4 * LANES)
+            FOUR(1);
         else
             FOUR(0);
         if (!masked && at % (SETTLE * LANES) == 0)
@@ -56,62 +62,78 @@ INLINE void fold_row(group *g, const real *x, const real *y, ptrdiff_t n, ptrdif
     UNROLL(1)
     for (; at < n; at += LANES) {
         const ptrdiff_t count = n - at < LANES ? n - at : LANES;
-        const mask others = OWN ? m_without(m_first(count), m_lane(own - at)) : m_first(count);
-        const vec score = v_load_count(x + at, count), t = v_where(others, term(&r, score));
-        const vec target = OWN ? v_zero() : v_load_count(y + at, count);
+        const mask others = m_without(m_first(count), m_lane(own - at));
+        const vec score = v_load_count(s.x + at, count), t = v_where(others, term(&r, score));
+        const vec target = TARGETS ? v_where(others, v_load_count(s.y + at, count)) : v_zero();
         e.t = t;
         if (KEEP || eager)
             v_store_count(kept + (at & keep), eager ? slope(&r, e) : t, count);
         tally_one(&sums, t, v_where(others, cost(&r, score, target)), target, 1);
     }
-    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, !masked);
+#undef WITHOUT_OWN
+    *to = sums;
 }
 
-static NOINLINE void fold_along(group *g, const real *x, const real *y, ptrdiff_t n, ptrdiff_t i, real *kept,
-                                ptrdiff_t keep)
+/* The next stretch of row i from column j on. */
+INLINE stretch stretch_of(const lx_job *job, const group *g, ptrdiff_t i, ptrdiff_t j, real *room, int *bad)
 {
-    fold_row(g, x, y, n, i, kept, keep, 0);
+    const ptrdiff_t cols = job->cols, most = TARGETS ? (ptrdiff_t)ALONG_ELEMENTS : cols;
+    stretch s = {(const real *)job->input + (g->rows.first + i) * cols + j, NULL, j, cols - j < most ? cols - j : most};
+    if (TARGETS)
+        s.y = SHARED(targets_of)(job, g->rows.first + i, j, s.n, room, bad);
+    return s;
 }
 
-static NOINLINE void fold_and_map_along(group *g, const real *x, ptrdiff_t n, ptrdiff_t i, real *grad)
+/* True if a target is bad. */
+static NOINLINE int fold_along(const lx_job *job, group *g, ptrdiff_t i, real *kept, ptrdiff_t keep)
 {
-    fold_row(g, x, NULL, n, i, grad, -1, 1);
+    ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
+    tally sums = tally_zero();
+    int bad = 0;
+    sums.settles = job->cols > SETTLE * LANES;
+    for (ptrdiff_t j = 0; j < job->cols;) {
+        const stretch s = stretch_of(job, g, i, j, room, &bad);
+        const ptrdiff_t own = g->rows.y[i] - j;
+        fold_stretch(g, i, s, kept + (j & keep), keep, &sums, 0);
+        if (TARGETS && (size_t)own < (size_t)s.n)
+            lanes_of(&g->totals[i / LANES].own_target)[i % LANES] = s.y[own];
+        j += s.n;
+    }
+    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, sums.settles);
+    return bad;
 }
 
-/* to[j] = each(r, e) for n columns; what stands at the class is overwritten afterwards. */
+static NOINLINE void fold_and_map_along(const lx_job *job, group *g, ptrdiff_t i, real *grad)
+{
+    tally sums = tally_zero();
+    sums.settles = job->cols > SETTLE * LANES;
+    fold_stretch(g, i, stretch_of(job, g, i, 0, NULL, NULL), grad, -1, &sums, 1);
+    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, sums.settles);
+}
+
+/* to[j] = each(r, e) for the columns of a stretch, from terms or scores; what stands at the class is overwritten
+ * afterwards. */
 #define MAP_ALONG(to, each) \
     const row r = row_of(g, i); \
     const vec factor = v_set(lane(&g->result[i / LANES].factor, i % LANES)); \
-    entry e = {v_zero(), factor, v_set(lane(g->rows.grad_scale, i)), v_zero()}; \
-    ptrdiff_t at = 0; \
+    entry e = {v_zero(), factor, v_set(lane(g->rows.grad_scale, i)), v_zero(), v_zero()}; \
     UNROLL(1) \
-    for (; at + LANES <= n; at += LANES) { \
-        e.t = KEEP ? v_load(t_or_x + at) : term(&r, v_load(t_or_x + at)); \
-        e.y = OWN ? v_zero() : v_load(y + at); \
-        v_store(to + at, each(&r, e)); \
-    } \
-    if (at < n) { \
-        const vec rest = v_load_first(t_or_x + at, n - at, 0); \
-        e.t = KEEP ? rest : term(&r, rest); \
-        e.y = OWN ? v_zero() : v_load_first(y + at, n - at, 0); \
-        v_store_first(to + at, each(&r, e), n - at); \
+    for (ptrdiff_t at = 0; at < s.n; at += LANES) { \
+        const ptrdiff_t count = s.n - at < LANES ? s.n - at : LANES; \
+        const vec given = v_load_count(s.x + at, count); \
+        e.t = KEEP ? given : term(&r, given); \
+        e.y = TARGETS ? v_load_count(s.y + at, count) : v_zero(); \
+        v_store_count(to + at, each(&r, e), count); \
     }
 
-static NOINLINE void map_along(const group *g, const real *t_or_x, const real *y, ptrdiff_t n, ptrdiff_t i, real *to)
+static NOINLINE void map_along(const group *g, ptrdiff_t i, stretch s, real *to)
 {
     MAP_ALONG(to, slope)
 }
 
 #define CURVE_ALONG(kind) \
-    static NOINLINE void kind##_along(const group *g, const real *t_or_x, const real *y, ptrdiff_t n, ptrdiff_t i, \
-                                      real *to) \
-    { \
-        MAP_ALONG(to, kind) \
-    }
+    static NOINLINE void kind##_along(const group *g, ptrdiff_t i, stretch s, real *to) { MAP_ALONG(to, kind) }
 CURVE_ALONG(curvature)
-#ifdef HAS_MAJORIZER
-CURVE_ALONG(majorizer)
-#endif
 #ifdef HAS_FISHER
 CURVE_ALONG(fisher)
 #endif
@@ -119,71 +141,132 @@ CURVE_ALONG(fisher)
 CURVE_ALONG(residual)
 #endif
 
-static void curve_row_along(int kind, const group *g, const real *t_or_x, const real *y, ptrdiff_t n, ptrdiff_t i,
-                            real *to)
+static void curve_along(int kind, const group *g, ptrdiff_t i, stretch s, real *to)
 {
+    const ptrdiff_t own = g->rows.y[i] - s.j;
+    const result *r = &g->result[i / LANES];
     switch (kind) {
-#ifdef HAS_MAJORIZER
-    case LX_MAJORIZER: majorizer_along(g, t_or_x, y, n, i, to); break;
-#endif
 #ifdef HAS_FISHER
-    case LX_FISHER: fisher_along(g, t_or_x, y, n, i, to); break;
+    case LX_FISHER: fisher_along(g, i, s, to); break;
 #endif
 #ifdef HAS_RESIDUAL
-    case LX_RESIDUAL: residual_along(g, t_or_x, y, n, i, to); break;
+    case LX_RESIDUAL: residual_along(g, i, s, to); break;
 #endif
-    default: curvature_along(g, t_or_x, y, n, i, to);
+    default: curvature_along(g, i, s, to);
     }
-    if (OWN)
-        to[g->rows.y[i]] = lane(&g->result[i / LANES].own_curvature, i % LANES);
+    if ((size_t)own < (size_t)s.n)
+        to[own] = lane(kind == LX_RESIDUAL ? &r->own_residual : &r->own_curvature, i % LANES);
 }
+
+#ifdef HAS_MAJORIZER
+static NOINLINE void majorize_along(const lx_job *job, const group *g, ptrdiff_t i, vec *sum, vec *greatest)
+{
+    const row r = row_of(g, i);
+    const vec scale = v_set(lane(g->rows.grad_scale, i));
+    const ptrdiff_t cols = job->cols, own = g->rows.y[i], best = BEST ? g->rows.best[i] : -1;
+    const real *x = (const real *)job->input + (g->rows.first + i) * cols;
+    real *to = (real *)job->hess + (g->rows.first + i) * cols;
+    entry e = {v_zero(), v_zero(), scale, v_zero(), v_zero()};
+    wide total = wide_zero();
+    vec most = v_zero();
+    for (ptrdiff_t at = 0; at < cols; at += LANES) {
+        const ptrdiff_t count = cols - at < LANES ? cols - at : LANES;
+        e.x = v_load_count(x + at, count);
+        e.t = term(&r, e.x);
+        const vec h = v_where(m_without(m_first(count), m_lane(own - at)), majorizer(&r, e));
+        total = wide_add(total, h);
+        most = v_max(v_without(h, m_lane(best - at)), most);
+        v_store_count(to + at, times(h, scale), count);
+    }
+    lanes_of(sum)[i % LANES] = (real)wide_total(total);
+    lanes_of(greatest)[i % LANES] = v_greatest(most);
+}
+#endif
 
 /* The slopes that finish gives to single columns of row i, of which `to` holds n from column j on. */
 static void place_single_slopes(const group *g, ptrdiff_t i, ptrdiff_t j, ptrdiff_t n, real *to)
 {
     const ptrdiff_t own = g->rows.y[i] - j, best = g->rows.best[i] - j;
-    if (OWN && (size_t)own < (size_t)n)
+    if ((size_t)own < (size_t)n)
         to[own] = lane(&g->result[i / LANES].own_slope, i % LANES);
     if (BEST && g->rows.best[i] >= 0 && (size_t)best < (size_t)n)
         to[best] += lane(&g->result[i / LANES].best_slope, i % LANES);
 }
 
-static NOINLINE void rows_along(const lx_job *job, group *g)
+/* Slopes of row i from its terms or scores, by the buffer and around the caches where there is one: of kept terms in
+ * their place. */
+static void write_slopes(const lx_job *job, const group *g, ptrdiff_t i, const real *from, real *buffer)
 {
-    real buffer[ALONG_ELEMENTS] ALIGNED;
+    ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
+    const ptrdiff_t cols = job->cols, here = i * cols;
+    real *grad = (real *)job->grad + (g->rows.first + i) * cols;
+    for (ptrdiff_t j = 0; j < cols;) {
+        stretch s = stretch_of(job, g, i, j, room, NULL);
+        if (buffer && s.n > (ptrdiff_t)ALONG_ELEMENTS)
+            s.n = ALONG_ELEMENTS;
+        s.x = from + here + j;
+        real *to = buffer ? buffer + (KEEP ? here + j : 0) : grad + j;
+        map_along(g, i, s, to);
+        place_single_slopes(g, i, j, s.n, to);
+        if (buffer)
+            SHARED(copy)(grad + j, to, s.n, 1);
+        j += s.n;
+    }
+}
+
+static void write_curvatures(const lx_job *job, const group *g, ptrdiff_t i, const real *from)
+{
+    ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
+    const ptrdiff_t cols = job->cols;
+    for (ptrdiff_t j = 0; j < cols;) {
+        stretch s = stretch_of(job, g, i, j, room, NULL);
+        s.x = from + i * cols + j;
+        curve_along(job->curvature, g, i, s, (real *)job->hess + (g->rows.first + i) * cols + j);
+        j += s.n;
+    }
+}
+
+/* True if a target is bad. */
+static NOINLINE int rows_along(const lx_job *job, group *g)
+{
+    ALIGNED real buffer[ALONG_ELEMENTS];
     const ptrdiff_t cols = job->cols, count = g->rows.count, at = g->rows.first * cols;
-    const real *x = (const real *)job->input + at, *y = OWN ? x : (const real *)job->target.data + at; /* x: any */
+    const real *x = (const real *)job->input + at;
     real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;
     const int local = job->stream && count * cols <= (ptrdiff_t)ALONG_ELEMENTS;
-    const ptrdiff_t keep = KEEP && (grad || hess) ? -1 : 0, step = keep ? cols : 0, y_step = OWN ? 0 : cols;
+    const ptrdiff_t keep = KEEP && (grad || hess) ? -1 : 0, step = keep ? cols : 0;
     real *kept = !keep || local ? buffer : grad ? grad : hess;
-    for (ptrdiff_t i = 0; PEAK && i < count; i++)
-        SHARED(peak_along)(x + i * cols, cols, OWN, BEST, &g->rows, i);
+    int bad = 0;
+    for (ptrdiff_t i = 0; PEAK && i < count; i++) {
+        if (TARGETS)
+            SHARED(greatest_along)(x + i * cols, cols, &g->rows, i);
+        SHARED(peak_along)(x + i * cols, cols, BEST, &g->rows, i);
+    }
     begin_rows(job, g);
     if (EAGER && grad && !hess && !job->stream) {
         for (ptrdiff_t i = 0; i < count; i++)
-            fold_and_map_along(g, x + i * cols, cols, i, grad + i * cols);
+            fold_and_map_along(job, g, i, grad + i * cols);
         finish_rows(job, g);
         for (ptrdiff_t i = 0; i < count; i++)
             place_single_slopes(g, i, 0, cols, grad + i * cols);
-        return;
+        return 0;
     }
-    for (ptrdiff_t i = 0; i < count; i++)
-        fold_along(g, x + i * cols, y + i * y_step, cols, i, kept + i * step, keep);
+    for (ptrdiff_t i = 0; SUMS && i < count; i++)
+        bad |= fold_along(job, g, i, kept + i * step, keep);
     finish_rows(job, g);
     const real *from = KEEP ? kept : x;
+#ifdef HAS_MAJORIZER
+    if (takes_majorizer(job)) {
+        vec sums[GROUP], greatest[GROUP];
+        for (ptrdiff_t i = 0; i < count; i++)
+            majorize_along(job, g, i, &sums[i / LANES], &greatest[i / LANES]);
+        place_majorizers(job, g, sums, greatest);
+        hess = NULL;
+    }
+#endif
     for (ptrdiff_t i = 0; hess && i < count; i++)
-        curve_row_along(job->curvature, g, from + i * cols, y + i * y_step, cols, i, hess + i * cols);
-    /* Around the caches by the buffer: of kept terms in their place, else piece by piece. */
-    const int buffered = job->stream && (!KEEP || local);
-    const ptrdiff_t piece = buffered && !KEEP && cols > (ptrdiff_t)ALONG_ELEMENTS ? (ptrdiff_t)ALONG_ELEMENTS : cols;
+        write_curvatures(job, g, i, from);
     for (ptrdiff_t i = 0; grad && i < count; i++)
-        for (ptrdiff_t j = 0; j < cols; j += piece) {
-            const ptrdiff_t n = cols - j < piece ? cols - j : piece, here = i * cols + j;
-            real *to = buffered ? buffer + (KEEP ? here : 0) : grad + here;
-            map_along(g, from + here, y + i * y_step + j, n, i, to);
-            place_single_slopes(g, i, j, n, to);
-            if (buffered)
-                SHARED(copy)(grad + here, to, n, 1);
-        }
+        write_slopes(job, g, i, from, job->stream && (!KEEP || local) ? buffer : NULL);
+    return bad ? LX_BAD_TARGET : 0;
 }

@@ -1,34 +1,37 @@
-/* Short rows: LANES of them at a time are turned into columns, and back when they hold the slopes. */
+/* Rows as lanes: short rows, LANES of which at a time are turned into columns, and back when they hold the slopes; and
+ * rows of any length whose columns lie as lanes in memory already (classes along axis 1). */
 
 typedef struct {
-    real x[COLUMN_ELEMENTS] ALIGNED;           /* columns of scores, then of terms, then of slopes */
-    real y[OWN ? 1 : COLUMN_ELEMENTS] ALIGNED; /* columns of targets */
-    real rows[COLUMN_ELEMENTS] ALIGNED;        /* the last rows, with others to fill a vector; slopes by row */
+    ALIGNED real x[COLUMN_ELEMENTS];               /* columns of scores, then of terms, then of slopes */
+    ALIGNED real y[TARGETS ? COLUMN_ELEMENTS : 1]; /* columns of targets */
+    ALIGNED real rows[COLUMN_ELEMENTS];            /* rows on their way to columns or back */
+    tally tallies[GROUP];                          /* of rows that are worked through piece by piece */
 } columns;
 
-/* From a group's vector of rows to the next. */
-INLINE ptrdiff_t column_stride(ptrdiff_t cols) { return (cols + PIECE - 1) / PIECE * PIECE * LANES; }
+/* Columns [j, j + n) of a row's `cols`. */
+typedef struct {
+    ptrdiff_t j, n, cols;
+} piece;
 
-INLINE totals fold_columns(const row *context, vec id, real *x, const real *y, ptrdiff_t cols)
+/* Adds the terms of a piece up and puts them in place of the scores. */
+INLINE void fold_columns(const row *context, vec id, real *x, const real *y, piece p, tally *to)
 {
     const row r = *context;
-    tally s = tally_zero();
-    vec j = v_zero();
-    real *const end = x + cols * LANES;
-    const int settled = cols > 2 * SETTLE;
+    tally s = *to;
+    vec j = v_set((real)p.j);
+    real *const end = x + p.n * LANES;
+    const int settled = p.cols > 2 * SETTLE;
 #define TERM_OF(z, costs, target, at) \
     do { \
         const vec score = v_load(x + (at) * LANES); \
-        z = term(&r, score); \
-        target = OWN ? v_zero() : v_load(y + (at) * LANES); \
-        costs = cost(&r, score, target); \
-        if (OWN) { \
-            z = v_where(v_not_equal(id, j), z); \
-            j += one(); \
-        } \
+        const mask other = v_not_equal(id, j); \
+        z = v_where(other, term(&r, score)); \
+        target = TARGETS ? v_where(other, v_load(y + (at) * LANES)) : v_zero(); \
+        costs = TARGETS ? v_where(other, cost(&r, score, target)) : cost(&r, score, target); \
+        j += one(); \
         v_store(x + (at) * LANES, z); \
     } while (0)
-    for (; x + 4 * LANES <= end; x += 4 * LANES, y += OWN ? 0 : 4 * LANES) {
+    for (; x + 4 * LANES <= end; x += 4 * LANES, y += TARGETS ? 4 * LANES : 0) {
         vec t[4], costs[4], target[4];
         UNROLL(4)
         for (int i = 0; i < 4; i++)
@@ -38,120 +41,231 @@ INLINE totals fold_columns(const row *context, vec id, real *x, const real *y, p
             tally_settle(&s);
     }
     UNROLL(1)
-    for (; x < end; x += LANES, y += OWN ? 0 : LANES) {
+    for (; x < end; x += LANES, y += TARGETS ? LANES : 0) {
         vec t, costs, target;
         TERM_OF(t, costs, target, 0);
         tally_one(&s, t, costs, target, 0);
     }
 #undef TERM_OF
-    return totals_of_lanes(&s, settled);
+    *to = s;
 }
 
-static NOINLINE void fold_lanes(group *g, columns *c, ptrdiff_t cols)
+static NOINLINE void fold_lanes(group *g, columns *c, piece p)
 {
     UNROLL(1)
-    for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(cols))
-        g->totals[k] = fold_columns(&g->row[k], g->rows.id[k], c->x + at, c->y + (OWN ? 0 : at), cols);
+    for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(p.n)) {
+        tally s = tally_zero();
+        if (p.j)
+            s = c->tallies[k];
+        fold_columns(&g->row[k], g->rows.id[k], c->x + at, c->y + (TARGETS ? at : 0), p, &s);
+        if (p.j + p.n < p.cols)
+            c->tallies[k] = s;
+        else {
+            const vec own_target = g->totals[k].own_target;
+            g->totals[k] = totals_of_lanes(&s, p.cols > 2 * SETTLE);
+            g->totals[k].own_target = own_target;
+        }
+    }
 }
 
 /* `each` of an entry e, or `own_result` at the class, into the columns `to`. */
 #define MAP_LANES(to, each, own_result) \
-    for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(cols)) { \
+    for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(p.n)) { \
         const row r = g->row[k]; \
         const vec id = g->rows.id[k], own = g->result[k].own_result; \
-        vec j = v_zero(); \
-        entry e = {v_zero(), g->result[k].factor, g->rows.grad_scale[k], v_zero()}; \
+        vec j = v_set((real)p.j); \
+        entry e = {v_zero(), g->result[k].factor, g->rows.grad_scale[k], v_zero(), v_zero()}; \
         UNROLL(1) \
-        for (ptrdiff_t i = at; i < at + cols * LANES; i += LANES, j += one()) { \
+        for (ptrdiff_t i = at; i < at + p.n * LANES; i += LANES, j += one()) { \
             e.t = v_load(c->x + i); \
-            e.y = OWN ? v_zero() : v_load(c->y + i); \
-            v_store(to + i, OWN ? v_select(v_not_equal(id, j), each(&r, e), own) : each(&r, e)); \
+            e.y = TARGETS ? v_load(c->y + i) : v_zero(); \
+            v_store(to + i, v_select(v_not_equal(id, j), each(&r, e), own)); \
         } \
     }
 
-static NOINLINE void map_lanes(const group *g, columns *c, ptrdiff_t cols)
+static NOINLINE void map_lanes(const group *g, columns *c, piece p)
 {
     MAP_LANES(c->x, slope, own_slope)
     for (ptrdiff_t i = 0; BEST && i < g->rows.count; i++) { /* no column is -1 */
-        const ptrdiff_t best = (ptrdiff_t)lane(g->rows.best_id, i), k = i / LANES;
-        if (best >= 0)
-            c->x[k * column_stride(cols) + best * LANES + i % LANES] += lane(&g->result[k].best_slope, i % LANES);
+        const ptrdiff_t best = g->rows.best[i] - p.j, k = i / LANES;
+        if (g->rows.best[i] >= 0 && (size_t)best < (size_t)p.n)
+            c->x[k * column_stride(p.n) + best * LANES + i % LANES] += lane(&g->result[k].best_slope, i % LANES);
     }
 }
 
-#define CURVE_LANES(kind) \
-    static NOINLINE void kind##_lanes(const group *g, const columns *c, real *to, ptrdiff_t cols) \
+#define CURVE_LANES(kind, own_result) \
+    static NOINLINE void kind##_lanes(const group *g, const columns *c, real *to, piece p) \
     { \
-        MAP_LANES(to, kind, own_curvature) \
+        MAP_LANES(to, kind, own_result) \
     }
-CURVE_LANES(curvature)
-#ifdef HAS_MAJORIZER
-CURVE_LANES(majorizer)
-#endif
+CURVE_LANES(curvature, own_curvature)
 #ifdef HAS_FISHER
-CURVE_LANES(fisher)
+CURVE_LANES(fisher, own_curvature)
 #endif
 #ifdef HAS_RESIDUAL
-CURVE_LANES(residual)
+CURVE_LANES(residual, own_residual)
+#endif
+
+#ifdef HAS_MAJORIZER
+/* From the scores; where a row has several pieces, `sum` and `greatest` go through them. */
+static NOINLINE void majorizer_lanes(const group *g, const real *x, real *to, piece p, vec *sums, vec *greatest)
+{
+    for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(p.n)) {
+        const row r = g->row[k];
+        const vec scale = g->rows.grad_scale[k];
+        const vec id = g->rows.id[k], best = BEST ? g->rows.best_id[k] : v_set(-1);
+        vec j = v_set((real)p.j), sum = p.j ? sums[k] : v_zero(), most = p.j ? greatest[k] : v_zero();
+        entry e = {v_zero(), g->result[k].factor, scale, v_zero(), v_zero()};
+        for (ptrdiff_t i = at; i < at + p.n * LANES; i += LANES, j += one()) {
+            e.x = v_load(x + i);
+            e.t = term(&r, e.x);
+            const vec h = v_where(v_not_equal(id, j), majorizer(&r, e));
+            sum += h;
+            most = v_max(v_where(v_not_equal(best, j), h), most);
+            v_store(to + i, times(h, scale));
+        }
+        sums[k] = sum;
+        greatest[k] = most;
+    }
+}
+
+static void place_majorizers(const lx_job *job, const group *g, const vec *sums, const vec *greatest)
+{
+    real *hess = job->hess;
+    for (ptrdiff_t k = 0; k < g->rows.vectors; k++) {
+        const vec scale = g->rows.grad_scale[k];
+        const vec own = times(own_majorizer(&g->row[k], sums[k], greatest[k]), scale);
+        const vec best = times(best_majorizer(&g->row[k], greatest[k]), scale);
+        for (ptrdiff_t i = k * LANES; i < g->rows.count && i < (k + 1) * LANES; i++) {
+            const ptrdiff_t start = start_of_row(job, g->rows.first + i);
+            hess[start + g->rows.y[i] * job->inner] = lane(&own, i % LANES);
+            const ptrdiff_t column = BEST ? g->rows.best[i] : -1;
+            if (column >= 0)
+                hess[start + column * job->inner] = lane(&best, i % LANES);
+        }
+    }
+}
 #endif
 
 /* The last rows go through a buffer: they may be too few, and behind them the array ends or is another thread's. */
-INLINE void read_columns(const group *g, const real *rows, ptrdiff_t cols, real *to, columns *c, int last)
+static NOINLINE void read_columns(const lx_job *job, const group *g, const real *from, piece p, columns *c, int last)
 {
-    const ptrdiff_t vectors = g->rows.vectors, direct = last ? vectors - 1 : vectors;
+    const ptrdiff_t cols = p.n, vectors = g->rows.vectors, direct = last ? vectors - 1 : vectors;
+    const real *rows = from + g->rows.first * cols;
+    if (job->inner > 1) {
+        SHARED(gather)(job, &g->rows, from, p.j, p.n, c->x);
+        return;
+    }
     for (ptrdiff_t k = 0; k < direct; k++)
-        SHARED(turn)(rows + k * LANES * cols, cols, to + k * column_stride(cols), vectors * LANES * cols);
+        SHARED(turn)(rows + k * LANES * cols, cols, c->x + k * column_stride(cols), vectors * LANES * cols);
     if (last) {
         const ptrdiff_t rest = (g->rows.count - direct * LANES) * cols;
         memset(c->rows, 0, (size_t)(LANES * cols + PIECE) * sizeof(real));
         memcpy(c->rows, rows + direct * LANES * cols, (size_t)rest * sizeof(real));
-        SHARED(turn)(c->rows, cols, to + direct * column_stride(cols), 0);
+        SHARED(turn)(c->rows, cols, c->x + direct * column_stride(cols), 0);
     }
 }
 
 /* By a buffer: pieces written straight to lines that are not in a cache take three times as long, and pieces reach into
  * the next row. */
-INLINE void write_columns(const group *g, const real *from, ptrdiff_t cols, real *to, columns *c, int stream)
+static NOINLINE void write_columns(const lx_job *job, const group *g, const real *from, piece p, real *to, columns *c)
 {
+    const ptrdiff_t cols = p.n;
+    if (job->inner > 1) {
+        SHARED(scatter)(job, &g->rows, from, p.j, p.n, to);
+        return;
+    }
+    to += g->rows.first * cols;
     for (ptrdiff_t k = 0; k < g->rows.vectors; k++)
         SHARED(turn_back)(from + k * column_stride(cols), cols, c->rows + k * LANES * cols, to + k * LANES * cols);
-    SHARED(copy)(to, c->rows, g->rows.count * cols, stream);
+    SHARED(copy)(to, c->rows, g->rows.count * cols, job->stream);
 }
 
-static NOINLINE void curve_rows_as_lanes(const lx_job *job, const group *g, columns *c)
+static NOINLINE void curve_lanes(const lx_job *job, const group *g, columns *c, piece p)
 {
-    real curvatures[COLUMN_ELEMENTS] ALIGNED;
+    ALIGNED real curvatures[COLUMN_ELEMENTS];
     switch (job->curvature) {
-#ifdef HAS_MAJORIZER
-    case LX_MAJORIZER: majorizer_lanes(g, c, curvatures, job->cols); break;
-#endif
 #ifdef HAS_FISHER
-    case LX_FISHER: fisher_lanes(g, c, curvatures, job->cols); break;
+    case LX_FISHER: fisher_lanes(g, c, curvatures, p); break;
 #endif
 #ifdef HAS_RESIDUAL
-    case LX_RESIDUAL: residual_lanes(g, c, curvatures, job->cols); break;
+    case LX_RESIDUAL: residual_lanes(g, c, curvatures, p); break;
 #endif
-    default: curvature_lanes(g, c, curvatures, job->cols);
+    default: curvature_lanes(g, c, curvatures, p);
     }
-    write_columns(g, curvatures, job->cols, (real *)job->hess + g->rows.first * job->cols, c, job->stream);
+    write_columns(job, g, curvatures, p, job->hess, c);
 }
 
-static NOINLINE void rows_as_lanes(const lx_job *job, group *g, int last)
+static void take_own_targets(group *g, const columns *c, piece p)
+{
+    for (ptrdiff_t i = 0; i < g->rows.count; i++) {
+        const ptrdiff_t own = g->rows.y[i] - p.j, k = i / LANES;
+        if ((size_t)own < (size_t)p.n)
+            lanes_of(&g->totals[k].own_target)[i % LANES] = c->y[k * column_stride(p.n) + own * LANES + i % LANES];
+    }
+}
+
+/* Of `length` columns each; the whole row is one piece unless it lies along axis 1. */
+#define FOR_EACH_PIECE(p) \
+    for (piece p = {0, length, cols}; p.n = p.j + length < cols ? length : cols - p.j, p.j < cols; p.j += length)
+
+/* True if a target is bad. */
+static NOINLINE int rows_as_lanes(const lx_job *job, group *g, int last)
 {
     columns c;
-    const ptrdiff_t cols = job->cols, at = g->rows.first * cols;
-    read_columns(g, (const real *)job->input + at, cols, c.x, &c, last);
-    if (!OWN)
-        read_columns(g, (const real *)job->target.data + at, cols, c.y, &c, last);
-    for (ptrdiff_t k = 0; PEAK && k < g->rows.vectors; k++)
-        SHARED(peak_lanes)(c.x + k * column_stride(cols), cols, OWN, &g->rows, k);
-    begin_rows(job, g);
-    fold_lanes(g, &c, cols);
-    finish_rows(job, g);
-    if (job->hess)
-        curve_rows_as_lanes(job, g, &c);
-    if (job->grad) {
-        map_lanes(g, &c, cols);
-        write_columns(g, c.x, cols, (real *)job->grad + at, &c, job->stream);
+    const ptrdiff_t cols = job->cols, fit = COLUMN_ELEMENTS / (g->rows.vectors * LANES) - PIECE;
+    const ptrdiff_t length = cols <= fit ? cols : fit / SETTLE * SETTLE;
+    const int several = length < cols;
+    real *kept = job->grad ? job->grad : job->hess;
+    int bad = 0;
+    FOR_EACH_PIECE(p) {
+        if (PEAK || SUMS)
+            read_columns(job, g, job->input, p, &c, last);
+        for (ptrdiff_t k = 0; PEAK && k < g->rows.vectors; k++) {
+            real *x = c.x + k * column_stride(p.n);
+            if (TARGETS)
+                SHARED(greatest_lanes)(x, p.j, p.n, &g->rows, k);
+            else
+                SHARED(peak_lanes)(x, p.j, p.n, BEST, &g->rows, k);
+        }
     }
+    begin_rows(job, g);
+    FOR_EACH_PIECE(p) {
+        if (several && SUMS)
+            read_columns(job, g, job->input, p, &c, last);
+        if (TARGETS) {
+            bad |= SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
+            take_own_targets(g, &c, p);
+        }
+        if (SUMS)
+            fold_lanes(g, &c, p);
+        if (several && kept)
+            write_columns(job, g, c.x, p, kept, &c);
+    }
+    finish_rows(job, g);
+    FOR_EACH_PIECE(p) {
+        if (several && kept) {
+            read_columns(job, g, kept, p, &c, last);
+            if (TARGETS)
+                SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
+        }
+        if (job->hess && !takes_majorizer(job))
+            curve_lanes(job, g, &c, p);
+        if (job->grad) {
+            map_lanes(g, &c, p);
+            write_columns(job, g, c.x, p, job->grad, &c);
+        }
+    }
+#ifdef HAS_MAJORIZER
+    if (takes_majorizer(job)) { /* no gradient takes the place of the input then */
+        vec sums[GROUP], greatest[GROUP];
+        FOR_EACH_PIECE(p) {
+            read_columns(job, g, job->input, p, &c, last);
+            majorizer_lanes(g, c.x, c.x, p, sums, greatest);
+            write_columns(job, g, c.x, p, job->hess, &c);
+        }
+        place_majorizers(job, g, sums, greatest);
+    }
+#endif
+    return bad ? LX_BAD_TARGET : 0;
 }

@@ -1,57 +1,5 @@
-/* Passes of the row family that no loss changes. */
+/* Layouts of rows, and their greatest scores, which no row loss changes. */
 #include "row.h"
-
-/* ---- classes and weights ---- */
-
-#define READ(type) \
-    for (ptrdiff_t i = 0; i < g->count; i++, x += cols) { \
-        const type given = ((const type *)job->target.data)[g->first + i]; \
-        const int known = (!mask || mask[g->first + i]) && !(job->ignores && given == job->ignore_index); \
-        const int outside = (uint64_t)given >= (uint64_t)cols; \
-        const ptrdiff_t class = outside || !known ? 0 : (ptrdiff_t)given; \
-        bad |= outside && known; \
-        unknown |= !known; \
-        g->y[i] = class; \
-        id[i] = (real)(int32_t)class; \
-        own[i] = x[class]; \
-        is_known[i] = (real)known; \
-    }
-
-/* True if there is a bad one, which is then read as class 0; so are those of rows that are not known. */
-int SHARED(read_classes)(const lx_job *job, row_group *g)
-{
-    const ptrdiff_t cols = job->cols;
-    const uint8_t *mask = job->mask.data;
-    const real *x = (const real *)job->input + g->first * cols;
-    real *id = lanes_of(g->id), *own = lanes_of(g->own), *is_known = lanes_of(g->known);
-    int bad = 0, unknown = 0;
-    if (job->target.type == LX_INT32)
-        READ(int32_t)
-    else
-        READ(int64_t)
-    for (ptrdiff_t i = g->count; i % LANES; i++) {
-        g->y[i] = 0;
-        id[i] = own[i] = 0;
-        is_known[i] = 1;
-    }
-    g->all_known = !unknown;
-    return bad;
-}
-
-static double product(double a, double b) { return a == 0 || b == 0 ? 0 * (isnan(a + b) ? a + b : 0) : a * b; }
-
-void SHARED(read_weights)(const lx_job *job, row_group *g)
-{
-    const real *weight = job->weight[LX_WEIGHT].data, *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data;
-    const real *upstream = job->grad_output.data;
-    real *scale = lanes_of(g->scale), *grad_scale = lanes_of(g->grad_scale);
-    for (ptrdiff_t i = 0; i < g->count; i++) {
-        const ptrdiff_t r = g->first + i;
-        const double w = product(weight ? weight[g->y[i]] : 1.0, sample_weight ? sample_weight[r] : 1.0);
-        scale[i] = (real)w;
-        grad_scale[i] = (real)(job->grad_scale * product(w, upstream ? upstream[r] : 1.0));
-    }
-}
 
 /* ---- rows as lanes ---- */
 
@@ -103,27 +51,135 @@ void SHARED(copy)(real *to, const real *from, ptrdiff_t n, int stream)
     memcpy(to + i, from + i, (size_t)(n - i) * sizeof(real));
 }
 
-/* ---- the greatest of the other scores; NaN is no score ---- */
+/* ---- classes along axis 1: columns lie as lanes already ---- */
 
-/* By row, and the lowest column that has it. */
-void SHARED(peak_lanes)(const real *columns, ptrdiff_t cols, int own, row_group *g, ptrdiff_t k)
+/* Calls copy(columns, place in memory, rows, whole) for stretches of a group's rows that lie beside each other in one
+ * vector. */
+#define FOR_EACH_STRETCH(step) \
+    for (ptrdiff_t i = 0, end; i < g->count; i = end) { \
+        const ptrdiff_t r = g->first + i, here = job->inner - r % job->inner, room = LANES - i % LANES; \
+        const ptrdiff_t left = g->count - i, most = here < room ? here : room, length = left < most ? left : most; \
+        const ptrdiff_t at = start_of_row(job, r) + j * job->inner, to = i / LANES * column_stride(n) + i % LANES; \
+        end = i + length; \
+        for (ptrdiff_t c = 0; c < n; c++) \
+            step(at + c * job->inner, to + c * LANES, length); \
+    }
+
+/* Columns [j, j + n) of a group's rows; lanes without a row are 0. */
+void SHARED(gather)(const lx_job *job, const row_group *g, const real *from, ptrdiff_t j, ptrdiff_t n, real *columns)
 {
-    vec peak = v_set(-REAL_MAX), best = v_set(-1), j = v_zero();
-    const vec y = own ? g->id[k] : v_set(-1), least = v_set((real)-INFINITY);
-    for (ptrdiff_t c = 0; c < cols; c++, j += one()) {
-        const vec x = v_select(v_not_equal(y, j), v_load(columns + c * LANES), least);
+#define GATHER(at, to, length) \
+    do { \
+        if (length == LANES) \
+            v_store(columns + (to), v_load(from + (at))); \
+        else \
+            for (ptrdiff_t l = 0; l < length; l++) \
+                columns[(to) + l] = from[(at) + l]; \
+    } while (0)
+    if (g->count % LANES)
+        memset(columns + (g->vectors - 1) * column_stride(n), 0, (size_t)(n * LANES) * sizeof(real));
+    FOR_EACH_STRETCH(GATHER)
+#undef GATHER
+}
+
+void SHARED(scatter)(const lx_job *job, const row_group *g, const real *columns, ptrdiff_t j, ptrdiff_t n,
+                     real *memory)
+{
+#define PUT(at, from, length) \
+    do { \
+        if (length == LANES && job->stream && reals_to_line(memory + (at)) % LANES == 0) \
+            v_stream(memory + (at), v_load(columns + (from))); \
+        else if (length == LANES) \
+            v_store(memory + (at), v_load(columns + (from))); \
+        else \
+            for (ptrdiff_t l = 0; l < length; l++) \
+                memory[(at) + l] = columns[(from) + l]; \
+    } while (0)
+    FOR_EACH_STRETCH(PUT)
+#undef PUT
+}
+
+/* ---- the greatest scores; NaN is no score ---- */
+
+/* The lowest column of the greatest score of each row, and the greatest of the others, after columns [j, j + n). */
+void SHARED(greatest_lanes)(const real *columns, ptrdiff_t j, ptrdiff_t n, row_group *g, ptrdiff_t k)
+{
+    vec greatest = g->own[k], id = g->id[k], second = g->peak[k], column = v_set((real)j);
+    ptrdiff_t c = 0;
+    if (j == 0) {
+        greatest = v_load(columns);
+        id = v_zero();
+        second = v_set(-REAL_MAX);
+        column = one();
+        c = 1;
+    }
+    for (; c < n; c++, column += one()) {
+        const vec x = v_load(columns + c * LANES);
+        const mask above = v_gt(x, greatest);
+        second = v_max(v_select(above, greatest, x), second);
+        id = v_select(above, column, id);
+        greatest = v_select(above, x, greatest);
+    }
+    g->own[k] = greatest;
+    g->id[k] = id;
+    g->peak[k] = second;
+    for (ptrdiff_t i = 0; i < LANES; i++)
+        g->y[k * LANES + i] = (ptrdiff_t)lane(&id, i);
+}
+
+/* The greatest of the others after columns [j, j + n), and the lowest column that has it. */
+void SHARED(peak_lanes)(const real *columns, ptrdiff_t j, ptrdiff_t n, int best_too, row_group *g, ptrdiff_t k)
+{
+    vec peak = j ? g->peak[k] : v_set(-REAL_MAX), best = j ? g->best_id[k] : v_set(-1), column = v_set((real)j);
+    const vec y = g->id[k], least = v_set((real)-INFINITY);
+    for (ptrdiff_t c = 0; c < n; c++, column += one()) {
+        const vec x = v_select(v_not_equal(y, column), v_load(columns + c * LANES), least);
         const mask above = v_gt(x, peak);
-        best = v_select(above, j, best);
+        best = v_select(above, column, best);
         peak = v_select(above, x, peak);
     }
     g->peak[k] = peak;
     g->best_id[k] = best;
+    for (ptrdiff_t i = 0; best_too && i < LANES; i++)
+        g->best[k * LANES + i] = (ptrdiff_t)lane(&best, i);
 }
 
-/* Of row i of the group. */
-void SHARED(peak_along)(const real *x, ptrdiff_t cols, int own, int best, row_group *g, ptrdiff_t i)
+/* The lowest column but for `except` whose score is at least that; -1 if there is none. */
+static ptrdiff_t column_of(const real *x, ptrdiff_t cols, real score, ptrdiff_t except)
 {
-    const ptrdiff_t y = own ? g->y[i] : -1;
+    for (ptrdiff_t at = 0; at < cols; at += LANES) {
+        const ptrdiff_t count = cols - at < LANES ? cols - at : LANES;
+        const vec here = count == LANES ? v_load(x + at) : v_load_first(x + at, count, (real)-INFINITY);
+        if (!m_any(m_without(v_ge(here, v_set(score)), m_lane(except - at))))
+            continue;
+        for (ptrdiff_t j = at; j < at + count; j++)
+            if (x[j] >= score && j != except)
+                return j;
+    }
+    return -1;
+}
+
+/* Of row i of the group: the lowest column of the greatest score. */
+void SHARED(greatest_along)(const real *x, ptrdiff_t cols, row_group *g, ptrdiff_t i)
+{
+    const vec least = v_set((real)-INFINITY);
+    vec a[4] = {least, least, least, least};
+    ptrdiff_t at = 0;
+    for (; at + 4 * LANES <= cols; at += 4 * LANES)
+        UNROLL(4)
+        for (int k = 0; k < 4; k++)
+            a[k] = v_max(v_load(x + at + k * LANES), a[k]);
+    for (; at < cols; at += LANES)
+        a[0] = v_max(cols - at < LANES ? v_load_first(x + at, cols - at, (real)-INFINITY) : v_load(x + at), a[0]);
+    const ptrdiff_t found = column_of(x, cols, v_greatest(v_max(v_max(a[0], a[1]), v_max(a[2], a[3]))), -1);
+    g->y[i] = found < 0 ? 0 : found;
+    lanes_of(g->own)[i] = x[g->y[i]];
+}
+
+/* The greatest of the others; `best`: and the lowest column that has it. */
+void SHARED(peak_along)(const real *x, ptrdiff_t cols, int best, row_group *g, ptrdiff_t i)
+{
+    const ptrdiff_t y = g->y[i];
     const vec least = v_set(-REAL_MAX);
     const int masked = cols <= 16 * LANES; /* in short rows no branch depends on the class: it would be mispredicted */
     vec a[4] = {least, least, least, least};
@@ -145,63 +201,5 @@ void SHARED(peak_along)(const real *x, ptrdiff_t cols, int own, int best, row_gr
     }
     const real peak = v_greatest(v_max(v_max(a[0], a[1]), v_max(a[2], a[3])));
     lanes_of(g->peak)[i] = peak;
-    g->best[i] = -1;
-    for (ptrdiff_t j = 0; best && j < cols; j++)
-        if (x[j] == peak && j != y) {
-            g->best[i] = j;
-            break;
-        }
-}
-
-/* ---- values ---- */
-
-/* Of the rows in vector k of a group. */
-void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total)
-{
-    const ptrdiff_t first = k * LANES, count = g->count - first < LANES ? g->count - first : LANES;
-    const vec weighted = v_where(v_gt(g->known[k], v_zero()), times(*value, g->scale[k]));
-    if (job->reduce == LX_ROWS)
-        for (ptrdiff_t i = 0; i < count; i++)
-            ((real *)job->value)[g->first + first + i] = (real)(lane(&weighted, i) / job->value_divisor);
-    *total = exact_add(*total, wide_of(count == LANES ? weighted : v_where(m_first(count), weighted)));
-}
-
-/* Rows that are not known have no derivatives. */
-void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *rows)
-{
-    for (ptrdiff_t i = 0; i < g->count; i++)
-        if (!(lane(g->known, i) > 0))
-            memset(rows + i * job->cols, 0, (size_t)job->cols * sizeof(real));
-}
-
-/* Where the class's slope overflowed before it was divided: minus the sum of the others', as they were written. */
-void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k, real *rows)
-{
-    for (ptrdiff_t i = 0; i < LANES && k * LANES + i < g->count; i++) {
-        if (!isinf(lane(own_slope, i)))
-            continue;
-        const ptrdiff_t r = k * LANES + i, own = g->y[r];
-        real *row = rows + r * job->cols;
-        double sum = 0;
-        for (ptrdiff_t j = 0; j < job->cols; j++)
-            sum += j == own ? 0.0 : (double)row[j];
-        row[own] = (real)-sum;
-    }
-}
-
-/* The number of known rows, or with `counts` 2 the sum of their weights. */
-int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
-{
-    const real *weight = job->weight[LX_WEIGHT].data, *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data;
-    const uint8_t *mask = job->mask.data;
-    for (ptrdiff_t r = first; r < last; r++) {
-        const int64_t y = job->target.type == LX_INT32 ? ((const int32_t *)job->target.data)[r]
-                                                       : ((const int64_t *)job->target.data)[r];
-        if ((mask && !mask[r]) || (job->ignores && y == job->ignore_index))
-            continue;
-        if (y < 0 || y >= job->cols)
-            return 1;
-        total->count += job->counts == 1 ? 1.0 : (weight ? weight[y] : 1.0) * (sample_weight ? sample_weight[r] : 1.0);
-    }
-    return 0;
+    g->best[i] = best ? column_of(x, cols, peak, y) : -1;
 }

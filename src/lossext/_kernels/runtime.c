@@ -31,6 +31,8 @@ const char *lx_compiler(void)
 
 #ifdef _OPENMP
 static int child_is_serial = 0;
+static int team_size = 1; /* of this thread's last region: these threads exist */
+#pragma omp threadprivate(team_size)
 int lx_openmp_version(void) { return _OPENMP; }
 int lx_one_thread_only(void) { return child_is_serial || omp_in_parallel(); }
 int lx_openmp_limit(void) { return lx_one_thread_only() ? 1 : omp_get_max_threads(); }
@@ -46,17 +48,52 @@ int lx_openmp_limit(void) { return 1; }
 #include <intrin.h>
 static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
 static long long load(long long *p) { return _InterlockedOr64(p, 0); }
-static void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
+static inline void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
 static void pause_cpu(void) { YieldProcessor(); }
 #else
 static long long add_one(long long *p) { return __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL); }
 static long long load(long long *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
+static inline void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
 static void pause_cpu(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
+}
+#endif
+
+/* ---- the floating-point state ----
+ *
+ * Rounding and the flushing of subnormal numbers are the calling thread's own: its team computes in them too, or bits
+ * would depend on the number of threads. */
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+enum { CONTROL = 0xffc0 }; /* of MXCSR, without the flags of exceptions */
+static unsigned float_control(void) { return __builtin_ia32_stmxcsr() & CONTROL; }
+static void set_float_control(unsigned control)
+{
+    const unsigned now = __builtin_ia32_stmxcsr();
+    if ((now & CONTROL) != control)
+        __builtin_ia32_ldmxcsr((now & ~(unsigned)CONTROL) | control);
+}
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+static unsigned float_control(void)
+{
+    unsigned long long control;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    return (unsigned)control;
+}
+static void set_float_control(unsigned control)
+{
+    if (float_control() != control)
+        __asm__ volatile("msr fpcr, %0" : : "r"((unsigned long long)control));
+}
+#else
+#include <fenv.h>
+static unsigned float_control(void) { return (unsigned)fegetround(); }
+static void set_float_control(unsigned control)
+{
+    if (float_control() != control)
+        fesetround((int)control);
 }
 #endif
 
@@ -70,7 +107,11 @@ static void pause_cpu(void)
 #pragma weak omp_pause_resource_all
 static int pause_pool(void) { return omp_pause_resource_all ? omp_pause_resource_all(omp_pause_soft) : -1; }
 static int paused = -1;
-static void before_fork(void) { paused = lx_one_thread_only() ? -1 : pause_pool(); }
+static void before_fork(void)
+{
+    paused = lx_one_thread_only() ? -1 : pause_pool();
+    team_size = 1;
+}
 static void in_child(void) { child_is_serial = paused != 0; }
 int lx_arm_fork_handlers(void)
 {
@@ -98,6 +139,78 @@ int lx_arm_fork_handlers(void) { return 0; }
 #define LONG_PAUSE 5e6 /* in which no team falls asleep */
 #define SLEEPS_AFTER 20e6
 
+/* ---- whether there are threads ----
+ *
+ * A system that has no more threads for this user (RLIMIT_NPROC, control groups, memory for stacks) makes an OpenMP
+ * runtime end the process.  So before a region larger than the last one the missing threads are started here, all at
+ * once, and ended; where that fails, the region stays as small as it was.  A thread that has been joined still counts
+ * for a moment, which is waited for. */
+#if defined(_OPENMP) && defined(__linux__)
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct {
+    pthread_mutex_t *until;
+    pthread_t thread;
+    long long id;
+} probe;
+
+static void *stay(void *argument)
+{
+    probe *p = argument;
+    store(&p->id, syscall(SYS_gettid));
+    pthread_mutex_lock(p->until);
+    pthread_mutex_unlock(p->until);
+    return NULL;
+}
+
+static int can_start(int count)
+{
+    enum { PATIENCE = 100000 };
+    pthread_mutex_t until = PTHREAD_MUTEX_INITIALIZER;
+    sigset_t all, before;
+    int started = 0;
+    probe *probes = malloc((size_t)count * sizeof *probes);
+    if (!probes)
+        return 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are not for these */
+    pthread_mutex_lock(&until);
+    for (; started < count; started++) {
+        probes[started].until = &until;
+        probes[started].id = 0;
+        if (pthread_create(&probes[started].thread, NULL, stay, &probes[started]))
+            break;
+    }
+    pthread_mutex_unlock(&until);
+    for (int i = 0; i < started; i++)
+        pthread_join(probes[i].thread, NULL);
+    for (int i = 0, tries = 0; i < started && tries < PATIENCE; tries++)
+        if (syscall(SYS_tgkill, (long)getpid(), (long)load(&probes[i].id), 0))
+            i++;
+        else
+            sched_yield();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(probes);
+    return started == count;
+}
+
+int lx_threads_to_be_had(int wanted)
+{
+    if (wanted > team_size && !can_start(wanted - team_size))
+        return team_size;
+    return wanted > 1 ? team_size = wanted : wanted;
+}
+#else
+int lx_threads_to_be_had(int wanted) { return wanted; }
+#endif
+
+static int asks_always = 0;
+void lx_ask_always(void) { asks_always = 1; }
+
 #ifdef _OPENMP
 static long long wake_time = 100000;
 enum { LONGEST_WAKE = 2000000 }; /* longer is chance: the CPU was taken */
@@ -119,6 +232,8 @@ static double worth_waking(void) { return 1.2 * (double)load(&wake_time); }
 
 int lx_threads_for(double work)
 {
+    if (asks_always)
+        return 0;
     if (work < LITTLE_WORK)
         return 1;
     const double start = now(), worth = worth_waking();
@@ -174,7 +289,7 @@ static void measure_waking(const lx_team *team, long long arrived)
 
 static void end_region(void) { run.last_region = now(); }
 #else
-int lx_threads_for(double work) { return work < SMALL_WORK; }
+int lx_threads_for(double work) { return !asks_always && work < SMALL_WORK; }
 void lx_remember_threads(int threads) { (void)threads; }
 void lx_call_ends(void) {}
 void lx_small_call_ends(double work, int threads) { (void)work, (void)threads; }
@@ -196,6 +311,7 @@ void lx_team_gather(lx_team *team, int threads)
     const int portions = threads < LX_PLACES ? threads : LX_PLACES;
     memset(team, 0, offsetof(lx_team, portion) + (size_t)portions * sizeof *team->portion);
     team->portions = portions;
+    team->floats = float_control();
     set_clock(team);
 }
 
@@ -253,7 +369,8 @@ static void find_cpu(lx_team *team, long long place) { (void)team, (void)place; 
 
 lx_member lx_team_arrive(lx_team *team)
 {
-    const lx_member member = {add_one(&team->arrived) - 1, 0};
+    const lx_member member = {add_one(&team->arrived) - 1, 0, float_control()};
+    set_float_control(team->floats);
     measure_waking(team, member.place + 1);
     find_cpu(team, member.place);
     return member;
@@ -281,8 +398,9 @@ ptrdiff_t lx_team_take(lx_team *team, lx_member *member, ptrdiff_t units)
     return -1;
 }
 
-void lx_team_leave(lx_team *team)
+void lx_team_leave(lx_team *team, const lx_member *member)
 {
+    set_float_control(member->floats);
 #ifdef _OPENMP
     add_one(&team->gone);
     wait_until(&team->gone, omp_get_num_threads());
@@ -297,7 +415,7 @@ void lx_team_leave(lx_team *team)
  * nothing in hand. */
 void lx_work_through(lx_phase *phases, int count, lx_team *team)
 {
-    lx_team_arrive(team);
+    const lx_member member = lx_team_arrive(team);
     for (lx_phase *phase = phases; phase < phases + count; phase++) {
         lx_let_others_arrive(team);
         for (long long unit; (unit = add_one(&phase->taken) - 1) < phase->units;) {
@@ -306,5 +424,5 @@ void lx_work_through(lx_phase *phases, int count, lx_team *team)
         }
         wait_until(&phase->done, phase->units);
     }
-    lx_team_leave(team);
+    lx_team_leave(team, &member);
 }

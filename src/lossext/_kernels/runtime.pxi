@@ -19,6 +19,7 @@ cdef extern from "runtime.h" nogil:
     int lx_arm_fork_handlers()
     int lx_threads_for(double work)
     void lx_remember_threads(int threads)
+    void lx_ask_always()
     void lx_call_ends()
     void lx_small_call_ends(double work, int threads)
     const char *lx_compiler()
@@ -26,7 +27,8 @@ cdef extern from "runtime.h" nogil:
     lx_member lx_team_arrive(lx_team *team)
     void lx_let_others_arrive(lx_team *team)
     Py_ssize_t lx_team_take(lx_team *team, lx_member *member, Py_ssize_t units)
-    void lx_team_leave(lx_team *team)
+    void lx_team_leave(lx_team *team, const lx_member *member)
+    int lx_threads_to_be_had(int wanted)
 
 lx_find_level()
 if lx_arm_fork_handlers() != 0:
@@ -75,6 +77,11 @@ def threads_for(double work):
 def remember_threads(int threads):
     """As many as there may be: for the calls that follow right after this one."""
     lx_remember_threads(threads)
+
+
+def ask_always():
+    """From now on `threads_for` says 0 for every call."""
+    lx_ask_always()
 
 
 def compiler():

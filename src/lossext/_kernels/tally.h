@@ -7,13 +7,14 @@ typedef struct {
     exact_sum terms, squares, costs, targets;  /* until then */
     vec count;                                 /* one row a lane */
     ptrdiff_t counted;                         /* one row: bits of masks, beside the vectors */
+    int settles;                               /* one row: whether it is long enough for tally_settle */
 } tally;
 
 INLINE tally tally_zero(void)
 {
     const wide zero = wide_zero();
     const exact_sum none = exact_of(zero);
-    const tally s = {zero, zero, zero, zero, none, none, none, none, v_zero(), 0};
+    const tally s = {zero, zero, zero, zero, none, none, none, none, v_zero(), 0, 0};
     return s;
 }
 
@@ -108,7 +109,8 @@ INLINE totals totals_of_lanes(const tally *s, int settled)
     const vec unscale = v_set(1 / TERM_SCALE);
     const totals t = {v_of_wide(sum_of(s->term, s->terms, settled)) * unscale,
                       v_of_wide(sum_of(s->square, s->squares, settled)), s->count,
-                      v_of_wide(sum_of(s->cost, s->costs, settled)), v_of_wide(sum_of(s->target, s->targets, settled))};
+                      v_of_wide(sum_of(s->cost, s->costs, settled)), v_of_wide(sum_of(s->target, s->targets, settled)),
+                      v_zero()};
     return t;
 }
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from lossext import _start, _threads, _validate
 from lossext._declare import (
     CURVATURES,
+    LABELS,
+    NON_NEGATIVE,
     Declaration,
     InputDomain,
     Link,
@@ -21,6 +23,7 @@ from lossext._declare import (
     parameters_of,
     register,
     signature_of,
+    soft_kernel_number,
 )
 from lossext._docstrings import complete_docstring
 from lossext._kernels import drivers
@@ -122,7 +125,7 @@ class DenseLoss(Parameterized):
         numpy scalar or ndarray
             A scalar of input's dtype, or an array for ``reduction="none"``.
         """
-        return self._evaluator.run(VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads)[0]
+        return self._evaluator.run(VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads)
 
     def grad(
         self,
@@ -155,7 +158,7 @@ class DenseLoss(Parameterized):
         """
         gradient: Array = self._evaluator.run(
             GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
-        )[1]
+        )
         return gradient
 
     def value_and_grad(
@@ -171,10 +174,10 @@ class DenseLoss(Parameterized):
         n_threads: int | None = None,
     ) -> tuple[Any, Array]:
         """``(value, gradient)`` from one pass over memory; parameters as for `grad`."""
-        results: tuple[Any, Array, None] = self._evaluator.run(
+        results: tuple[Any, Array] = self._evaluator.run(
             VALUE | GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
         )
-        return results[:2]
+        return results
 
     def grad_and_hess(
         self,
@@ -206,11 +209,11 @@ class DenseLoss(Parameterized):
             Gradient and curvature, with all weights.
         """
         kind = _validate.choice("curvature", curvature, self.declaration.curvatures)
-        results: tuple[None, Array, Array] = self._evaluator.run(
+        results: tuple[Array, Array] = self._evaluator.run(
             GRAD | HESS, input, target, element_weight, sample_weight, mask, grad_output, None, n_threads,
             CURVATURES[kind],
         )  # fmt: skip
-        return results[1:]
+        return results
 
     def divisor(
         self,
@@ -244,6 +247,10 @@ class DenseLoss(Parameterized):
         if _validate.is_csr(target):
             return tuple(target.shape)  # type: ignore[union-attr]
         shape = np.shape(target)
+        if self.declaration.target.kind == "class":
+            weight = self._parameters.get("weight")
+            count = len(weight) if weight is not None else int(np.max(target, initial=0)) + 1
+            return (*shape[:1], count, *shape[1:])
         return (*shape, self._n_outputs) if self._n_outputs else shape
 
     # ---- links and constants to start from ----
@@ -291,15 +298,20 @@ class DenseLoss(Parameterized):
 
     @functools.cached_property
     def _evaluator(self) -> drivers.Evaluator:
+        return drivers.Evaluator(self._facts, _validate, _threads)
+
+    @property
+    def _facts(self) -> SimpleNamespace:
         declaration, parameters = self.declaration, self._parameters
         variant = parameters[declaration.variant] if declaration.variant else None
         values = tuple(getattr(self, name) for name in declaration.kernel_parameters)
-        facts = SimpleNamespace(
+        return SimpleNamespace(
             kernel_number=self._kernels[variant],
+            soft_kernel_number=soft_kernel_number(declaration),
             parameter_names=declaration.kernel_parameters,
             kernel_parameters=values,
             reduction=parameters["reduction"],
-            rowwise=declaration.family == "row",
+            rowwise=declaration.family != "element",
             per_row=declaration.value_by_row,
             over_columns=declaration.over_columns,
             takes_bool=not declaration.target.sign,
@@ -310,12 +322,13 @@ class DenseLoss(Parameterized):
             ignore_index=parameters.get("ignore_index"),
             n_outputs=self._n_outputs,
             target=self._target,
+            soft_target=NON_NEGATIVE if declaration.soft_kernel else None,
+            divides_by_class_weight=declaration.divides_by_class_weight,
             input_domain=self._input_domain,
             weight=parameters.get("weight"),
             cost=declaration.cost,
             cost_of_row=declaration.cost_of_row,
         )
-        return drivers.Evaluator(facts, _validate, _threads)
 
     # whether a sequence for a parameter stands for several outputs of one target, one a column of input
     _outputs_by_parameter: ClassVar[bool] = False
@@ -374,3 +387,11 @@ class RowLoss(DenseLoss):
         cls._declare(
             Declaration(family="row", **{"ranks": (2,), "value_by_row": True, "cost": 0.1, "cost_of_row": 2.5, **facts})
         )
+
+
+class LabelSetLoss(DenseLoss):
+    """Base of the losses of a row of scores against a set of labels."""
+
+    def __init_subclass__(cls, **facts: Any) -> None:
+        facts = {"ranks": (2,), "value_by_row": True, "weights": (), "cost": 1.0, "cost_of_row": 50.0, **facts}
+        cls._declare(Declaration(family="labels", target=LABELS, **facts))

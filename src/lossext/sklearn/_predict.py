@@ -9,9 +9,9 @@ from scipy import sparse
 from scipy.special import log_expit, log_softmax
 from sklearn.linear_model._base import LinearClassifierMixin
 
-from lossext._validate import Array
+from lossext._validate import Array, quiet
 from lossext.sklearn import _losses
-from lossext.sklearn._base import OnlyIf, quiet
+from lossext.sklearn._base import OnlyIf
 from lossext.sklearn._rows import Rows
 
 

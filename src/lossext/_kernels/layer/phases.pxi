@@ -39,7 +39,7 @@ cdef void run_phases(lx_phase *phases, int count, int n_threads) noexcept nogil:
     cdef Py_ssize_t most = 1
     for i in range(count):
         most = max(most, <Py_ssize_t> phases[i].units)
-    n_threads = <int> min(<Py_ssize_t> n_threads, most)
+    n_threads = lx_threads_to_be_had(<int> min(<Py_ssize_t> n_threads, most))
     if n_threads == 1:
         run_alone(phases, count)
         lx_call_ends()

@@ -64,7 +64,7 @@ def is_csr(value: Any) -> bool:
     if not all(hasattr(value, name) for name in ("data", "indices", "indptr", "shape")):
         return False
     if getattr(value, "format", "csr") != "csr":
-        raise TypeError(f"a sparse matrix of format {value.format}; allowed is CSR, which .tocsr() makes")
+        raise TypeError(f"labels are sparse in format {value.format}; allowed is CSR: .tocsr()")
     return True
 
 
@@ -190,7 +190,7 @@ class Weighting(NamedTuple):
             total = total / self.divisor if self.divisor else math.nan
         if dtype is FLOAT64 or abs(total) < 6e4:  # no type overflows
             return dtype.type(total)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return dtype.type(total)
 
     def all_rows(self, values: Array) -> Array:
@@ -214,7 +214,7 @@ def as_result(array: Array, dtype: np.dtype[Any]) -> Array:
     """In the type of the results; what is too large for it becomes infinite."""
     if array.dtype is dtype or array.dtype == dtype:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return array.astype(dtype)
 
 

@@ -16,6 +16,7 @@ SMALLEST_SHARE = 1e-15
 class SoftmaxLink:
     """Mixin of the losses whose raw scores are logarithms of odds between classes."""
 
+    @_validate.quiet
     def inverse_link(self, raw: npt.ArrayLike) -> Array:
         """Probabilities of raw scores, their softmax along the last axis, such as of ``inputs @ weights.T + biases``.
 

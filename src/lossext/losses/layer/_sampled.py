@@ -355,6 +355,7 @@ class SampledLoss(Parameterized):
             n_threads=n_threads,
         )[1]
 
+    @_validate.quiet
     def _evaluate(
         self, arrays: tuple[Any, Any, Any, Any], want_grad: bool, call: Call
     ) -> tuple[Any, SampledSoftmaxGrad | None]:
@@ -498,5 +499,8 @@ class SampledLoss(Parameterized):
         sampler = self._own_sampler if self.sampler is None else self.sampler
         of_rows = labels.ids.reshape(labels.shape) if labels.start is None else labels.ids
         values: tuple[Array, Array, Array] | None = checked_values(sampler.sample(of_rows, self.num_sampled))
-        assert values is not None
+        if values is None:
+            raise TypeError(
+                "sampler.sample(labels, num_sampled) returned None; allowed is a triple, as of sampled_values"
+            )
         return values

@@ -77,6 +77,7 @@ class FrequencyEstimator:
             self._last, self._interval = np.zeros(self.num_buckets, np.uint32), np.zeros(self.num_buckets, np.float32)
             self._last[seen], self._interval[seen] = state["_last"], state["_interval"]
 
+    @_validate.quiet
     def update(self, ids: npt.ArrayLike) -> None:
         """Take notice of a batch's items; one that occurs twice in it counts once.
 
@@ -95,6 +96,7 @@ class FrequencyEstimator:
         self._interval[buckets] = np.where(last > 0, before + self.rate * (gap - before), self.step)
         self._last[buckets] = self.step - self._base
 
+    @_validate.quiet
     def log_q(self, ids: npt.ArrayLike) -> Array:
         """Logarithm of each item's probability to be in a batch.
 
@@ -111,6 +113,7 @@ class FrequencyEstimator:
         result: Array = np.log(1 / np.where(interval > 0, np.maximum(interval, 1.0), self.step + 1.0))
         return result
 
+    @_validate.quiet
     def merge(self, other: FrequencyEstimator) -> None:
         """Take over what another estimator has seen, such as that of another worker.
 

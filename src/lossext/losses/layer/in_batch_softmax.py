@@ -212,6 +212,7 @@ class InBatchSoftmaxLoss(Parameterized):
         assert grad is not None
         return grad
 
+    @_validate.quiet
     def _evaluate(
         self,
         users: Any,

@@ -13,6 +13,7 @@ from lossext._validate import INT64, Array
 from lossext.losses.layer._call import as_result, checked_layer, explain, new_job, ragged_ids, threads_for
 
 
+@_validate.quiet
 def topk(
     weights: npt.ArrayLike,
     biases: npt.ArrayLike,

@@ -169,6 +169,7 @@ class LinearBCELoss(Parameterized):
         options: dict[str, Any] = {"sample_weight": sample_weight, "grad_output": grad_output, "n_threads": n_threads}
         return self.value_and_grad(weights, biases, labels, inputs, **options)[1]
 
+    @_validate.quiet
     def _evaluate(
         self, layer: Layer, given: Any, want_grad: bool, weighting: Weighting, n_threads: int | None
     ) -> tuple[Any, LinearBCEGrad | None]:

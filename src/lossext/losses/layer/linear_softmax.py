@@ -219,6 +219,7 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
         options: dict[str, Any] = {"sample_weight": sample_weight, "grad_output": grad_output, "n_threads": n_threads}
         return self.value_and_grad(*arrays, **options)[1]
 
+    @_validate.quiet
     def init_raw(
         self,
         target: npt.ArrayLike,
@@ -260,6 +261,7 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
         classes = None if num_classes is None else _validate.positive("num_classes", num_classes)
         return log_shares(target, sample_weight, classes, 1)
 
+    @_validate.quiet
     def log_normalizer(
         self, weights: npt.ArrayLike, biases: npt.ArrayLike, inputs: npt.ArrayLike, *, n_threads: int | None = None
     ) -> Array:
@@ -300,6 +302,7 @@ class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
         job.scale = scale
         return job
 
+    @_validate.quiet
     def _evaluate(
         self, layer: Layer, given: Any, want_grad: bool, weighting: Weighting, n_threads: int | None
     ) -> tuple[Any, LinearSoftmaxGrad | None]:

@@ -115,6 +115,7 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
             sampler=sampler,
         )
 
+    @_validate.quiet
     def init_raw(self, target: Any, sample_weight: npt.ArrayLike | None = None) -> Array:
         """The biases that minimise the full softmax loss of a layer without weights, which the sampled one estimates.
 

@@ -7,7 +7,7 @@
  * class's. */
 PARAMETERS(margin)
 VARIANT(P, 1, 2)
-enum { PEAK = 0, BEST = 0, KEEP = 0, EAGER = P, OWN = 1, SUMS = P == 1 ? TERM | COUNT : TERM | SQUARE | COUNT };
+enum { TARGETS = 0, PEAK = 0, BEST = 0, KEEP = 0, EAGER = P, SUMS = P == 1 ? TERM | COUNT : TERM | SQUARE | COUNT };
 
 typedef struct {
     vec shift, lost;
@@ -31,7 +31,10 @@ INLINE result finish(const parameters *p, row *r, const totals *t)
     const vec slopes = P == 1 ? t->count : two * (t->term + correction);
     const vec own_slope = v_select(v_is_nan(value), value, v_zero() - slopes);
     (void)p;
-    return (result){value, v_set(P), own_slope, P == 1 ? v_zero() : two * t->count, v_zero()};
+    return (result){.value = value,
+                    .factor = v_set(P),
+                    .own_slope = own_slope,
+                    .own_curvature = P == 1 ? v_zero() : two * t->count};
 }
 
 INLINE vec slope(const row *r, entry e)
@@ -44,3 +47,12 @@ INLINE vec curvature(const row *r, entry e)
     (void)r;
     return P == 1 ? v_zero() : v_where(v_gt(e.t, v_zero()), e.f);
 }
+
+/* A hinge of x_j - x_y takes 1 / |z_j| at both, as (a - b)^2 <= 2 a^2 + 2 b^2; its square 4. */
+#define HAS_MAJORIZER
+INLINE vec majorizer(const row *r, entry e)
+{
+    return P == 1 ? one() / v_abs((e.x + r->shift) + r->lost) : v_set(4);
+}
+INLINE vec own_majorizer(const row *r, vec sum, vec greatest) { return (void)r, (void)greatest, sum; }
+INLINE vec best_majorizer(const row *r, vec greatest) { return (void)r, greatest; }

@@ -1,0 +1,77 @@
+/* Multilabel margin loss, as torch:  z_ji = (1 - x_j) + x_i for labels j and other columns i,
+ *
+ *   value = sum_j sum_i max(0, z_ji),   slope_i = number of j with z_ji > 0,   slope_j = -number of i with z_ji > 0.
+ *
+ * With the labels in the order of their gaps 1 - x_j, those of which z_ji > 0 are the first k: a search for each i, and
+ * counts of the k, give all of it in O(C log L) a row.  A NaN score makes its own column NaN, and those that it meets.
+ * A hinge's majorizer is 1 / |z| at both of its columns, as (a - b)^2 <= 2 a^2 + 2 b^2. */
+NO_PARAMETERS
+
+/* How many of the first labels z_ji > 0 holds for. */
+INLINE ptrdiff_t active_labels(const label_set *set, real x)
+{
+    ptrdiff_t low = 0, high = set->numbers;
+    while (low < high) {
+        const ptrdiff_t middle = low + (high - low) / 2;
+        if (set->labels[middle].gap + x > 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static double row_of_labels(const real *x, ptrdiff_t cols, const label_set *set, real *slope)
+{
+    const real nan = (real)NAN, highest = set->numbers ? set->labels[0].gap : (real)-INFINITY;
+    const int bad_label = set->numbers < set->count;
+    double value = 0, rest = 0;
+    int bad_other = 0, others = 0;
+    for (ptrdiff_t k = 0; k <= set->numbers; k++)
+        set->counts[k] = 0;
+    for (ptrdiff_t at = 0; at < cols; at += LANES) {
+        const ptrdiff_t end = cols - at < LANES ? cols : at + LANES;
+        const vec scores = v_load_count(x + at, end - at);
+        const int any = !set->count ? 0 : bad_label || m_any(v_not_ge(v_zero(), scores + v_set(highest)));
+        real out[LANES] = {0};
+        for (ptrdiff_t i = at; any && i < end; i++) {
+            if (set->chosen[i])
+                continue;
+            const real score = ((const real *)&scores)[i - at];
+            const ptrdiff_t k = active_labels(set, score);
+            const int is_bad = bad_label || score != score;
+            others = 1;
+            bad_other |= score != score;
+            set->counts[k]++;
+            out[i - at] = is_bad ? nan : (real)k;
+            if (k) {
+                const double more = (double)k * score + set->sums[k], sum = value + more, back = sum - value;
+                rest += (value - (sum - back)) + (more - back);
+                value = sum;
+            }
+        }
+        if (slope)
+            memcpy(slope + at, out, (size_t)(end - at) * sizeof(real));
+    }
+    for (ptrdiff_t k = set->count - 1, above = 0; slope && k >= 0; k--) {
+        above += k < set->numbers ? set->counts[k + 1] : 0;
+        slope[set->labels[k].column] -= others && (k >= set->numbers || bad_other) ? nan : (real)above;
+    }
+    rest = rest - rest == 0 ? rest : 0;
+    return bad_other || (bad_label && others) ? NAN : value + rest;
+}
+
+static void majorizers(const real *x, ptrdiff_t cols, const label_set *set, real *hess)
+{
+    for (ptrdiff_t k = 0; k < set->count; k++) {
+        double sum = 0;
+        for (ptrdiff_t i = 0; i < cols; i++) {
+            if (set->chosen[i])
+                continue;
+            const double h = 1 / fabs((double)set->labels[k].gap + (double)x[i]);
+            hess[i] += (real)h;
+            sum += h;
+        }
+        hess[set->labels[k].column] += (real)sum;
+    }
+}

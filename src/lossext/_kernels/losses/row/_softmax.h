@@ -1,0 +1,75 @@
+/* What losses of the softmax of a row against its class have in common.
+ *
+ * With the greatest of the others as the peak, S = sum_{j != y} e^((x_j - peak) / T) and
+ * ahead = (x_y - peak) / T,
+ *
+ *   log sum_j e^(x_j / T) - x_y / T = log1p(S e^-ahead) if ahead >= 0, else log1p((S - 1) + e^ahead) - ahead,
+ *
+ * so that a small loss keeps its digits, as does the class's slope, which is minus the sum of the others'. */
+#ifndef TEMPERATURE
+#define TEMPERATURE one()
+#endif
+
+typedef struct {
+    vec peak, rate, ahead, lost; /* peak: finite, for the terms; rate: 1 / T; ahead + lost is exact */
+    vec own, share, rest;        /* the score of the class; from finish: p_j = share t_j, and 1 - p_j of the peak */
+    vec CARRIED;                 /* the loss's own, from finish */
+} row;
+
+/* a / T and what that rounding lost, a + lost over T (Dekker's product where multiplication rounds twice). */
+INLINE vec exact_quotient(vec a, vec lost, vec temperature, vec *rest)
+{
+    const vec q = a / temperature;
+    vec left = v_fnma(q, temperature, a);
+    if (!FUSED) {
+        const vec split = v_set((real)(sizeof(real) == sizeof(double) ? 134217729.0 : 4097.0));
+        const vec qh = q * split - (q * split - q), ql = q - qh;
+        const vec th = temperature * split - (temperature * split - temperature), tl = temperature - th;
+        const vec product = q * temperature, tail = ((qh * th - product) + qh * tl + ql * th) + ql * tl;
+        left = (a - product) - tail;
+    }
+    *rest = finite_or_zero((left + lost) / temperature);
+    return q;
+}
+
+INLINE row begin(const parameters *p, vec own, vec peak)
+{
+    row r = {.peak = v_min(v_set(REAL_MAX), peak), .rate = one() / TEMPERATURE, .own = own};
+    vec lost;
+    const vec ahead = exact_difference(own, peak, &lost);
+    (void)p;
+    r.ahead = exact_quotient(ahead, lost, TEMPERATURE, &r.lost);
+    return r;
+}
+
+INLINE vec term(const row *r, vec x) { return v_exp_negative(v_min(v_zero(), (x - r->peak) * r->rate)); }
+
+/* value = log of the total over the class's part; probabilities of the class and of the others, and own / others before
+ * the division.  Sets the share. */
+typedef struct {
+    vec value, own, others, odds;
+} shares;
+
+INLINE shares shares_of(row *r, const totals *t)
+{
+    const vec below = (t->count - one()) + t->term, sum = one() + below; /* t->term is without the ties at the peak */
+    const mask ahead = v_ge(r->ahead, v_zero());
+    vec e = v_exp_negative(v_minus_abs(r->ahead));
+    e = v_fma(e, v_select(ahead, v_zero() - r->lost, r->lost), e);
+    const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), share = one() / (own + others);
+    shares s;
+    s.value = v_log1p(v_select(ahead, others, below + e)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
+    r->share = v_select(ahead, e, one()) * share;
+    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) * share;
+    s.own = own * share;
+    s.others = others * share;
+    s.odds = own / others;
+    return s;
+}
+
+/* p_j (1 - p_j), of the peak without cancellation. */
+INLINE vec spread_of(const row *r, vec t)
+{
+    const vec p = t * r->share;
+    return p * v_select(v_ge(t, one()), r->rest, one() - p);
+}

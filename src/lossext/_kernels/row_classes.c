@@ -1,0 +1,283 @@
+/* What no row loss changes: classes, rows of targets, weights, values, counts. */
+#include "row.h"
+
+/* ---- classes ---- */
+
+#define READ(type) \
+    for (ptrdiff_t i = 0; i < g->count; i++) { \
+        const type given = ((const type *)job->target.data)[g->first + i]; \
+        const int known = (!mask || mask[g->first + i]) && !(job->ignores && given == job->ignore_index); \
+        const int outside = (uint64_t)given >= (uint64_t)job->cols; \
+        const ptrdiff_t class = outside || !known ? 0 : (ptrdiff_t)given; \
+        bad |= outside && known; \
+        unknown |= !known; \
+        g->y[i] = class; \
+        id[i] = (real)(int32_t)class; \
+        own[i] = x[class * job->inner]; \
+        is_known[i] = (real)known; \
+        place = place + 1 == job->inner ? 0 : place + 1; \
+        x += place ? 1 : 1 + (job->cols - 1) * job->inner; \
+    }
+
+/* True if there is a bad one, which is then read as class 0; so are those of rows that are not known. */
+int SHARED(read_classes)(const lx_job *job, row_group *g)
+{
+    const uint8_t *mask = job->mask.data;
+    const real *x = (const real *)job->input + start_of_row(job, g->first);
+    real *id = lanes_of(g->id), *own = lanes_of(g->own), *is_known = lanes_of(g->known);
+    ptrdiff_t place = g->first % job->inner;
+    int bad = 0, unknown = 0;
+    if (job->target.type == LX_INT32)
+        READ(int32_t)
+    else
+        READ(int64_t)
+    for (ptrdiff_t i = g->count; i % LANES; i++) {
+        g->y[i] = 0;
+        id[i] = own[i] = 0;
+        is_known[i] = 1;
+    }
+    g->all_known = !unknown;
+    return bad;
+}
+
+INLINE int64_t class_of(const lx_job *job, ptrdiff_t r)
+{
+    return job->target.type == LX_INT32 ? ((const int32_t *)job->target.data)[r]
+                                        : ((const int64_t *)job->target.data)[r];
+}
+
+INLINE int row_is_known(const lx_job *job, ptrdiff_t r)
+{
+    const uint8_t *mask = job->mask.data;
+    if (mask && !mask[r])
+        return 0;
+    return !(job->holds_classes && job->ignores && class_of(job, r) == job->ignore_index);
+}
+
+/* Of losses of rows of targets; true if one of the classes that stand for them is bad. */
+int SHARED(read_known_rows)(const lx_job *job, row_group *g)
+{
+    int bad = 0;
+    g->all_known = 1;
+    for (ptrdiff_t i = 0; i < g->count; i++) {
+        const int known = row_is_known(job, g->first + i);
+        lanes_of(g->known)[i] = (real)known;
+        g->all_known &= known;
+        bad |= known && job->holds_classes && (uint64_t)class_of(job, g->first + i) >= (uint64_t)job->cols;
+    }
+    for (ptrdiff_t i = g->count; i % LANES; i++)
+        lanes_of(g->known)[i] = 1;
+    return bad;
+}
+
+/* ---- rows of targets ---- */
+
+#define CONVERT(type) \
+    do { \
+        const type *from = (const type *)job->target.data + r * job->cols + j; \
+        const double low = job->domain.low; \
+        for (ptrdiff_t i = 0; i < n; i++) \
+            to[i] = from[i] >= low ? (real)from[i] : (real)NAN; /* before rounding could make a bad one good */ \
+    } while (0)
+
+#ifdef LX_DOUBLE
+typedef float other_real;
+#else
+typedef double other_real;
+#endif
+
+#define SCATTER(type) \
+    do { \
+        const type *column = (const type *)job->sparse.column; \
+        for (ptrdiff_t e = job->sparse.start[r]; e < job->sparse.start[r + 1]; e++) \
+            if ((size_t)((ptrdiff_t)column[e] - j) < (size_t)n) \
+                to[column[e] - j] = ((const real *)job->target.data)[e]; \
+    } while (0)
+
+static void read_row(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrdiff_t n, real *to)
+{
+    if (job->holds_classes || job->target.layout == LX_CSR)
+        memset(to, 0, (size_t)n * sizeof(real));
+    if (job->holds_classes) {
+        if ((size_t)(class_of(job, r) - j) < (size_t)n)
+            to[class_of(job, r) - j] = 1;
+    } else if (job->target.layout == LX_CSR) {
+        if (job->sparse.column_type == LX_INT32)
+            SCATTER(int32_t);
+        else
+            SCATTER(int64_t);
+    } else
+        switch (job->target.type) {
+        case LX_REAL: CONVERT(real); break;
+        case LX_OTHER_REAL: CONVERT(other_real); break;
+        case LX_UINT8: CONVERT(uint8_t); break;
+        case LX_INT8: CONVERT(int8_t); break;
+        case LX_INT16: CONVERT(int16_t); break;
+        case LX_INT32: CONVERT(int32_t); break;
+        default: CONVERT(int64_t);
+        }
+}
+
+INLINE mask is_bad(const lx_domain *d, vec y)
+{
+    return m_or(v_not_ge(y, v_set((real)d->low)), v_not_ge(v_set((real)d->high), y));
+}
+
+/* Targets [j, j + n) of row r, weighted: w_j (scale y_j + shift); `room` filled, or where they lie.  A row that is not
+ * known has zeros.  `bad`, if given, becomes true where a target lies outside the loss's domain. */
+const real *SHARED(targets_of)(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrdiff_t n, real *room, int *bad)
+{
+    const real *weight = job->weight[LX_WEIGHT].data, *from = (const real *)job->target.data + r * job->cols + j;
+    const vec scale = v_set((real)job->target_scale), shift = v_set((real)job->target_shift);
+    const int plain = job->target.type == LX_REAL && job->target.layout == LX_FULL && !job->holds_classes;
+    const int weighted = job->target_scale != 1 || weight;
+    mask found = m_none();
+    if (!row_is_known(job, r)) {
+        memset(room, 0, (size_t)n * sizeof(real));
+        return room;
+    }
+    if (!plain)
+        read_row(job, r, j, n, room);
+    from = plain ? from : room;
+    for (ptrdiff_t i = 0; (bad || weighted) && i < n; i += LANES) {
+        const ptrdiff_t count = n - i < LANES ? n - i : LANES;
+        vec y = v_load_count(from + i, count);
+        found = m_or(found, is_bad(&job->domain, y));
+        if (!weighted)
+            continue;
+        y = v_fma(y, scale, shift);
+        v_store_count(room + i, weight ? times(y, v_load_count(weight + j + i, count)) : y, count);
+    }
+    if (bad)
+        *bad |= m_any(found);
+    return weighted ? room : from;
+}
+
+/* The same of columns [j, j + n) of a group's rows, into columns; `rows` is room for them as rows.  True if a target is
+ * bad. */
+int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns, real *rows)
+{
+    const real *weight = job->weight[LX_WEIGHT].data;
+    const vec scale = v_set((real)job->target_scale), shift = v_set((real)job->target_shift);
+    mask bad = m_none();
+    if (job->inner > 1 && !job->holds_classes)
+        SHARED(gather)(job, g, job->target.data, j, n, columns);
+    else {
+        memset(columns, 0, (size_t)(g->vectors * column_stride(n)) * sizeof(real));
+        for (ptrdiff_t i = 0; i < g->count; i++) {
+            real *to = columns + i / LANES * column_stride(n) + i % LANES;
+            if (lane(g->known, i) > 0)
+                read_row(job, g->first + i, j, n, rows);
+            for (ptrdiff_t c = 0; c < n && lane(g->known, i) > 0; c++)
+                to[c * LANES] = rows[c];
+        }
+    }
+    for (ptrdiff_t k = 0; k < g->vectors; k++) {
+        const mask known = v_gt(g->known[k], v_zero());
+        for (ptrdiff_t c = 0; c < n; c++) {
+            real *at = columns + k * column_stride(n) + c * LANES;
+            vec y = v_where(known, v_load(at));
+            bad = m_or(bad, is_bad(&job->domain, y));
+            y = v_fma(y, scale, shift);
+            v_store(at, weight ? times(y, v_set(weight[j + c])) : y);
+        }
+    }
+    return m_any(bad);
+}
+
+/* ---- weights ---- */
+
+static double product(double a, double b) { return a == 0 || b == 0 ? 0 * (isnan(a + b) ? a + b : 0) : a * b; }
+
+/* Those of rows of targets stand in the targets already. */
+void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class)
+{
+    const real *weight = of_class ? job->weight[LX_WEIGHT].data : NULL;
+    const real *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data, *upstream = job->grad_output.data;
+    real *scale = lanes_of(g->scale), *grad_scale = lanes_of(g->grad_scale);
+    for (ptrdiff_t i = 0; i < g->count; i++) {
+        const ptrdiff_t r = g->first + i;
+        const double w = product(weight ? weight[g->y[i]] : 1.0, sample_weight ? sample_weight[r] : 1.0);
+        scale[i] = (real)w;
+        grad_scale[i] = (real)(job->grad_scale * product(w, upstream ? upstream[r] : 1.0));
+    }
+}
+
+/* ---- values ---- */
+
+/* Of the rows in vector k of a group. */
+void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total)
+{
+    const ptrdiff_t first = k * LANES, count = g->count - first < LANES ? g->count - first : LANES;
+    const vec weighted = v_where(v_gt(g->known[k], v_zero()), times(*value, g->scale[k]));
+    if (job->reduce == LX_ROWS)
+        for (ptrdiff_t i = 0; i < count; i++)
+            ((real *)job->value)[g->first + first + i] = (real)(lane(&weighted, i) / job->value_divisor);
+    *total = exact_add(*total, wide_of(count == LANES ? weighted : v_where(m_first(count), weighted)));
+}
+
+/* Rows that are not known have no derivatives. */
+void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *derivative)
+{
+    for (ptrdiff_t i = 0; i < g->count; i++) {
+        real *row = derivative + start_of_row(job, g->first + i);
+        if (!(lane(g->known, i) > 0))
+            for (ptrdiff_t j = 0; j < job->cols; j++)
+                row[j * job->inner] = 0;
+    }
+}
+
+/* Where the class's slope overflowed before it was divided: minus the sum of the others', as they were written. */
+void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k)
+{
+    for (ptrdiff_t i = 0; i < LANES && k * LANES + i < g->count; i++) {
+        if (!isinf(lane(own_slope, i)))
+            continue;
+        const ptrdiff_t own = g->y[k * LANES + i];
+        real *row = (real *)job->grad + start_of_row(job, g->first + k * LANES + i);
+        double sum = 0;
+        for (ptrdiff_t j = 0; j < job->cols; j++)
+            sum += j == own ? 0.0 : (double)row[j * job->inner];
+        row[own * job->inner] = (real)-sum;
+    }
+}
+
+/* The weight of row r as one of its class, or of its targets. */
+static double class_weight(const lx_job *job, ptrdiff_t r)
+{
+    const real *weight = job->weight[LX_WEIGHT].data;
+    ALIGNED real room[LX_CHUNK];
+    double sum = 0;
+    if (!weight)
+        return 1;
+    if (job->holds_classes)
+        return weight[class_of(job, r)];
+    for (ptrdiff_t j = 0; j < job->cols; j++) {
+        if (job->inner > 1)
+            room[j % LX_CHUNK] = ((const real *)job->target.data)[start_of_row(job, r) + j * job->inner];
+        else if (j % LX_CHUNK == 0)
+            read_row(job, r, j, job->cols - j < LX_CHUNK ? job->cols - j : LX_CHUNK, room);
+        sum += product(weight[j], room[j % LX_CHUNK]);
+    }
+    return sum;
+}
+
+/* The number of known rows, or what else `counts` says. */
+int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
+{
+    const real *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data;
+    double lost = 0; /* what roundings took away (Kahan) */
+    for (ptrdiff_t r = first; r < last; r++) {
+        if (!row_is_known(job, r))
+            continue;
+        if (job->holds_classes && (uint64_t)class_of(job, r) >= (uint64_t)job->cols)
+            return LX_BAD_TARGET;
+        double weight = job->counts == 1 ? 1 : class_weight(job, r);
+        if (job->counts == 2)
+            weight = product(weight, sample_weight ? sample_weight[r] : 1.0);
+        const double more = weight - lost, sum = total->count + more;
+        lost = (sum - total->count) - more;
+        total->count = sum;
+    }
+    return 0;
+}
