@@ -111,7 +111,7 @@ class Interface:
 
     def __call__(self, raw: Array, target: Array, weight: Array | None = None) -> tuple[Array, Array]:
         """Gradient and Hessian of the loss to be minimised."""
-        given = np.array(raw, self.real, order=self.order)
+        given: Array = np.array(raw, self.real, order=self.order)  # type: ignore[call-overload]
         label = np.array(target, np.float32)  # as the libraries hand them over
         w = np.ones(len(label), np.float32) if weight is None else np.array(weight, np.float32)
         before = given.copy(), label.copy(), w.copy()

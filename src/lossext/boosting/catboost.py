@@ -68,7 +68,10 @@ class CatBoostAdapter(ShiftedAdapter):
             scale = columns if facts.over_columns else 1.0
             try:
                 grads, hesses = self._summed.grad_and_hess(
-                    approx[np.newaxis] + self.init_raw, self._target_of_row(target, columns), curvature=kind, n_threads=1
+                    approx[np.newaxis] + self.init_raw,
+                    self._target_of_row(target, columns),
+                    curvature=kind,
+                    n_threads=1,
                 )
             except ValueError:
                 pass  # explained below
