@@ -131,6 +131,7 @@ class Fitting:
 
 
 def refuse_pool(X: Any) -> None:
+    """TypeError for CatBoost's own kind of data."""
     if isinstance(X, catboost.Pool):
         raise TypeError("X is a Pool, whose labels cannot be looked at; give X and y (and cat_features) by themselves")
 
