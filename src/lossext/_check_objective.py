@@ -63,7 +63,7 @@ class ObjectiveReport:
             raise ValueError(f"{len(self.findings)} faults of the objective\n{self!r}")
 
 
-class NothingMoreError(Exception):
+class FailureError(Exception):
     """A finding after which nothing more can be said."""
 
     def __init__(self, finding: Finding) -> None:
@@ -118,10 +118,10 @@ class Interface:
         try:
             with np.errstate(all="ignore"):
                 pair = self._answer(given, label, w)
-        except NothingMoreError:
+        except FailureError:
             raise
         except Exception as error:
-            raise NothingMoreError(
+            raise FailureError(
                 Finding(
                     "raises",
                     f"{type(error).__name__}: {error} (raw of shape {given.shape}, labels float32 of shape "
@@ -131,7 +131,7 @@ class Interface:
             ) from error
         for name, old, new in zip(("raw", "labels", "weights"), before, (given, label, w), strict=True):
             if not np.array_equal(old, new, equal_nan=True):
-                raise NothingMoreError(
+                raise FailureError(
                     Finding(
                         "changes its arguments",
                         f"{name} had other values after the call",
@@ -155,12 +155,12 @@ class Interface:
 
     def _read(self, pair: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise NothingMoreError(Finding("wrong shape", f"it returned {type(pair).__name__}", "Return (grad, hess)."))
+            raise FailureError(Finding("wrong shape", f"it returned {type(pair).__name__}", "Return (grad, hess)."))
         arrays = []
         for name, part in zip(("grad", "hess"), pair, strict=True):
             array = np.asarray(part)
             if array.dtype.kind not in "biuf" or array.shape not in (shape, (math.prod(shape),)):
-                raise NothingMoreError(
+                raise FailureError(
                     Finding(
                         "wrong shape",
                         f"{name} has shape {array.shape} and dtype {array.dtype} for raw scores of shape {shape}",
@@ -178,7 +178,7 @@ class Interface:
         if raw.ndim == 1:
             pairs = np.asarray(self.objective.calc_ders_range(raw, target, weight), np.float64)
             if pairs.shape != (len(raw), 2):
-                raise NothingMoreError(
+                raise FailureError(
                     Finding(
                         "wrong shape",
                         f"calc_ders_range gives shape {pairs.shape} for {len(raw)} rows",
@@ -321,7 +321,7 @@ class Checker:
                 self.weights()
             self.extremes()
             self.start(y, start)
-        except NothingMoreError as failure:
+        except FailureError as failure:
             self.add(*failure.finding)
         return ObjectiveReport(self.findings, self.checked, self.left_out)
 

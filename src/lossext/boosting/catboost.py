@@ -108,15 +108,16 @@ class CatBoostObjective(CatBoostAdapter):
         Added to the model's raw scores, in training and by `predict`, such as ``loss.init_raw(y, sample_weight)``.
         CatBoost starts from 0 with a custom objective, and by default with its own.
     curvature : str, optional
-        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the loss
-        has. Default: see `lossext.boosting`.
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
 
     Raises
     ------
     TypeError
         loss is not a loss object; init_raw is not of real numbers.
     ValueError
-        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of rank 2.
+        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of
+        rank 2.
     catboost.CatBoostError
         While training, labels that the loss does not take; its text holds the loss's own error.
 

@@ -22,7 +22,7 @@ class LightGBMObjective(ShiftedAdapter):
     Parameters
     ----------
     loss : loss object
-        Any whose input is a free score, such as ``SigmoidFocalLoss()``, ``HuberLoss()`` or one of `lossext.custom_loss`.
+        Any whose input is a free score, such as ``SigmoidFocalLoss()``, or one of `lossext.custom_loss`.
         Those of class ids are multiclass, with ``num_class`` among the parameters of `lightgbm.train` (the classifier
         sets it itself).
     init_raw : float or array_like of shape (C,)
@@ -34,8 +34,8 @@ class LightGBMObjective(ShiftedAdapter):
         ``num_class`` is C. In the scikit-learn interface use ``LGBMRegressor(num_class=C, metric="None")``: the
         classifier would take the numbers for its classes.
     curvature : str, optional
-        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the loss
-        has. Default: see `lossext.boosting`.
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
     scale_pos_weight : float
         Multiplies derivatives of rows whose label is 1, as the parameter of that name does for the library's own
         objectives, which does not reach a custom one.
@@ -45,8 +45,8 @@ class LightGBMObjective(ShiftedAdapter):
     TypeError
         loss is not a loss object; init_raw or label_sets is not of real numbers.
     ValueError
-        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of rank 2; label_sets is not of rank 2. While training, labels that the loss does not
-        take.
+        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of
+        rank 2; label_sets is not of rank 2. While training, labels that the loss does not take.
 
     Notes
     -----

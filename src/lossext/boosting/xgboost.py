@@ -37,12 +37,12 @@ class XGBoostObjective(Adapter):
     Parameters
     ----------
     loss : loss object
-        Any whose input is a free score, such as ``SigmoidFocalLoss()``, ``HuberLoss()`` or one of `lossext.custom_loss`.
+        Any whose input is a free score, such as ``SigmoidFocalLoss()``, or one of `lossext.custom_loss`.
         With labels of shape (N, C) those of one score are multilabel; those of class ids are multiclass, with
         ``num_class`` among the parameters of `xgboost.train` (the classifier sets it itself).
     curvature : str, optional
-        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the loss
-        has. Default: see `lossext.boosting`.
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
     scale_pos_weight : float
         Multiplies derivatives of rows whose label is 1, as the parameter of that name does for the library's own
         objectives, which does not reach a custom one.

@@ -69,7 +69,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     random_state : int, RandomState or None
         Of the order of the rows and the sampled classes.
     verbose : int
-        1: a line every 10 passes; 2: every pass.
+        1: a line every 10 passes, with the time spent and the most that is left; 2: every pass.
 
     Attributes
     ----------
