@@ -111,7 +111,7 @@ class Interface:
 
     def __call__(self, raw: Array, target: Array, weight: Array | None = None) -> tuple[Array, Array]:
         """Gradient and Hessian of the loss to be minimised."""
-        given: Array = np.array(raw, dtype=self.real, order=self.order)  # type: ignore[call-overload]
+        given: Array = np.array(raw, self.real, order=self.order)  # type: ignore[call-overload]
         label = np.array(target, np.float32)  # as the libraries hand them over
         w = np.ones(len(label), np.float32) if weight is None else np.array(weight, np.float32)
         before = given.copy(), label.copy(), w.copy()
@@ -340,8 +340,8 @@ class Checker:
             self.add(
                 "not picklable",
                 f"{type(error).__name__}: {error}",
-                "Define a function at the top of a module, or a class with __call__, in place of a lambda or a "
-                "function inside another: models with it can then be saved, and go to other processes.",
+                "Define a function at the top of a module, or a class with __call__, in place of a lambda or an inner "
+                "function: models with it can then be saved, and go to other processes.",
             )
 
     def repeat(self) -> None:

@@ -131,7 +131,7 @@ class Fitting:
 
 
 def refuse_pool(X: Any) -> None:
-    """TypeError for a Pool."""
+    """TypeError for CatBoost's own kind of data."""
     if isinstance(X, catboost.Pool):
         raise TypeError("X is a Pool, whose labels cannot be looked at; give X and y (and cat_features) by themselves")
 
@@ -270,8 +270,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     @where_probabilities  # type: ignore[untyped-decorator]
     def predict_log_proba(self, data: Any, **more: Any) -> Array:
         """Their logarithms."""
-        logarithms: Array = np.log(self.predict_proba(data, **more))
-        return logarithms
+        return np.log(self.predict_proba(data, **more))  # type: ignore[no-any-return]
 
     def staged_predict(self, data: Any, prediction_type: str = "Class", **more: Any) -> Iterator[Array]:
         """Answers of the first trees."""

@@ -235,5 +235,5 @@ def hgb_loss(loss: DenseLoss, curvature: str | None = None) -> HGBLoss:
 
 
 def link_of_classes(loss: Any) -> bool:
-    """Whether its scores are those of probabilities of classes."""
+    """Whether the scores are those of probabilities of classes."""
     return isinstance(loss, DenseLoss) and loss.declaration.link is not None and loss._target.kind in OF_CLASSES
