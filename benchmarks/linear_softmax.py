@@ -59,7 +59,8 @@ def serve(library: str) -> None:
     """The worker's side: a case a line on stdin, then a line for each time that is wanted."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    call, usual = None, 0.0
+    call: Any = None
+    usual = 0.0
     for line in sys.stdin:
         case = json.loads(line)
         if case:
@@ -78,6 +79,7 @@ class Worker:
 
     def ask(self, case: Any = None) -> float:
         print(json.dumps(case), file=self.process.stdin, flush=True)
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit("a worker died")

@@ -72,7 +72,7 @@ def tensorflow(dtype: str, classes: int, rows: int, sampled: int) -> Callable[[]
     w, b = tf.Variable(weights), tf.Variable(biases)
     x, y, v = tf.constant(inputs), tf.constant(labels), tuple(map(tf.constant, values))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def call() -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -111,7 +111,8 @@ def serve(library: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     make = {"lossext": ours, "tensorflow": tensorflow}[library]
-    call, usual = None, 0.0
+    call: Any = None
+    usual = 0.0
     for line in sys.stdin:
         case = json.loads(line)
         if case:
@@ -130,6 +131,7 @@ class Worker:
 
     def ask(self, case: Any = None) -> float:
         print(json.dumps(case), file=self.process.stdin, flush=True)
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit("a worker died")

@@ -13,10 +13,10 @@ What the adapters have in common:
   ``pos_weight``: what the libraries have for their own objectives (``scale_pos_weight``, ``is_unbalance``) does not
   reach a custom one. Weights of the loss may be a scalar or one for each column; rows are the sample weights' business.
 - No Hessian is under 1e-16. Multi margin with p = 1 and hinge embedding have no second derivative: where a hinge of
-  value z has a slope, slope / max(z, |margin| / 2) stands in for it. Slope / z is the curvature of the parabola that
-  touches the hinge at the score, lies above it and has its minimum at the kink: a Newton step of one score goes to the
-  margin, and the margin sets the scale of the scores. Multi margin mostly learns better with p = 2, whose derivatives
-  are exact.
+  value z has a slope, ``slope / max(z, |margin| / 2)`` stands in for it. Slope / z is the curvature of the parabola
+  that touches the hinge at the score, lies above it and has its minimum at the kink: a Newton step of one score goes
+  to the margin, and the margin sets the scale of the scores. Multi margin mostly learns better with p = 2, whose
+  derivatives are exact.
 - Binary: the library's one score of a row goes straight into the logistic losses and hinge embedding. For multi margin,
   which compares classes, a score r stands for the scores (0, r) of classes 0 and 1.
 - Labels: 0 and 1 (or anything between) for the logistic losses; 0 and 1 or -1 and 1 for hinge embedding, where 0 means
@@ -36,30 +36,38 @@ from lossext.boosting._adapter import require
 
 if TYPE_CHECKING:
     from lossext.boosting.catboost import CatBoostMultiTargetObjective, CatBoostObjective
+    from lossext.boosting.catboost_estimators import CatBoostClassifier, CatBoostRegressor
     from lossext.boosting.lightgbm import LightGBMObjective
     from lossext.boosting.lightgbm_estimators import LGBMClassifier, LGBMRegressor
+    from lossext.boosting.sklearn_hgb import hgb_loss
     from lossext.boosting.xgboost import XGBoostObjective
     from lossext.boosting.xgboost_estimators import XGBClassifier, XGBRegressor
 
 MODULES = {
+    "CatBoostClassifier": "catboost_estimators",
     "CatBoostMultiTargetObjective": "catboost",
     "CatBoostObjective": "catboost",
+    "CatBoostRegressor": "catboost_estimators",
     "LGBMClassifier": "lightgbm_estimators",
     "LGBMRegressor": "lightgbm_estimators",
     "LightGBMObjective": "lightgbm",
     "XGBClassifier": "xgboost_estimators",
     "XGBRegressor": "xgboost_estimators",
     "XGBoostObjective": "xgboost",
+    "hgb_loss": "sklearn_hgb",
 }
 __all__ = [
+    "CatBoostClassifier",
     "CatBoostMultiTargetObjective",
     "CatBoostObjective",
+    "CatBoostRegressor",
     "LGBMClassifier",
     "LGBMRegressor",
     "LightGBMObjective",
     "XGBClassifier",
     "XGBRegressor",
     "XGBoostObjective",
+    "hgb_loss",
 ]
 
 

@@ -197,7 +197,7 @@ class ScoreLoss:
 
     def _with_margins(self, scores: Array, target: Array) -> Array:
         """Scores of which all but the class's are greater by the margin."""
-        shifted = scores + np.asarray(_losses.parameters_of(self.plain)["margin"], scores.dtype)
+        shifted: Array = scores + np.asarray(_losses.parameters_of(self.plain)["margin"], scores.dtype)
         rows = np.arange(len(target))
         shifted[rows, target] = scores[rows, target]
         return np.asarray(shifted)
