@@ -192,7 +192,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
             self.coef_[...], self.intercept_[...] = coef, intercept
 
         progress = Progress(self, X, y, sample_weight, self.max_iter)
-        self.loss_curve_, self.validation_curve_ = progress.curve, []
+        self.loss_curve_ = progress.curve
+        self.validation_curve_: list[float] = []
         watched: Rows | None = None
         if self.early_stopping:  # classes of one row can be on either side
             ids, share = np.arange(rows.X.shape[0]), self.validation_fraction
