@@ -67,7 +67,7 @@ def call_of(loss, shape, dtype, what, small):
         parameters["weight"] = np.ones(shape[1], dtype)
     elif small == "int target":
         y = y.astype(np.int8)
-    elif small == "other float" and target == "classes" or small == "scalar weight" and target:
+    elif (small == "other float" and target == "classes") or (small == "scalar weight" and target):
         return None
     elif small == "other float":
         y = y.astype(np.float64 if dtype == "float32" else np.float32)
@@ -78,7 +78,8 @@ def call_of(loss, shape, dtype, what, small):
             "HingeEmbeddingLoss": "hinge_embedding_loss",
             "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
         }[name]
-        return lambda f=getattr(lossext, function): f(x, y, **parameters)
+        value_of = getattr(lossext, function)
+        return lambda: value_of(x, y, **parameters)
     bound = getattr(lossext, name)(**parameters)
     method = bound if what == "value" or small == "value" else bound.value_and_grad
     return lambda: method(x, y, **keywords)
@@ -137,7 +138,8 @@ class Version:
 
 def times(versions, rounds, cases):
     """Medians of each version, in turn, with a case for each; None where one cannot do its own."""
-    if not all([version.ask(case) for version, case in zip(versions, cases, strict=True)]):
+    able = [version.ask(case) for version, case in zip(versions, cases, strict=True)]
+    if not all(able):
         return None
     found = [[version.ask(None) for version in versions] for _ in range(rounds)]
     return [median(column) for column in zip(*found, strict=True)]
@@ -156,7 +158,8 @@ def main():
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        return work()
+        work()
+        return
     shapes = [s for name in args.shapes for s in SHAPES.get(name) or [tuple(map(int, name.split("x")))]]
     for isa in args.isa:
         versions = [Version(python, isa) for python in (sys.executable, args.other or sys.executable)]

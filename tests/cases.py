@@ -53,6 +53,10 @@ def values_of(cls: type, name: str) -> tuple[Any, ...]:
     return TRIES.get(name) or declared(cls)[name].check.tries
 
 
+def powers_of(cls: type) -> tuple[int, ...]:
+    return (1, 2) if "p" in parameters_of(cls) else (1,)
+
+
 def value_shape(loss: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Of the value for an input (broadcast with its target) of this shape."""
     if loss.reduction != "none":

@@ -13,7 +13,7 @@ from lossext._kernels import drivers
 sys.path.insert(0, str(Path(__file__).parent))  # references and cases, under --import-mode=importlib too
 
 settings.register_profile(
-    "default", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "default", max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", max_examples=3000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -6,10 +6,21 @@ itself held against mpmath in test_registry.py.
 
 import functools
 import math
+import os
 
 import numpy as np
 import pytest
-from cases import dense, kind_of, matrix_only, name, parameters_of, plain, takes_part_of_the_line, target_of
+from cases import (
+    dense,
+    kind_of,
+    matrix_only,
+    name,
+    parameters_of,
+    plain,
+    powers_of,
+    takes_part_of_the_line,
+    target_of,
+)
 from twins import EXTENDED, TWINS, assert_close, real_type, reference, wide
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -23,17 +34,21 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 logistic = pytest.mark.parametrize("cls", [c for c in dense if c.declaration.kernel == "logistic"], ids=name)
 
 
+# the long double references take nearly all of the time; HYPOTHESIS_PROFILE=thorough draws as many as take minutes
+DRAWS = 8 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 1
+
+
 @functools.cache
 def whole_range(dtype):
     """Every exponent and both signs; the range where exp lives, densely; the neighbours of special numbers."""
     info = np.finfo(dtype)
     rng = np.random.default_rng(0)
     exponents = np.arange(info.minexp - info.nmant, info.maxexp)
-    fractions = 1 + rng.random((40, exponents.size))
+    fractions = 1 + rng.random(((12 if dtype.itemsize == 4 else 4) * DRAWS, exponents.size))
     spread = np.ldexp(fractions.astype(dtype), exponents.astype(np.int32)).ravel()
     edge = -math.log(info.smallest_subnormal)  # 103.3 or 744.4: exp(-x) is 0 beyond
-    inner = rng.uniform(0, edge + 5, 30000).astype(dtype)
-    middle = rng.uniform(0, 3, 20000).astype(dtype)
+    inner = rng.uniform(0, edge + 5, 6000 * DRAWS).astype(dtype)
+    middle = rng.uniform(0, 3, 5000 * DRAWS).astype(dtype)
     special = [
         0,
         info.tiny,
@@ -92,7 +107,7 @@ def exact_elements(cls, dtype, positive):
     return x, y, reference(plain(cls, reduction="none"), x, y)
 
 
-@pytest.mark.parametrize("cls", [c for c in dense if kind_of(c) != "class"], ids=name)
+@pytest.mark.parametrize("cls", [c for c in dense if not c.declaration.takes_ids], ids=name)
 @every_dtype
 @pytest.mark.parametrize("positive", [False, True], ids=["negative", "positive"])
 def test_elements(cls, dtype, positive, level):
@@ -133,7 +148,10 @@ def test_rows(cls, dtype, columns, level):
         exact = reference(loss, x, y)
         value, grad = loss.value_and_grad(x, y)
         assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
-        assert_ulp(grad, exact.grad, cls.declaration.grad_ulp, "gradient")
+        if cls.declaration.derivatives_by_row:
+            assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp, "gradient")
+        else:
+            assert_ulp(grad, exact.grad, cls.declaration.grad_ulp, "gradient")
 
 
 @pytest.mark.parametrize("cls", [c for c in dense if c.declaration.value_by_row], ids=name)
@@ -141,10 +159,10 @@ def test_rows(cls, dtype, columns, level):
 @pytest.mark.parametrize("columns", [3, 10, 100, 1000, 10007])
 def test_rows_of_equal_terms(cls, dtype, columns, level):
     """As at the first step of a training: rounding that always goes the same way must not add up."""
-    for p in (1, 2):
-        for level_of_all in np.arange(0, 0.8, 0.0437):
+    for p in powers_of(cls):
+        for level_of_all in np.arange(0, 0.8, 0.0437 if columns <= 1000 else 0.1311):
             x = np.full((1, columns), level_of_all, dtype)
-            y = np.zeros((1, columns), int) if kind_of(cls) == "unit" else [0]
+            y = np.zeros((1, columns), int) if kind_of(cls) == "unit" else [[0]] if kind_of(cls) == "labels" else [0]
             loss = plain(cls, reduction="none", p=p, margin=0.3 + level_of_all)
             exact = reference(loss, x, y)
             value, grad = loss.value_and_grad(x, y)
@@ -163,7 +181,10 @@ def test_squares(cls, dtype, level):
         exact = reference(loss, x, y)
         value, grad = loss.value_and_grad(x, y)
         assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
-        assert_ulp(grad, exact.grad, cls.declaration.grad_ulp, "gradient")
+        if cls.declaration.derivatives_by_row:
+            assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp, "gradient")
+        else:
+            assert_ulp(grad, exact.grad, cls.declaration.grad_ulp, "gradient")
 
 
 @logistic
@@ -204,7 +225,7 @@ def test_against_mpmath(cls, level):
 def test_reduced_float32_value(cls, level):
     """Within 1 ulp of the exact sum of the elements that reduction="none" gives."""
     rng = np.random.default_rng(3)
-    for shape in [(100001, 1), (1000, 100), (3, 50000), (9999, 7)]:
+    for shape in [(33001, 1), (300, 100), (3, 17000), (3333, 7)]:
         for scale in (1e-3, 1.0, 1e3):
             x = (scale * rng.standard_normal(shape)).astype(np.float32)
             if takes_part_of_the_line(cls):

@@ -95,6 +95,24 @@ def test_digits(cls, parameters, dtype):
                 assert_close(hess, twin.hess, twin.hess_terms, 3 if declared.convex else 10, f"{kind}, {level}")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("label_smoothing", [1e-3, 0.1, 0.9])
+@pytest.mark.parametrize(
+    "loss", [lx.BCEWithLogitsLoss(), lx.SigmoidFocalLoss(alpha=0.25), lx.SigmoidFocalLoss(gamma=0.5)]
+)
+def test_smoothed_targets_keep_the_digits_of_both_parts(loss, label_smoothing, dtype, isa):
+    """A rounded 1 - s / 2 would leave 1 - y few digits of s / 2; a target's own rounding is allowed for."""
+    rng = np.random.default_rng(6)
+    loss = loss._with(label_smoothing=label_smoothing, reduction="none")
+    x = predictions(type(loss), dtype, rng)
+    for soft in (False, True):
+        y = targets(type(loss), x.shape, dtype, rng, soft)
+        value, grad = loss.value_and_grad(x, y)
+        twin = reference(loss, x, y)
+        assert_close(value, twin.value, twin.value_terms, loss.declaration.value_ulp + 3, "value")
+        assert_close(grad, twin.grad, twin.grad_terms, loss.declaration.grad_ulp + 3, "gradient")
+
+
 @each_loss
 @pytest.mark.parametrize("reduction", ["mean", "sum", "weighted_mean", "batchmean"])
 def test_weights_and_what_is_missing(cls, parameters, reduction):
@@ -442,6 +460,17 @@ def test_sparse_targets_are_dense_ones(loss):
         sparse = loss.value_and_grad(x, csr_of(y), mask=mask)
         assert dense[0] == sparse[0]
         assert np.array_equal(dense[1], sparse[1])
+
+
+def test_bad_entries_of_sparse_targets_are_named():
+    y = np.zeros((4, 6))
+    y[1, 4], y[3, 2] = -1.0, 2.5
+    x, loss = np.full((4, 6), 0.5), lx.BCEWithLogitsLoss()
+    with pytest.raises(ValueError, match=r"target\[1, 4\] = -1\.0 is not in \[0, 1\]"):
+        loss(x, csr_of(y))
+    with pytest.raises(ValueError, match=r"target\[3, 2\] = 2\.5 is not in \[0, 1\]"):
+        loss.value_and_grad(x, csr_of(y), mask=np.arange(4) != 1)
+    assert loss(x, csr_of(y), mask=np.arange(4) % 2 == 0) == pytest.approx(loss(x[:2], np.zeros((2, 6))))
 
 
 def test_domain_of_input_beside_sparse_targets():

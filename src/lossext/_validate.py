@@ -177,6 +177,8 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
 
 def weights(name: str, value: Any) -> Array:
     """Weights as an array of a real type."""
+    if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
+        return value
     array = as_array(name, value)
     require_real(name, array)
     return array
@@ -436,9 +438,9 @@ def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real:
 def soft_columns(domain: Any, target: Array, shape: Shape, real: np.dtype[Any]) -> Array:
     """Targets along axis 1 of (N, C, d1, ...), as the kernels read them: in the computation's type."""
     require_real("target", target)
-    if target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize:  # rounding could make a bad one good
-        if domain.is_bad(target, real).any():
-            raise bad_target(domain, target, shape, real)
+    rounds = target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize  # which could make a bad one good
+    if rounds and domain.is_bad(target, real).any():
+        raise bad_target(domain, target, shape, real)
     return native(target, real)
 
 
@@ -532,7 +534,7 @@ def bad_target(
 ) -> ValueError:
     """The error that names the first target outside the domain."""
     if is_csr(given):
-        return ValueError(f"target holds a value that is not {domain.requirement} (entries of one place add up)")
+        return bad_entry(domain, given, shape, real, mask)
     target = np.asarray(given)
     if domain.kind == "labels":
         bad = ((target < 0) | (target >= shape[1])) & (np.cumsum(target == -1, axis=1) == 0)
@@ -555,6 +557,20 @@ def bad_target(
         return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
     at = np.unravel_index(int(np.argmax(bad)), target.shape)
     return ValueError(f"{item('target', at)} = {target[at]} is not {requirement}")
+
+
+def bad_entry(domain: Any, given: Any, shape: Shape, real: np.dtype[Any] | None, mask: Any) -> ValueError:
+    """The error that names the first stored entry of a CSR target outside the domain, in a row that is known."""
+    start, columns, data = csr_target(given, shape, FLOAT64 if real is None else real)
+    rows = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    bad = domain.is_bad(data, real)
+    if mask is not None:
+        bad &= np.asarray(mask, bool)[rows]
+    if not bad.any():
+        return ValueError(f"target held a value that is not {domain.requirement}, and was changed during the call")
+    at = int(np.argmax(bad))
+    where = item("target", (rows[at], columns[at]))
+    return ValueError(f"{where} = {data[at]} is not {domain.requirement} (entries of one place add up)")
 
 
 def check_input(input: Array, target: Any, mask: Any, facts: Any) -> None:

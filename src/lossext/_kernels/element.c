@@ -24,16 +24,21 @@ enum { TAKES_LIMIT = 0 };
 INLINE vec limit(E e) { return value(e); }
 #endif
 
-enum { N_PARAMETERS = sizeof(E) / sizeof(vec) - 3 };
+enum { N_PARAMETERS = sizeof(E) / sizeof(vec) - 4 };
 
 INLINE E element_at(const chunk *c, ptrdiff_t i)
 {
     E e;
-    vec *parameters = (vec *)&e + 3;
+    vec *parameters = (vec *)&e + 4;
     for (int k = 0; k < (int)N_PARAMETERS; k++)
         parameters[k] = VARIES ? spread_at(c->varying[k], i) : v_set(c->parameter[k]);
     e.x = v_load(c->x + i);
     e.y = v_load(c->y + i);
+#ifdef HAS_REST
+    e.rest = (one() - e.y) - spread_at(c->lost, i);
+#else
+    e.rest = v_zero();
+#endif
     e.shared = CHEAP ? v_zero() : v_load(c->shared + i); /* shared() itself does not look at it */
     return e;
 }
@@ -265,8 +270,8 @@ static void values(const lx_job *job, const chunk *c, real *to, tally *total)
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     chunk_room room;
-    real shared_room[ROOM] ALIGNED, value_room[ROOM] ALIGNED, grad_room[ROOM] ALIGNED;
-    real varying_room[VARIES ? N_PARAMETERS : 1][ROOM] ALIGNED;
+    ALIGNED real shared_room[ROOM], value_room[ROOM], grad_room[ROOM];
+    ALIGNED real varying_room[VARIES ? N_PARAMETERS : 1][ROOM];
     unfinished_row row = {0, 0};
     tally sum = tally_zero();
     chunk c;

@@ -9,6 +9,7 @@
  *   #define HAS_SHARED                 vec shared(e): what value and slope both need, found in e.shared
  *   #define HAS_LIMIT                  vec limit(e): the value where value(e) is NaN, asked for only there
  *   #define HAS_LOG1P                  vec linear(e): value(e) = linear(e) + log1p(e.shared) if every parameter is 1
+ *   #define HAS_REST                   e.rest is 1 - y, which of a smoothed target has more digits than one() - e.y
  *   #define COSTLY                     of long formulas, beside which a product with weights of 1 is nothing: each pass
  *                                      is compiled but once
  *   #define VARYING                    before PARAMETERS: a parameter can be one number, one a column or one an element
@@ -40,6 +41,7 @@ typedef struct {
     spread weight;      /* of values */
     spread grad_weight; /* of derivatives, besides grad_scale */
     int weighted, grad_weighted; /* whether these are anything but ones */
+    spread lost;        /* of 1 - y, by rounding a smoothed y */
     spread varying[LX_PARAMETERS];
     real parameter[LX_PARAMETERS], grad_scale;
     double count; /* of known elements, or the sum of their weights */
@@ -47,8 +49,8 @@ typedef struct {
 
 /* Room for what of a chunk has to be laid out. */
 typedef struct {
-    real x[ROOM] ALIGNED, y[ROOM] ALIGNED, known[ROOM] ALIGNED, weight[ROOM] ALIGNED, upstream[ROOM] ALIGNED;
-    real one[LANES] ALIGNED, scalar[LANES] ALIGNED;
+    ALIGNED real x[ROOM], y[ROOM], known[ROOM], weight[ROOM], upstream[ROOM];
+    ALIGNED real lost[ROOM], one[LANES], zero[LANES], scalar[LANES];
 } chunk_room;
 
 /* What no loss changes is compiled once for a type and an instruction set (element_shared.c). */
@@ -78,11 +80,11 @@ INLINE vec times(vec a, vec b)
 
 #define NO_PARAMETERS \
     typedef struct { \
-        vec x, y, shared; \
+        vec x, y, rest, shared; \
     } E;
 #define PARAMETERS(...) \
     typedef struct { \
-        vec x, y, shared, __VA_ARGS__; \
+        vec x, y, rest, shared, __VA_ARGS__; \
     } E;
 #define VARIANT(name, ...) /* read by setup.py, which defines the name */
 

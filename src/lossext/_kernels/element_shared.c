@@ -15,6 +15,9 @@ INLINE place place_of(ptrdiff_t at, ptrdiff_t cols)
 void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
 {
     v_store(room->one, v_set(1));
+    v_store(room->zero, v_zero());
+    c->lost.data = room->zero;
+    c->lost.mask = 0;
     for (int k = 0; k < LX_PARAMETERS; k++)
         c->parameter[k] = (real)job->parameter[k];
     c->grad_scale = (real)job->grad_scale;
@@ -60,7 +63,7 @@ static void multiply(const real *a, const real *b, ptrdiff_t n, real *to)
 /* The product of all weights of a chunk: one vector of ones or of a scalar, an array's own memory, or `room` filled. */
 static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int *weighted)
 {
-    real other[ROOM] ALIGNED;
+    ALIGNED real other[ROOM];
     spread product = {room->one, 0};
     *weighted = 0;
     for (int k = 0; k < LX_WEIGHTS; k++) {
@@ -294,6 +297,19 @@ static void lay_upstream(const lx_job *job, place p, ptrdiff_t n, chunk *c, chun
     c->grad_weighted = 1;
 }
 
+/* Label smoothing of y, and of 1 - y by itself: near 1 a rounded y has lost the digits of its distance from 1. */
+static void smooth(const lx_job *job, chunk *c, chunk_room *room)
+{
+    const real scale = (real)job->target_scale, shift = (real)job->target_shift;
+    for (ptrdiff_t i = 0; i < c->n; i++) {
+        const real rest = (1 - room->y[i]) * scale + shift;
+        room->y[i] = room->y[i] * scale + shift;
+        room->lost[i] = (1 - room->y[i]) - rest;
+    }
+    c->lost.data = room->lost;
+    c->lost.mask = -1;
+}
+
 /* All that a chunk of n elements from `at` on needs, but for varying parameters.  What is bad, as a kernel says it. */
 int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room)
 {
@@ -316,8 +332,7 @@ int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, ch
         }
         bad = bring_inside(job, room->y, c->n);
         if (job->target_scale != 1)
-            for (ptrdiff_t i = 0; i < c->n; i++)
-                room->y[i] = room->y[i] * (real)job->target_scale + (real)job->target_shift;
+            smooth(job, c, room);
         c->y = room->y;
     }
     c->weight = weights_of(job, p, n, room, &c->weighted);

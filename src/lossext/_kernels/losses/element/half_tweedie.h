@@ -67,7 +67,12 @@ INLINE vec value(E e)
     const vec rest = sum.lo + (p_rest + v_where(near, v_fma(mean, t.lo, v_product_error(mean, t.hi, mean * t.hi))));
 
     const vec square = t.hi * t.hi, lost = v_product_error(t.hi, t.hi, square) + (t.hi + t.hi) * t.lo;
-    const vec d = divided_difference((n1 * n2 + n0 * (n1 + n2)) * square, n0 * n1 * n2 * square * t.hi);
+    vec d = v_zero();
+    if (m_any(near))
+        d = divided_difference((n1 * n2 + n0 * (n1 + n2)) * square, n0 * n1 * n2 * square * t.hi);
+    const vec by_series = v_fma(square, d, lost * d);
+    if (!m_any(m_not(near)))
+        return times_exp(by_series, sum.hi, rest);
 
     /* one of a t and b t may be small: its difference by expm1 */
     const mask a_is_less = v_lt(v_abs(a), v_abs(b));
@@ -80,7 +85,7 @@ INLINE vec value(E e)
     const vec at_0 = v_without(of_constant * e.y * e.y, v_not_equal(e.power, v_zero()));
     const vec factor = v_select(positive, of_constant, at_0);
 
-    const vec scale = v_select(near, v_fma(square, d, lost * d), v_abs(factor));
+    const vec scale = v_select(near, by_series, v_abs(factor));
     const vec constant = times_exp(scale, sum.hi, rest);
     const vec y_part = e.y / v_select(v_not_equal(b, v_zero()), b, one());
     const vec by_mean = v_copysign(times_power_of_mean(one() / v_abs(a), a, e.x), a);
@@ -105,7 +110,8 @@ INLINE vec times_greater(E e, vec c)
 INLINE vec slope(E e)
 {
     const vec share = v_expm1(v_minus_abs(e.shared)), apart = v_select(is_above(e), -share, share);
-    const vec together = v_select(v_lt(e.y, v_zero()), v_exp(e.x) - e.y, one());
+    const mask negative = v_lt(e.y, v_zero());
+    const vec together = m_any(negative) ? v_select(negative, v_exp(e.x) - e.y, one()) : one();
     return times_greater(e, v_select(is_positive(e), apart, together));
 }
 

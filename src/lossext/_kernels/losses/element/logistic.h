@@ -10,6 +10,7 @@
  * (1 - y) x + (1 + (q - 1) y) sp(-x) has no correct digit left at x = -20, y = 0. */
 #define VARYING
 PARAMETERS(pos_weight)
+#define HAS_REST
 #define HAS_SHARED
 #define HAS_LIMIT
 #define HAS_LOG1P
@@ -18,7 +19,7 @@ PARAMETERS(pos_weight)
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
-INLINE vec negative(E e) { return one() - e.y; }
+INLINE vec negative(E e) { return e.rest; }
 INLINE vec positive(E e) { return times(e.pos_weight, e.y); }
 
 /* The part without a logarithm. */

@@ -12,6 +12,7 @@
  * exponent is kept in two numbers, has all its digits where 1 - s(x) has none. */
 PARAMETERS(positive, negative, gamma)
 #define COSTLY
+#define HAS_REST
 #define HAS_SHARED
 #define HAS_RESIDUAL
 #include "_powers.h"
@@ -27,8 +28,8 @@ INLINE parts parts_of(E e)
 {
     parts p;
     p.below = v_lt(e.x, v_zero());
-    p.side = v_select(p.below, e.y, one() - e.y);
-    p.w = v_fma(one() - p.side, e.shared, p.side);
+    p.side = v_select(p.below, e.y, e.rest);
+    p.w = v_fma(v_select(p.below, e.rest, e.y), e.shared, p.side);
     p.log1p_t = v_log1p_unit(e.shared);
     p.far = one() / (one() + e.shared);
     return p;
@@ -37,7 +38,7 @@ INLINE parts parts_of(E e)
 /* q^gamma times the weight */
 INLINE vec factor(E e, parts p)
 {
-    const vec a = v_fma(e.positive, e.y, e.negative * (one() - e.y)), q = p.w / (one() + e.shared);
+    const vec a = v_fma(e.positive, e.y, e.negative * e.rest), q = p.w / (one() + e.shared);
     if (is_power(e.gamma, 2))
         return a * (q * q);
     const mask soft = m_and(v_gt(e.y, v_zero()), v_lt(e.y, one()));
@@ -51,13 +52,13 @@ INLINE vec steepness(E e, parts p) /* B' */
 {
     const vec near = e.shared * p.far;
     const vec up = v_select(p.below, near, p.far), down = v_select(p.below, p.far, near);
-    return v_fnma(e.y, down, (one() - e.y) * up);
+    return v_fnma(e.y, down, e.rest * up);
 }
 
 INLINE vec growth(E e, parts p) /* d; at t = 0 that of a hard target which x agrees with */
 {
     const vec ratio = v_select(v_gt(p.w, v_zero()), e.shared / p.w, one());
-    return (one() - (e.y + e.y)) * ratio * p.far;
+    return (e.rest - e.y) * ratio * p.far;
 }
 
 INLINE vec value(E e)
@@ -83,5 +84,5 @@ INLINE vec curvature(E e)
 
 INLINE vec residual(E e)
 {
-    return v_abs(v_fma(e.positive, e.y, e.negative * (one() - e.y)) * steepness(e, parts_of(e)));
+    return v_abs(v_fma(e.positive, e.y, e.negative * e.rest) * steepness(e, parts_of(e)));
 }
