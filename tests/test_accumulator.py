@@ -84,7 +84,7 @@ def test_weights_and_missing_labels_that_the_loss_holds():
 def test_custom_losses():
     rng = np.random.default_rng(9)
     scores, target, weight = rng.standard_normal((3, ROWS)).astype("f4")
-    loss = lx.custom_loss(lambda raw, y: (raw - y) ** 2, lambda raw, y: 2 * (raw - y), reduction="weighted_mean")
+    loss = lx.custom_loss(lambda raw, y: (raw - y) ** 2, lambda raw, y: 2 * (raw - y))
     given = {"sample_weight": np.abs(weight)}
     close(filled(loss, (scores, target), given, cuts(rng)).value(), loss(scores, target, **given))
 
