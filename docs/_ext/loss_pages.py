@@ -5,6 +5,7 @@ Directives: ``losses`` (a section for each loss of a subject), ``loss-table`` (a
 
 import importlib
 import inspect
+import json
 import pkgutil
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from latex2mathml.converter import convert
+from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 
 import lossext
@@ -34,7 +36,9 @@ TITLES = {
     "lossext.samplers": "Samplers",
     "lossext.sklearn": "scikit-learn",
     "lossext.boosting": "Boosting",
+    "lossext.dask": "Dask",
 }
+PEERS = ("bound", "lossext", "torch")
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +52,10 @@ def subjects():
     for cls in lossext.registry():
         found.setdefault(subject_of(cls), []).append(cls)
     return found
+
+
+def accuracy():
+    return json.loads((DOCS / "accuracy.json").read_text(encoding="utf-8"))
 
 
 # ---- directives ----
@@ -89,6 +97,20 @@ class LossTable(Generated):
                     f"     - :class:`~lossext.{cls.__name__}`",
                     f"     - {summary_of(cls)}",
                 ]
+        parent = nodes.Element()
+        self.parse("\n".join(lines), parent)
+        return parent.children
+
+
+class AccuracyTable(Generated):
+    """What tools/accuracy.py measured."""
+
+    def run(self):
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        lines += ["   * - loss", "     - stated", "     - lossext", "     - torch"]
+        for name, found in accuracy()["losses"].items():
+            errors = [" / ".join(f"{e:.3g}" for e in found[who]) if who in found else "" for who in PEERS]
+            lines += [f"   * - :class:`~lossext.{name}`", *(f"     - {error}" for error in errors)]
         parent = nodes.Element()
         self.parse("\n".join(lines), parent)
         return parent.children
@@ -138,7 +160,7 @@ def section_of(cls):
 # ---- the reference ----
 
 
-def public_modules():
+def public_modules(mocked=()):
     """Modules with an ``__all__`` and no underscore in their names; those of the losses give a subject."""
     for found in pkgutil.walk_packages(lossext.__path__, "lossext."):
         if "._" in found.name or found.name in ("lossext.losses", "lossext.balance", "lossext.row_sparse"):
@@ -148,7 +170,8 @@ def public_modules():
         if found.name.startswith("lossext.losses.layer."):
             continue
         try:
-            module = importlib.import_module(found.name)
+            with mock(list(mocked)):
+                module = importlib.import_module(found.name)
         except ImportError as error:
             log.warning("%s is not in the reference: %s", found.name, error)
             continue
@@ -156,9 +179,9 @@ def public_modules():
             yield module
 
 
-def at_top():
+def at_top(mocked):
     """Public names of the package itself that no subject has."""
-    elsewhere = {name for module in public_modules() if ".losses." in module.__name__ for name in module.__all__}
+    elsewhere = {name for module in public_modules(mocked) if ".losses." in module.__name__ for name in module.__all__}
     return [
         name
         for name in dir(lossext)
@@ -175,11 +198,11 @@ def reference(name, title, text, names):
     )
 
 
-def write_reference():
+def write_reference(mocked):
     shutil.rmtree(API, ignore_errors=True)
     API.mkdir()
-    pages = [("lossext", "The package itself", "", at_top())]
-    for module in public_modules():
+    pages = [("lossext", "The package itself", "", at_top(mocked))]
+    for module in public_modules(mocked):
         title = TITLES.get(module.__name__, module.__name__)
         pages.append((module.__name__, title, inspect.getdoc(module) or "", module.__all__))
     for name, title, text, names in pages:
@@ -199,11 +222,12 @@ def write_pages(app, config):
     PICTURES.mkdir(exist_ok=True)
     for cls in lossext.registry():
         pictures.draw(cls, PICTURES / f"{cls.__name__}.svg")
+    pictures.draw_accuracy(accuracy()["losses"], PICTURES / "accuracy.svg")
     config.autosummary_context = {"losses": [cls.__name__ for cls in lossext.registry()]}
     missing = [subject for subject in subjects() if not (DOCS / "losses" / f"{subject}.md").exists()]
     if missing:
         log.warning("no page docs/losses/<subject>.md for %s", ", ".join(missing))
-    write_reference()
+    write_reference(config.autodoc_mock_imports)
 
 
 def only_our_members(app, what, name, obj, skip, options):
@@ -226,6 +250,7 @@ def setup(app):
     app.add_directive("losses", Losses)
     app.add_directive("loss-table", LossTable)
     app.add_directive("loss-picture", LossPicture)
+    app.add_directive("accuracy-table", AccuracyTable)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", write_pages)
     app.connect("autodoc-skip-member", only_our_members)

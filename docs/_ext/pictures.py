@@ -28,7 +28,7 @@ def predictions_of(loss):
     declaration, domain = loss.declaration, loss._input_domain
     if domain is not None:
         return np.linspace(max(domain.low, 0) + 0.05, min(domain.high, 4) - 0.05, 401), "prediction"
-    if declaration.family == "row":
+    if declaration.family != "element":
         return np.linspace(-4, 4, 401), "score of the right class, others 0 and −1"
     if declaration.low_score_means == "alike":
         return np.linspace(0, 3, 401), "distance"
@@ -43,7 +43,7 @@ def predictions_of(loss):
 
 def curves(loss, prediction, target):
     """Value, slope and curvature at each prediction."""
-    if loss.declaration.family == "row":
+    if loss.declaration.family != "element":
         x = np.column_stack([prediction, np.zeros_like(prediction), np.full_like(prediction, -1.0)])
         ids = np.zeros(len(x), np.int64)
         if loss.declaration.target.kind != "class":  # a set of classes, padded
@@ -73,7 +73,7 @@ def shown_parameter(cls):
 def rows_of(cls):
     """For each row of axes its title and its curves: (label, loss, target)."""
     loss = cls()
-    targets = (0.0,) if loss.declaration.family == "row" else TARGETS[loss._target.kind]
+    targets = (0.0,) if loss.declaration.family != "element" else TARGETS[loss._target.kind]
     labels = [f"target {t:g}" for t in targets] if len(targets) > 1 else [""]
     yield repr_of(loss), [(label, loss, t) for label, t in zip(labels, targets, strict=True)]
     if found := shown_parameter(cls):
@@ -85,6 +85,28 @@ def rows_of(cls):
 def repr_of(loss):
     own = {k: v for k, v in loss._parameters.items() if k in loss.declaration.kernel_parameters}
     return f"{type(loss).__name__}({', '.join(f'{k}={v:g}' for k, v in own.items() if isinstance(v, NUMBERS))})"
+
+
+def draw_accuracy(losses, path: Path) -> None:
+    """The greatest errors that tools/accuracy.py measured."""
+    with mpl.rc_context({"svg.hashsalt": "accuracy", "font.size": 9}):
+        figure = Figure(figsize=(9.6, 0.28 * len(losses) + 1), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        places = np.arange(len(losses))[::-1]
+        for axis, part, called in zip(axes, (0, 1), ("value", "slope"), strict=True):
+            for who, marker in (("bound", "k|"), ("torch", "C1s"), ("lossext", "C0o")):
+                known = [
+                    (place, found[who][part])
+                    for place, found in zip(places, losses.values(), strict=True)
+                    if who in found
+                ]
+                where, error = zip(*known, strict=True)
+                axis.plot(np.maximum(error, 0.1), where, marker, label=who, markersize=9 if who == "bound" else 5)
+            axis.set(xscale="log", xlabel="greatest error, ulp", title=called)
+            axis.grid(alpha=0.3)
+        axes[0].set_yticks(places, list(losses))
+        axes[1].legend()
+        figure.savefig(path, metadata={"Date": None})
 
 
 def draw(cls, path: Path) -> None:

@@ -89,7 +89,7 @@ class CustomLoss(DenseLoss):
         link = LINKS[self.link_name]
         no_link = link is IDENTITY and self.target in ("unit", "sign", "class")  # scores that are no probabilities
         plain = Declaration(
-            function=self.name or getattr(self.value, "__name__", type(self.value).__name__),
+            function=str(self.name or getattr(self.value, "__name__", type(self.value).__name__)),
             kernel="",
             family="row" if by_class else "element",
             target=target,
@@ -183,8 +183,8 @@ class NumPyEvaluator:
         out: Any,
         n_threads: Any,
         curvature: int = 0,
-    ) -> tuple[Any, Any, Any]:
-        """(value, gradient, second derivative), those of them that are wanted."""
+    ) -> Any:
+        """Value, gradient, second derivative: the one that is wanted, or a tuple of those."""
         loss = self.loss
         _threads.choose(n_threads, 0.0)
         raw, real, dtype = _validate.real_input("input", input)
@@ -211,7 +211,7 @@ class NumPyEvaluator:
                     value = dtype.type(value.sum(dtype=np.float64) / divisor if divisor else math.nan)
             else:
                 value = value.astype(dtype, copy=False)
-        results = []
+        results: list[Array | None] = []
         for wanted, of in ((GRAD, loss.gradient), (HESS, loss._second)):
             if not want & wanted:
                 results.append(None)
@@ -227,7 +227,8 @@ class NumPyEvaluator:
             _validate.require_no_overlap(out, input, {"target": target, "sample_weight": sample_weight, "mask": mask})
             out[...] = grad
             grad = out
-        return value, grad, hess
+        found = [part for part, bit in ((value, VALUE), (grad, GRAD), (hess, HESS)) if want & bit]
+        return found[0] if len(found) == 1 else tuple(found)
 
     def divisor(self, target: Any, element_weight: Any, sample_weight: Any, mask: Any, shape: Any) -> float:
         """What the sum of the values is divided by, for an input of this shape."""
@@ -243,7 +244,7 @@ class NumPyEvaluator:
             if len(shape) != 2 or shape[1] == 0:
                 raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C), with at least one column")
             y, _ = _validate.class_ids("target", target)
-            allowed = shape[:1]
+            allowed: tuple[int, ...] = shape[:1]
             if y.shape != allowed:
                 raise ValueError(f"target has shape {y.shape}; allowed is {allowed}, one class id a row of input")
         else:

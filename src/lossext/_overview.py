@@ -28,8 +28,9 @@ What holds for all losses of an array of predictions, unless a class says otherw
 - The bits are the same for any number of threads: `n_threads`, LOSSEXT_NUM_THREADS, or what the machine allows.
 """
 ENDING = """
-Beside them: `RowSparse`, `topk`, `balanced_weights`, `balanced_pos_weight`, `scipy_objective`, `registry`,
-`show_config`; `lossext.samplers`, `lossext.sklearn`, `lossext.boosting`. `python -m lossext` tries every loss.
+Beside them: `RowSparse`, `topk`, `balanced_weights`, `balanced_pos_weight`, `scipy_objective`, `custom_loss`,
+`check_objective`, `registry`, `show_config`; `lossext.samplers`, `lossext.sklearn`, `lossext.boosting`.
+`python -m lossext` tries every loss.
 """
 
 

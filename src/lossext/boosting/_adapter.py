@@ -12,7 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lossext import _threads, _validate
 from lossext._declare import CURVATURES, registry
+from lossext._kernels import drivers
+from lossext._kernels.drivers import GRAD, HESS
 from lossext._parameters import Parameter, Parameterized, above
 from lossext._validate import Array
 from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, rule_of
@@ -52,6 +55,8 @@ def why_not(loss: Any) -> str | None:
     """Why a loss is none of free scores, of which a high one speaks for the positive class or a great mean."""
     if loss.declaration.low_score_means == "alike":
         return 'a low score of it means "alike", and boosted scores are high for the positive class'
+    if loss._target.kind == "labels":
+        return "its targets are sets of class ids, and the libraries have one label a row, or 0 and 1"
     if loss._input_domain is not None:
         return f"its input is {loss._input_domain.requirement}, and a boosted score is any number"
     if not loss.declaration.linear_score:
@@ -303,6 +308,9 @@ class Adapter(Parameterized):
         kind = rule.kind if rule.kind in CURVATURES else None
         factor = rule.factor(raw.shape[1])
         try:
+            if kind is not None and self._lies_by_class(raw):
+                self._by_class(raw, target, None if late else weight, CURVATURES[kind], factor, grad, hess)
+                raw = raw[:0]  # all done
             for block in self._blocks(raw, target, None if late else weight):
                 scale = float(block.scores.shape[1]) if undo_mean else 1.0
                 arguments = {"sample_weight": block.weight, "grad_output": scale}
@@ -337,6 +345,45 @@ class Adapter(Parameterized):
             hess *= factors
         self.__dict__["_spare"] = (grad, hess)
         return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
+
+    def _lies_by_class(self, raw: Array) -> bool:
+        """Whether these are scores of a row loss that a kernel can read as they lie."""
+        of_rows = self.loss.declaration.takes_ids and isinstance(self.loss._evaluator, drivers.Evaluator)
+        return of_rows and raw.shape[1] > 1 and raw.flags.f_contiguous
+
+    @functools.cached_property
+    def _class_major(self) -> DenseLoss:
+        """The loss of scores (1, C, N), for which all row losses are made."""
+        loss = self.loss._with(reduction="none")
+        facts = loss._facts
+        facts.matrix_only = False
+        loss.__dict__["_evaluator"] = drivers.Evaluator(facts, _validate, _threads)
+        return loss
+
+    def _by_class(
+        self, raw: Array, target: Array, weight: Array | None, kind: int, factor: float, grad: Array, hess: Array
+    ) -> None:
+        """Derivatives of row losses of scores that lie class by class, where they lie: no array is turned."""
+        rows, columns = raw.shape
+        constant = self._constant(raw)
+        shift = 0 if constant is None else constant.reshape(-1, 1)
+        step = max(1, BLOCK // columns)
+        real = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        spare = np.empty((columns, min(step, rows)), real)
+        scale = float(columns) if self.loss.declaration.over_columns else 1.0
+        run = self._class_major._evaluator.run
+        for start in range(0, rows, step):
+            chosen = slice(start, min(start + step, rows))
+            ids = self._targets(target[chosen], columns)[np.newaxis]
+            scores = spare[:, : ids.size] if ids.size == spare.shape[1] else spare[:, : ids.size].copy()
+            np.add(raw.T[:, chosen], shift, out=scores)
+            upstream = np.full(ids.shape, scale, real) if weight is None else (weight[chosen] * scale)[np.newaxis]
+            g, h = run(GRAD | HESS, scores[np.newaxis], ids, None, None, None, upstream, None, None, kind)
+            if factor != 1:
+                h *= factor
+            np.maximum(h, SMALLEST_HESS, out=h)
+            grad.T[:, chosen] = g[0]
+            hess.T[:, chosen] = h[0]
 
     def _weight_of(self, block: Block, grad: Array) -> Array:
         """The curvature that is the weight: all of it where there is a slope."""

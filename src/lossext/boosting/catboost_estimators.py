@@ -42,6 +42,7 @@ class Fitting:
 
     def _take(self, **own: Any) -> None:
         """Keep our parameters among the library's, which cloning and searches ask for."""
+        self._init_params.pop("loss_function", None)  # a default of the library's
         self._init_params.update({name: value for name, value in own.items() if value is not None})
         self._ours = {}
 
@@ -83,7 +84,7 @@ class Fitting:
         finally:
             self._init_params, self._canonized_params = ours, None
 
-    def _train(
+    def _fit_objective(
         self,
         parent: Any,
         loss: Any,
@@ -113,10 +114,10 @@ class Fitting:
     @property
     def init_raw_(self) -> Array:
         """The start, which is the model's bias."""
-        start: Array = self._fitted("init_raw")
+        start: Array = self._of_fit("init_raw")
         return start
 
-    def _fitted(self, name: str) -> Any:
+    def _of_fit(self, name: str) -> Any:
         if name not in self._ours:
             raise AttributeError(f"this {type(self).__name__} has no {name} yet: call fit")
         return self._ours[name]
@@ -130,11 +131,12 @@ class Fitting:
 
 
 def refuse_pool(X: Any) -> None:
+    """TypeError for CatBoost's own kind of data."""
     if isinstance(X, catboost.Pool):
         raise TypeError("X is a Pool, whose labels cannot be looked at; give X and y (and cat_features) by themselves")
 
 
-class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[misc]
+class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[misc, name-defined]
     """`catboost.CatBoostClassifier` of any loss of classes: objective, metric, start and link belong together.
 
     Parameters
@@ -207,7 +209,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
             pairs = [(part, codes if labels is y else numbers_of(classes, labels)) for part, labels in pairs]
             more["eval_set"] = pairs if several else pairs[0]
         target = indicators(loss, codes, len(classes))
-        self._train(super().fit, loss, target, X, codes.astype(np.float64), weight, more, **given)
+        self._fit_objective(super().fit, loss, target, X, codes.astype(np.float64), weight, more, **given)
         self._ours["classes"] = classes
         return self
 
@@ -236,7 +238,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     @property
     def classes_(self) -> Array:
         """Labels of the classes."""
-        classes: Array = self._fitted("classes") if "classes" in self._ours else np.empty(0)
+        classes: Array = self._of_fit("classes") if "classes" in self._ours else np.empty(0)
         return classes
 
     def predict(self, data: Any, prediction_type: str = "Class", **more: Any) -> Any:
@@ -251,14 +253,14 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     def _labels(self, raw: Array) -> Array:
         if self._multilabel(raw):
             return (raw > 0).astype(np.intp)
-        return self.classes_[class_numbers(raw)]  # type: ignore[no-any-return]
+        return self.classes_[class_numbers(raw)]
 
     def _multilabel(self, raw: Array) -> bool:
         return raw.ndim == 2 and len(self.classes_) == 2
 
     def _probabilities(self, raw: Array) -> Array:
-        loss = self._fitted("loss")
-        return loss.inverse_link(raw) if self._multilabel(raw) else probabilities(loss, raw)  # type: ignore[no-any-return]
+        loss = self._of_fit("loss")
+        return loss.inverse_link(raw) if self._multilabel(raw) else probabilities(loss, raw)
 
     @where_probabilities  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any, **more: Any) -> Array:
@@ -290,7 +292,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         return float(np.average(right.reshape(len(right), -1).all(axis=1), weights=sample_weight))
 
 
-class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[misc]
+class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[misc, name-defined]
     """`catboost.CatBoostRegressor` of any loss of numbers: objective, metric, start and link belong together.
 
     Parameters
@@ -348,7 +350,7 @@ class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[mi
             pairs = [(part, repeated(loss, numbers(labels))) for part, labels in pairs]
             more["eval_set"] = pairs if several else pairs[0]
         weight = product(sample_weight)
-        self._train(super().fit, loss, target, X, repeated(loss, target), weight, more)
+        self._fit_objective(super().fit, loss, target, X, repeated(loss, target), weight, more)
         return self
 
     def predict(self, data: Any, prediction_type: str | None = None, **more: Any) -> Array:
@@ -357,7 +359,7 @@ class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[mi
         return raw if prediction_type == "RawFormulaVal" else self._means(raw)
 
     def _means(self, raw: Array) -> Array:
-        loss = self._fitted("loss")
+        loss = self._of_fit("loss")
         return loss.inverse_link(raw) if loss.declaration.link else raw
 
     def staged_predict(self, data: Any, prediction_type: str | None = None, **more: Any) -> Iterator[Array]:

@@ -116,6 +116,11 @@ class HGBLoss(BaseLoss):  # type: ignore[misc]
         """Gradient and Hessian of raw_prediction's shape, into the arrays given."""
         raw = self._columns(np.asarray(raw_prediction))
         grad, hess = self.objective._derivatives(raw, np.asarray(y_true), sample_weight, order="F")
+        if self._own is not None:  # there the kink belongs to the targets above
+            kink, weight = raw == y_true, 1.0 if sample_weight is None else sample_weight
+            share = getattr(self.lossext_loss, "quantile", 1.0)
+            grad[kink] = np.broadcast_to(-share * weight, kink.shape)[kink]
+            hess[kink] = np.broadcast_to(weight, kink.shape)[kink]
         results = []
         for part, out in ((grad, gradient_out), (hess, hessian_out)):
             if out is None:
@@ -164,12 +169,11 @@ class HGBLoss(BaseLoss):  # type: ignore[misc]
             return self._own.fit_intercept_only(y, sample_weight)
         if loss._target.kind not in OF_CLASSES:
             return np.float64(start_of(self.objective, y, sample_weight))
-        n_classes = int(math.floor(float(np.max(y, initial=0)))) + 1
+        n_classes = math.floor(float(np.max(y, initial=0))) + 1
         self.is_multiclass = n_classes > 2
         self.n_classes = n_classes if self.is_multiclass else 1
         if loss.declaration.takes_ids and not self.is_multiclass:
-            scores = start_of(self.objective, y.astype(np.int64), sample_weight)
-            return np.float64(0.0 if np.ndim(scores) == 0 or len(scores) < 2 else scores[1] - scores[0])
+            return np.float64(start_of(self.objective, y.astype(np.int64), sample_weight))
         if self.is_multiclass or loss.declaration.takes_ids or loss.declaration.target.sign:
             y = indicators(loss, y.astype(np.int64), n_classes)
         raw = np.broadcast_to(start_of(self.objective, y, sample_weight), (self.n_classes,))
@@ -231,4 +235,5 @@ def hgb_loss(loss: DenseLoss, curvature: str | None = None) -> HGBLoss:
 
 
 def link_of_classes(loss: Any) -> bool:
+    """Whether the scores are those of probabilities of classes."""
     return isinstance(loss, DenseLoss) and loss.declaration.link is not None and loss._target.kind in OF_CLASSES
