@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -69,6 +70,18 @@ def test_every_loss_is_named():
         page = (ROOT / "docs" / "losses" / f"{name}.md").read_text(encoding="utf-8")
         if any(cls.__module__ == subject.__name__ for cls in lossext.registry()):
             assert f".. losses:: {name}\n" in page
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "accuracy.json").exists(), reason="the tests stand alone")
+def test_recorded_accuracy():
+    """The page of measured errors has every loss that tools/accuracy.py measures, within what it states."""
+    recorded = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))["losses"]
+    elements = [cls for cls in lossext.registry() if cls.declaration.family == "element"]
+    assert sorted(recorded) == sorted(cls.__name__ for cls in elements)
+    for cls in elements:
+        stated = [cls.declaration.value_ulp, cls.declaration.grad_ulp]
+        assert recorded[cls.__name__]["bound"] == stated
+        assert all(error <= bound for error, bound in zip(recorded[cls.__name__]["lossext"], stated, strict=True))
 
 
 def modules():
