@@ -40,11 +40,11 @@ FLAGS = {
     ],
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
 }
+WIDE = "-mprefer-vector-width=512"
 LEVELS = {
     "avx2": {"unix": ["-mavx2", "-mfma", "-mbmi2", "-mpopcnt"], "msvc": ["/arch:AVX2"]},
     "avx512": {
-        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mpopcnt"]
-        + ["-mprefer-vector-width=512"],
+        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mpopcnt", WIDE],
         "msvc": ["/arch:AVX512"],
     },
 }

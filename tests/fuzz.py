@@ -1,4 +1,4 @@
-"""A fuzzer of the whole public API: python tests/fuzz.py [--seed 0] [--first 0] [--calls N | --seconds S] [--state FILE]
+"""A fuzzer of the whole public API: tests/fuzz.py [--seed S] [--first I] [--calls N | --seconds T] [--state FILE]
 
 Call i depends on the seed and on i alone, so `--first i --calls 1` repeats it, and `--state` goes on where a run ended.
 Arguments are of any shape, dtype, order, alignment and class, and lie at times.  What must hold: an exception is a
@@ -51,6 +51,7 @@ class Fuzzer:
 
     def __init__(self, seed, number):
         self.rng = np.random.default_rng([seed, number])
+        self.taken_apart = False  # a RowSparse whose private attributes were replaced: an error of any kind will do
         self.inputs = []  # (array, copy): what must stay as it was
 
     # ---- arguments ----
@@ -69,7 +70,7 @@ class Fuzzer:
         return tuple(int(n) for n in np.ceil(self.rng.random(n_dims) ** 2 * longest))
 
     def numbers(self, shape, low=-4.0, high=4.0, wild=False):
-        x = low + (high - low) * self.rng.random(shape)
+        x = np.round((low + (high - low) * self.rng.random(shape)) * 64) / 64  # every type holds these
         if wild and x.size:
             special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-310, 1e300, -1e300, 3e38, 65504.0, 1e-45, 0.5, 1.0, -1.0]
             at = self.rng.random(x.shape) < 0.3
@@ -166,6 +167,7 @@ class Fuzzer:
         except (ValueError, IndexError):  # no class, say
             y = np.ones(shape)
         soft = y.dtype.kind == "f"
+        y = np.ceil(y * 64) / 64 if soft else y
         if kind_of(cls) != "class" and not soft and self.chance(0.5):
             y = y.astype(self.pick(("f4", "f8", "i4", "i8", "i2", "f2")))
         elif kind_of(cls) in ("class", "labels") and y.dtype.kind == "i":
@@ -312,7 +314,7 @@ class Fuzzer:
             if isinstance(arrays[2], np.ndarray) and arrays[2].ndim == 1:
                 arrays[2] = arrays[2][:, None]
         elif kind == 4:
-            values, ids = lx.topk(arrays[0], arrays[1], arrays[3], int(self.rng.integers(0, v + 2)))
+            _, ids = lx.topk(arrays[0], arrays[1], arrays[3], int(self.rng.integers(0, v + 2)))
             assert ((ids >= 0) & (ids < v)).all()
             return "answered"
         else:
@@ -351,6 +353,7 @@ class Fuzzer:
         if self.chance(0.2):
             g = pickle.loads(pickle.dumps(g, int(self.rng.integers(6))))
         if self.chance(0.1):
+            self.taken_apart = True
             setattr(g, self.pick(("_indices", "_values", "_shape")), self.odd_argument(g.values))
         dtype = self.pick(("f2", "f4", "f8"))
         table = np.zeros(self.pick([g.shape, (3, 2)]), dtype)
@@ -367,11 +370,13 @@ class Fuzzer:
         elif name == "adam":
             g.adam(table, *state, int(self.rng.integers(0, 4)))
         elif name == "+":
-            np.testing.assert_allclose((g + g).to_dense().astype(float), 2.0 * g.to_dense(), rtol=2e-3)
+            both, one = (g + g).to_dense().astype(float), g.to_dense().astype(float)
+            assert (np.abs(both - 2 * one) <= 0.01).all()
         elif name == "*":
             assert (g * 2.0).shape == g.shape
         elif name == "norm":
-            np.testing.assert_allclose(g.norm(), np.linalg.norm(np.float64(g.to_dense())), rtol=1e-12)
+            right = np.sqrt((g.to_dense().astype(float) ** 2).sum())
+            assert abs(g.norm() - right) <= 1e-12 * right
         else:
             g.to_dense()
         return "answered"
@@ -430,10 +435,10 @@ class Fuzzer:
             outcome = call()
         except ALLOWED as error:
             outcome = type(error).__name__
-        except AttributeError as error:  # of a RowSparse that has been taken apart
-            if kind != 2:
-                raise AssertionError(f"AttributeError: {error}") from error
-            outcome = "AttributeError"
+        except (AttributeError, IndexError) as error:
+            if not self.taken_apart:
+                raise
+            outcome = type(error).__name__
         for array, before in self.inputs:
             with np.errstate(all="ignore"):
                 assert array.tobytes() == before.tobytes(), "an input has changed"

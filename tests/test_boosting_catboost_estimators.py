@@ -143,6 +143,6 @@ def test_errors():
     with pytest.raises(ValueError, match="previously unseen labels"):
         CatBoostClassifier(**SETTINGS).fit(X, LABELS, eval_set=(X, np.where(CODES, "yes", "other")))
     with pytest.raises(AttributeError, match="has no init_raw yet"):
-        CatBoostClassifier().init_raw_
+        _ = CatBoostClassifier().init_raw_
     with pytest.raises(ValueError, match="class_weights has 3 entries for 2 classes"):
         CatBoostClassifier(class_weights=[1, 2, 3], **SETTINGS).fit(X, CODES)

@@ -926,3 +926,14 @@ def test_hinge_embedding_broadcasts():
         if 0 not in both:
             assert cls(reduction="sum").grad(x, y, out=out) is out
             assert same_bits(out, cls(reduction="sum").grad(x, y))
+
+
+@pytest.mark.parametrize("cls", [cls for cls in dense if cls.declaration.family != "element"], ids=name)
+def test_a_mask_of_rows_changes_no_other_row(cls):
+    """Not even by what a row is divided by, its columns."""
+    rng = np.random.default_rng(0)
+    x, y, mask = rng.random((6, 5)), target_of(cls, (6, 5), rng), np.array([True, False, True, True, False, True])
+    loss = cls(reduction="none")
+    np.testing.assert_array_equal(loss(x, y, mask=mask), np.where(mask, loss(x, y), 0))
+    np.testing.assert_array_equal(loss.grad(x, y, mask=mask), np.where(mask[:, None], loss.grad(x, y), 0))
+    assert cls()(x, y, mask=mask) == pytest.approx(cls()(x[mask], y[mask]), rel=1e-14)

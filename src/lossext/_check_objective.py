@@ -63,7 +63,7 @@ class ObjectiveReport:
             raise ValueError(f"{len(self.findings)} faults of the objective\n{self!r}")
 
 
-class Failure(Exception):
+class FailureError(Exception):
     """A finding after which nothing more can be said."""
 
     def __init__(self, finding: Finding) -> None:
@@ -111,17 +111,17 @@ class Interface:
 
     def __call__(self, raw: Array, target: Array, weight: Array | None = None) -> tuple[Array, Array]:
         """Gradient and Hessian of the loss to be minimised."""
-        given = np.array(raw, self.real, order=self.order)
+        given: Array = np.array(raw, self.real, order=self.order)  # type: ignore[call-overload]
         label = np.array(target, np.float32)  # as the libraries hand them over
         w = np.ones(len(label), np.float32) if weight is None else np.array(weight, np.float32)
         before = given.copy(), label.copy(), w.copy()
         try:
             with np.errstate(all="ignore"):
                 pair = self._answer(given, label, w)
-        except Failure:
+        except FailureError:
             raise
         except Exception as error:
-            raise Failure(
+            raise FailureError(
                 Finding(
                     "raises",
                     f"{type(error).__name__}: {error} (raw of shape {given.shape}, labels float32 of shape "
@@ -131,7 +131,7 @@ class Interface:
             ) from error
         for name, old, new in zip(("raw", "labels", "weights"), before, (given, label, w), strict=True):
             if not np.array_equal(old, new, equal_nan=True):
-                raise Failure(
+                raise FailureError(
                     Finding(
                         "changes its arguments",
                         f"{name} had other values after the call",
@@ -155,12 +155,12 @@ class Interface:
 
     def _read(self, pair: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise Failure(Finding("wrong shape", f"it returned {type(pair).__name__}", "Return (grad, hess)."))
+            raise FailureError(Finding("wrong shape", f"it returned {type(pair).__name__}", "Return (grad, hess)."))
         arrays = []
         for name, part in zip(("grad", "hess"), pair, strict=True):
             array = np.asarray(part)
             if array.dtype.kind not in "biuf" or array.shape not in (shape, (math.prod(shape),)):
-                raise Failure(
+                raise FailureError(
                     Finding(
                         "wrong shape",
                         f"{name} has shape {array.shape} and dtype {array.dtype} for raw scores of shape {shape}",
@@ -178,7 +178,7 @@ class Interface:
         if raw.ndim == 1:
             pairs = np.asarray(self.objective.calc_ders_range(raw, target, weight), np.float64)
             if pairs.shape != (len(raw), 2):
-                raise Failure(
+                raise FailureError(
                     Finding(
                         "wrong shape",
                         f"calc_ders_range gives shape {pairs.shape} for {len(raw)} rows",
@@ -321,7 +321,7 @@ class Checker:
                 self.weights()
             self.extremes()
             self.start(y, start)
-        except Failure as failure:
+        except FailureError as failure:
             self.add(*failure.finding)
         return ObjectiveReport(self.findings, self.checked, self.left_out)
 
@@ -340,8 +340,8 @@ class Checker:
             self.add(
                 "not picklable",
                 f"{type(error).__name__}: {error}",
-                "Define a function at the top of a module, or a class with __call__, in place of a lambda or a function "
-                "inside another: models with it can then be saved, and go to other processes.",
+                "Define a function at the top of a module, or a class with __call__, in place of a lambda or an inner "
+                "function: models with it can then be saved, and go to other processes.",
             )
 
     def repeat(self) -> None:

@@ -179,9 +179,13 @@ def registry() -> tuple[Any, ...]:
 # ---- signatures that follow from the parameters ----
 
 
-@functools.cache
 def parameters_of(cls: type) -> dict[str, Parameter[Any]]:
     """The declared parameters of a class, in the order of its constructor."""
+    return _parameters_of(cls)
+
+
+@functools.cache
+def _parameters_of(cls: Any) -> dict[str, Parameter[Any]]:
     found: dict[str, Parameter[Any]] = {}
     own = [p for p in vars(cls).values() if isinstance(p, Parameter)]
     inherited = [p for base in cls.__mro__[1:-1] for p in vars(base).values() if isinstance(p, Parameter)]

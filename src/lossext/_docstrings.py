@@ -10,8 +10,8 @@ from lossext._declare import Declaration, parameters_of
 
 TARGET_TYPES = {
     "class": "*target*, of input's shape without axis 1, holds class ids of any integer dtype.",
-    "labels": "*target* (N, K) holds the ids of each row's labels, of any integer dtype, up to the first -1; or a SciPy "
-    "CSR matrix of shape (N, C) that is 1 at the labels (stored zeros are none).",
+    "labels": "*target* (N, K) holds the ids of each row's labels, of any integer dtype, up to the first -1; or a "
+    "SciPy CSR matrix of shape (N, C) that is 1 at the labels (stored zeros are none).",
     "sign": "*target* holds -1 and 1, in any integer or float dtype (bool is refused: False is not -1).",
 }
 
@@ -100,9 +100,9 @@ def divisor_note(declaration: Declaration) -> str:
     things = "rows" if declaration.value_by_row else "elements"
     if declaration.divides_by_class_weight:
         return (
-            "``mean`` divides by the sum of the known rows' class weights where the target holds class ids, else by the "
-            "number of known rows; ``weighted_mean`` by the sum of all weights, ``batchmean`` by the number of rows; see "
-            "`divisor`."
+            "``mean`` divides by the sum of the known rows' class weights where the target holds class ids, else by "
+            "the number of known rows; ``weighted_mean`` by the sum of all weights, ``batchmean`` by the number of "
+            "rows; see `divisor`."
         )
     return (
         f"``mean`` divides by the number of known {things}, ``weighted_mean`` by the sum of their weights, "

@@ -68,7 +68,10 @@ class CatBoostAdapter(ShiftedAdapter):
             scale = columns if facts.over_columns else 1.0
             try:
                 grads, hesses = self._summed.grad_and_hess(
-                    approx[np.newaxis] + self.init_raw, self._target_of_row(target, columns), curvature=kind, n_threads=1
+                    approx[np.newaxis] + self.init_raw,
+                    self._target_of_row(target, columns),
+                    curvature=kind,
+                    n_threads=1,
                 )
             except ValueError:
                 pass  # explained below
@@ -94,7 +97,7 @@ class CatBoostAdapter(ShiftedAdapter):
 
 
 class CatBoostObjective(CatBoostAdapter):
-    """A dense loss as the objective of CatBoost, for one label a row: binary or multiclass.
+    """A loss as the objective of CatBoost, for one label a row: regression, binary or multiclass.
 
     Parameters
     ----------
@@ -104,21 +107,26 @@ class CatBoostObjective(CatBoostAdapter):
     init_raw : float or array_like of shape (C,)
         Added to the model's raw scores, in training and by `predict`, such as ``loss.init_raw(y, sample_weight)``.
         CatBoost starts from 0 with a custom objective, and by default with its own.
+    curvature : str, optional
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
 
     Raises
     ------
     TypeError
-        loss is not a dense loss of this package; init_raw is not of real numbers.
+        loss is not a loss object; init_raw is not of real numbers.
     ValueError
-        init_raw is not finite, or of rank 2.
+        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of
+        rank 2.
     catboost.CatBoostError
         While training, labels that the loss does not take; its text holds the loss's own error.
 
     Notes
     -----
     CatBoost wants a metric with a custom objective. It calls a multiclass or multilabel objective for one row at a
-    time, some 20 us each of which half is CatBoost's, and takes the Hessian of a row as its diagonal. Its own objectives have other defaults of
-    ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same settings.
+    time, some 20 us each, half of them its own, and takes the Hessian of a row as its diagonal. Its own objectives have
+    other defaults of ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same
+    settings.
 
     Give ``CatBoostClassifier`` the classes, ``class_names=[0, 1]``: with a custom objective it forgets them, and its
     ``predict`` fails. CatBoost's models do not know the constant: use ``objective.predict(model.predict(X,
@@ -156,7 +164,7 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
     """An elementwise loss as the objective of CatBoost, for labels of shape (N, C): multilabel.
 
     Parameters, errors and notes as for `CatBoostObjective`; CatBoost itself tells the two apart by their class.
-    Besides, ValueError for multi margin, which takes one class id a row.
+    Besides, ValueError for losses of class ids, of which a row has one.
 
     Examples
     --------

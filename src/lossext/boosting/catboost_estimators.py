@@ -131,11 +131,12 @@ class Fitting:
 
 
 def refuse_pool(X: Any) -> None:
+    """TypeError for CatBoost's own kind of data."""
     if isinstance(X, catboost.Pool):
         raise TypeError("X is a Pool, whose labels cannot be looked at; give X and y (and cat_features) by themselves")
 
 
-class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[misc]
+class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[misc, name-defined]
     """`catboost.CatBoostClassifier` of any loss of classes: objective, metric, start and link belong together.
 
     Parameters
@@ -252,14 +253,14 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     def _labels(self, raw: Array) -> Array:
         if self._multilabel(raw):
             return (raw > 0).astype(np.intp)
-        return self.classes_[class_numbers(raw)]  # type: ignore[no-any-return]
+        return self.classes_[class_numbers(raw)]
 
     def _multilabel(self, raw: Array) -> bool:
         return raw.ndim == 2 and len(self.classes_) == 2
 
     def _probabilities(self, raw: Array) -> Array:
         loss = self._of_fit("loss")
-        return loss.inverse_link(raw) if self._multilabel(raw) else probabilities(loss, raw)  # type: ignore[no-any-return]
+        return loss.inverse_link(raw) if self._multilabel(raw) else probabilities(loss, raw)
 
     @where_probabilities  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any, **more: Any) -> Array:
@@ -291,7 +292,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         return float(np.average(right.reshape(len(right), -1).all(axis=1), weights=sample_weight))
 
 
-class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[misc]
+class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[misc, name-defined]
     """`catboost.CatBoostRegressor` of any loss of numbers: objective, metric, start and link belong together.
 
     Parameters

@@ -169,7 +169,7 @@ class HGBLoss(BaseLoss):  # type: ignore[misc]
             return self._own.fit_intercept_only(y, sample_weight)
         if loss._target.kind not in OF_CLASSES:
             return np.float64(start_of(self.objective, y, sample_weight))
-        n_classes = int(math.floor(float(np.max(y, initial=0)))) + 1
+        n_classes = math.floor(float(np.max(y, initial=0))) + 1
         self.is_multiclass = n_classes > 2
         self.n_classes = n_classes if self.is_multiclass else 1
         if loss.declaration.takes_ids and not self.is_multiclass:
@@ -235,4 +235,5 @@ def hgb_loss(loss: DenseLoss, curvature: str | None = None) -> HGBLoss:
 
 
 def link_of_classes(loss: Any) -> bool:
+    """Whether the scores are those of probabilities of classes."""
     return isinstance(loss, DenseLoss) and loss.declaration.link is not None and loss._target.kind in OF_CLASSES

@@ -169,7 +169,7 @@ class CrossEntropyLoss(
     @functools.cached_property
     def _products(self) -> drivers.Evaluator:
         """Whose gradient, with directions for targets, is the product with them."""
-        number, _ = drivers.find_loss("row", self.declaration.product_kernel)
+        number, _ = drivers.find_loss("row", self.declaration.product_kernel or "")
         facts = {"soft_kernel_number": number, "soft_target": REAL, "weight": None, "reduction": "none"}
         facts |= {"ignore_index": None, "label_smoothing": 0.0}
         return drivers.Evaluator(SimpleNamespace(**{**vars(self._facts), **facts}), _validate, _threads)
@@ -250,8 +250,8 @@ class SoftmaxFocalLoss(
     .. math:: -w_y (1 - p_y)^\gamma \log p_y.
 
     ``gamma=0`` is cross entropy. :math:`1 - p_y` is added up from the others, so that small values keep their digits;
-    the residual curvature is that of cross entropy. The classes lie along axis 1: input is (N, C), or (N, C, d1, ...). The
-    second derivative can be negative.
+    the residual curvature is that of cross entropy. The classes lie along axis 1: input is (N, C), or (N, C, d1, ...).
+    The second derivative can be negative.
 
     T.-Y. Lin et al., Focal loss for dense object detection, 2017.
 

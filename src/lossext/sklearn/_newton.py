@@ -16,6 +16,7 @@ from lossext.sklearn._scores import Columns, ScoreLoss
 
 FORCING = 0.25  # of the gradient may be left by conjugate gradients, less near the minimum
 MAX_INNER = 500
+MAX_INNER_OF_KINKS = 100  # whose steps lead but to the next piece
 FAINT = 0.01  # of the curvature, added where few rows near a kink would make steps far too long
 FEW_ROWS = 1024  # that curve, of a column: so many make a matrix to factorise
 FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
@@ -224,7 +225,7 @@ def conjugate_gradients(
     way, way_image = left, space.image(left) if left_image is None else left_image
     going = (norm > 0) & wanted
     bend = hessian(problem, scores, slope, hess)
-    for inner in range(MAX_INNER):
+    for inner in range(MAX_INNER if problem.width is None else MAX_INNER_OF_KINKS):
         if not going.any():
             break
         product = space.back(bend(way_image)) + alpha * space.penalty(way, way_image)[1]

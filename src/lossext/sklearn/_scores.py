@@ -197,10 +197,10 @@ class ScoreLoss:
 
     def _with_margins(self, scores: Array, target: Array) -> Array:
         """Scores of which all but the class's are greater by the margin."""
-        shifted = scores + np.asarray(_losses.parameters_of(self.plain)["margin"], scores.dtype)
+        shifted: Array = scores + np.asarray(_losses.parameters_of(self.plain)["margin"], scores.dtype)
         rows = np.arange(len(target))
         shifted[rows, target] = scores[rows, target]
-        return shifted
+        return np.asarray(shifted)
 
     def _smooth(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         if width is None:

@@ -16,7 +16,7 @@ from lossext.sklearn._newton import Problem, Result, minimise
 from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
 
-SHARES = (2.0, 0.6, 0.2, 0.06, 0.02, 0.006, 0.002, 0.0006)  # of a kink's scale over which it is rounded, in turn
+SHARES = (2.0, 0.4, 0.08, 0.02, 0.005, 0.0015, 0.0005)  # of a kink's scale over which it is rounded, in turn
 POLISHING = 40  # iterations at most
 EXACT = 1 << 12  # scores so few that time does not matter
 ROUNDED = 1e-5  # of the value may come from the rounding

@@ -25,6 +25,8 @@
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
+#define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* to the second cache */
+#define OPAQUE(p) __asm__("" : "+r"(p))             /* the compiler knows no more what p is */
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #else /* MSVC: scalar vectors */
@@ -34,6 +36,8 @@
 #define RESTRICT __restrict
 #define PREFETCH(p) ((void)(p))
 #define PREFETCH_TO_WRITE(p) ((void)(p))
+#define PREFETCH_FAR(p) ((void)(p))
+#define OPAQUE(p) ((void)(p))
 #define UNROLL(n)
 #endif
 
