@@ -59,6 +59,24 @@ def test_readme():
 
 
 @pytest.mark.skipif(not (ROOT / "docs" / "losses").exists(), reason="the tests stand alone")
+def test_links_between_documents():
+    """To files that are there; what the site makes, tests/test_site.py follows."""
+    broken = []
+    for path in DOCUMENTS:
+        text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            file = link.partition("#")[0]
+            made = re.search(r"(^|/)(api|gallery)/", file)
+            if file and not made and "://" not in file and not (path.parent / file).exists():
+                broken.append(f"{path.name}: {link}")
+            if made and "/gallery/plot_" in f"/{file}":
+                example = ROOT / "examples" / "gallery" / f"{Path(file).stem}.py"
+                if not example.exists():
+                    broken.append(f"{path.name}: {link}")
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "losses").exists(), reason="the tests stand alone")
 def test_every_loss_is_named():
     """README and the page of choices name every loss, and each subject has its page."""
     names = {name for name in lossext.losses.__all__ if name.endswith("Loss")}
