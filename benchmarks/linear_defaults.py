@@ -9,6 +9,7 @@ Debian packages with their sections, read by apt-cache where there is one (see `
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -31,7 +32,7 @@ LOSSES = {
 }
 
 
-def scores(loss, X, y, folds, scale):
+def scores(loss: Any, X: Any, y: Any, folds: Any, scale: bool) -> Any:
     """Mean accuracy, and mean log loss or NaN, over the folds."""
     found = []
     for fitted, kept in folds.split(X, y):
@@ -48,7 +49,7 @@ def scores(loss, X, y, folds, scale):
     return np.mean(found, axis=0)
 
 
-def main():
+def main() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     data = {
         "digits": (load_digits(return_X_y=True), 10),

@@ -3,8 +3,8 @@
     python -m pip install tqdm
     python examples/two_towers.py [--epochs 30] [--files 100000]
 
-Every function of the standard library is a user, the names that it calls are its items: some thousand of each, always at
-hand, with the few popular items and the long tail of any such log.  The user tower takes the mean of the vectors of a
+Every function of the standard library is a user, the names that it calls are its items: a log that is always at hand,
+with the few popular items and the long tail of any other.  The user tower takes the mean of the vectors of a
 function's other calls through a linear layer, the item tower is a table; the loss is the softmax over the batch's own
 items, corrected for popular ones by log q.  One call of each function that was not trained on is hidden: recall@20 is
 how often it is among the first 20 names that the model gives, beside the 20 most frequent names.  If torch is
@@ -27,7 +27,7 @@ import lossext as lx
 
 DIM, BATCH, RATE, TEMPERATURE, MOST, K = 64, 512, 0.1, 0.1, 16, 20
 KEYWORDS = {"if", "elif", "while", "for", "in", "and", "or", "not", "is", "return", "yield", "await", "assert", "del",
-            "lambda", "print", "raise", "except", "with", "else", "from", "import"}  # fmt: skip
+            "lambda", "raise", "except", "with", "else", "from", "import"}  # fmt: skip
 
 
 def read_log(n_files: int) -> list[list[str]]:

@@ -57,6 +57,20 @@ def test_readme():
     assert [line.removeprefix("$ ") for line in lines[:2]] == COMMANDS
 
 
+@pytest.mark.skipif(not (ROOT / "docs" / "losses").exists(), reason="the tests stand alone")
+def test_every_loss_is_named():
+    """README and the page of choices name every loss, and each subject has its page."""
+    names = {name for name in lossext.losses.__all__ if name.endswith("Loss")}
+    for path in (README, ROOT / "docs" / "choose.md"):
+        text = path.read_text(encoding="utf-8")
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == [], path.name
+    for subject in lossext.losses.SUBJECTS:
+        name = subject.__name__.rpartition(".")[2]
+        page = (ROOT / "docs" / "losses" / f"{name}.md").read_text(encoding="utf-8")
+        if any(cls.__module__ == subject.__name__ for cls in lossext.registry()):
+            assert f".. losses:: {name}\n" in page
+
+
 def modules():
     for module in pkgutil.walk_packages(lossext.__path__, "lossext."):
         if not module.name.endswith("__main__"):

@@ -15,6 +15,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from latex2mathml.converter import convert
+from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 
 import lossext
@@ -35,6 +36,7 @@ TITLES = {
     "lossext.samplers": "Samplers",
     "lossext.sklearn": "scikit-learn",
     "lossext.boosting": "Boosting",
+    "lossext.dask": "Dask",
 }
 PEERS = ("bound", "lossext", "torch")
 log = logging.getLogger(__name__)
@@ -158,7 +160,7 @@ def section_of(cls):
 # ---- the reference ----
 
 
-def public_modules():
+def public_modules(mocked=()):
     """Modules with an ``__all__`` and no underscore in their names; those of the losses give a subject."""
     for found in pkgutil.walk_packages(lossext.__path__, "lossext."):
         if "._" in found.name or found.name in ("lossext.losses", "lossext.balance", "lossext.row_sparse"):
@@ -168,7 +170,8 @@ def public_modules():
         if found.name.startswith("lossext.losses.layer."):
             continue
         try:
-            module = importlib.import_module(found.name)
+            with mock(list(mocked)):
+                module = importlib.import_module(found.name)
         except ImportError as error:
             log.warning("%s is not in the reference: %s", found.name, error)
             continue
@@ -176,9 +179,9 @@ def public_modules():
             yield module
 
 
-def at_top():
+def at_top(mocked):
     """Public names of the package itself that no subject has."""
-    elsewhere = {name for module in public_modules() if ".losses." in module.__name__ for name in module.__all__}
+    elsewhere = {name for module in public_modules(mocked) if ".losses." in module.__name__ for name in module.__all__}
     return [
         name
         for name in dir(lossext)
@@ -195,11 +198,11 @@ def reference(name, title, text, names):
     )
 
 
-def write_reference():
+def write_reference(mocked):
     shutil.rmtree(API, ignore_errors=True)
     API.mkdir()
-    pages = [("lossext", "The package itself", "", at_top())]
-    for module in public_modules():
+    pages = [("lossext", "The package itself", "", at_top(mocked))]
+    for module in public_modules(mocked):
         title = TITLES.get(module.__name__, module.__name__)
         pages.append((module.__name__, title, inspect.getdoc(module) or "", module.__all__))
     for name, title, text, names in pages:
@@ -224,7 +227,7 @@ def write_pages(app, config):
     missing = [subject for subject in subjects() if not (DOCS / "losses" / f"{subject}.md").exists()]
     if missing:
         log.warning("no page docs/losses/<subject>.md for %s", ", ".join(missing))
-    write_reference()
+    write_reference(config.autodoc_mock_imports)
 
 
 def only_our_members(app, what, name, obj, skip, options):

@@ -177,6 +177,8 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
 
 def weights(name: str, value: Any) -> Array:
     """Weights as an array of a real type."""
+    if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
+        return value
     array = as_array(name, value)
     require_real(name, array)
     return array

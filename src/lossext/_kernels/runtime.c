@@ -14,8 +14,8 @@
 #include <sched.h>
 #endif
 
-#define TEXT_(a) #a
-#define TEXT(a) TEXT_(a)
+#define QUOTED_(a) #a
+#define QUOTED(a) QUOTED_(a)
 const char *lx_compiler(void)
 {
 #if defined(__clang__)
@@ -23,7 +23,7 @@ const char *lx_compiler(void)
 #elif defined(__GNUC__)
     return "gcc " __VERSION__;
 #elif defined(_MSC_VER)
-    return "msvc " TEXT(_MSC_VER);
+    return "msvc " QUOTED(_MSC_VER);
 #else
     return "unknown";
 #endif

@@ -38,7 +38,10 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
     loss : str or loss object
         A classification loss of the package by name, such as "bce_with_logits" or "multi_margin", or an object, whose
         parameters count, but for its `reduction`; its weights must be scalars or go along the classes. Losses of one
-        score and its label are one-vs-rest on a one-dimensional multiclass y.
+        score and its label are one-vs-rest on a one-dimensional multiclass y; they alone take a multilabel one.
+        Measured at C=1 (`benchmarks/linear_defaults.py`), cross entropy has the least log loss on digits, breast
+        cancer, wine and text, and the best accuracy or one within 0.3 points on the first three; on text
+        ``HingeLoss(p=2)`` and ``MultiMarginLoss(p=2)`` are 12 points better.
     C : float
         Inverse strength of the penalty, as in `sklearn.linear_model.LogisticRegression`.
     alpha : float, optional
@@ -139,7 +142,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
 
     def __init__(
         self,
-        loss: Any = "bce_with_logits",
+        loss: Any = "cross_entropy",
         *,
         C: float = 1.0,
         alpha: float | None = None,

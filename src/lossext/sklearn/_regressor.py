@@ -237,7 +237,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
                 width = self._spread(model.loss, rows.target)
                 self.intercept_[:] = self._constants(model, columns, rows, model.total, width)
         else:
-            coef: Array = self.coef_
+            coef: Any = self.coef_
             whole: Any = getattr(self, "_state", {}).get("coef")
             self.coef_ = whole.T if whole is not None and coef.base is whole else coef.reshape(shape)
             self.intercept_ = np.reshape(self.intercept_, shape[:1]).astype(self.coef_.dtype)

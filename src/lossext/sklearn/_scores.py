@@ -200,7 +200,7 @@ class ScoreLoss:
         shifted: Array = scores + np.asarray(_losses.parameters_of(self.plain)["margin"], scores.dtype)
         rows = np.arange(len(target))
         shifted[rows, target] = scores[rows, target]
-        return shifted
+        return np.asarray(shifted)
 
     def _smooth(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         if width is None:

@@ -15,10 +15,7 @@ INLINE result finish(const parameters *p, row *r, const totals *t)
     const shares s = shares_of(r, t);
     const vec most = v_set(REAL_MAX * (real)1e-8), odds = v_min(most, s.odds); /* r u has limits: 0, 1 */
     const vec gu = p->gamma * v_min(most, s.value), first = v_fma(gu, odds, one());
-    vec damp = one(), gamma = p->gamma; /* q^gamma, its whole part by products: small powers keep their digits */
-    for (; m_any(v_ge(gamma, one())); gamma -= one())
-        damp *= s.others;
-    damp *= v_exp_negative(v_zero() - gamma * v_log1p(odds));
+    const vec damp = v_pow(s.others, p->gamma);
     const vec k = damp * first, two = v_set(2);
     const vec second = two * p->gamma + v_fma(odds * (p->gamma - one()), gu, v_zero() - gu);
     r->bend = odds * second / first; /* c */
