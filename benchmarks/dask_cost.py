@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import time
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -27,14 +28,14 @@ CASES = [
 ]  # fmt: skip
 
 
-def patch(latency):
+def patch(latency: float) -> float:
     """Count the bytes that a process writes, and let every message take `latency` seconds longer."""
     from distributed.comm import tcp
 
     if not hasattr(tcp, "lossext_bytes"):
         tcp.lossext_bytes, tcp.lossext_latency, plain = 0, 0.0, tcp.TCP.write
 
-        async def write(self, message, *args, **kwargs):
+        async def write(self: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
             if tcp.lossext_latency:
                 await asyncio.sleep(tcp.lossext_latency)
             size = await plain(self, message, *args, **kwargs)
@@ -43,11 +44,11 @@ def patch(latency):
 
         tcp.TCP.write = write
     tcp.lossext_latency = latency
-    count, tcp.lossext_bytes = tcp.lossext_bytes, 0
+    count, tcp.lossext_bytes = float(tcp.lossext_bytes), 0
     return count
 
 
-def measured(client, case, latency, repeats):
+def measured(client: Any, case: tuple[int, ...], latency: float, repeats: int) -> tuple[float, float]:
     """Median seconds of a pass for values and gradients, and bytes written by all processes."""
     n_chunks, n_rows, n_features, n_columns = case
     X = da.ones((n_chunks * n_rows, n_features), chunks=(n_rows, n_features)).persist()
@@ -67,7 +68,7 @@ def measured(client, case, latency, repeats):
     return float(np.median(seconds)), written / repeats
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])

@@ -110,7 +110,8 @@ cdef class Evaluator:
         self.label_sets = facts.target.kind == "labels"
         self.matrix_only, self.broadcasts, self.takes_bool = facts.matrix_only, facts.broadcasts, facts.takes_bool
         self.nan_is_missing, self.smoothing = facts.nan_is_missing, facts.label_smoothing
-        self.ignores, self.ignore_index = facts.ignore_index is not None, facts.ignore_index or 0
+        self.ignores = facts.ignore_index is not None and -2**63 <= facts.ignore_index < 2**63    # no id is beyond
+        self.ignore_index = facts.ignore_index if self.ignores else 0
         self.cost, self.cost_of_row = facts.cost, facts.cost_of_row
         self.target, self.weight, self.input_domain = facts.target, facts.weight, facts.input_domain
         self.in_float32, self.in_float64 = {}, {}
@@ -276,7 +277,7 @@ cdef class Evaluator:
             job.value_divisor = sum_divisor * divisor
         if want & WANT_TOTAL:
             return dtype, total.sum / sum_divisor, divisor
-        if not divisor:
+        if not divisor or divisor - divisor != 0:    # weights that add up to infinity: a gradient over it is 0, not NaN
             for derivative in (kernel_grad, kernel_hess):
                 if derivative is not None:
                     derivative.fill(0)

@@ -145,7 +145,7 @@ def check_kinds(given: dict[str, Any]) -> None:
                 f"{name} is {type(value).__name__}; allowed is a dask array, dataframe or series: "
                 f"dask.array.from_array({name}, chunks=...) makes one, lossext.sklearn takes what is not dask's"
             )
-        columns = getattr(value, "chunks", ())[1:]
+        columns: Any = getattr(value, "chunks", ())[1:]
         if any(len(sizes) > 1 for sizes in columns):
             raise ValueError(
                 f"{name} has {len(columns[0])} chunks along its columns; allowed is one: "

@@ -359,7 +359,7 @@ class LossRegressor(OnDask, plain.LossRegressor):
         nothing = np.empty((len(y), 0), rows.X.dtype)
         y = np.asarray(y, rows.X.dtype if y.dtype.kind == "f" else np.float64)
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-        return self._prepare(nothing, y, found.weight)  # type: ignore[no-any-return]
+        return self._prepare(nothing, y, found.weight)
 
     def _score_chunks(self, chunks: Chunks) -> float:
         """D² of all rows, from the losses of the model, of the best constant and of the targets themselves."""

@@ -119,7 +119,8 @@ class Averages:
 
     def products(self, X: Any, scale: Array) -> Array:
         """Mean products of the features over `scale`, each with each."""
-        return np.asarray(self.spread.cross / self.spread.total / np.outer(scale, scale))
+        cross: Any = self.spread.cross
+        return np.asarray(cross / self.spread.total / np.outer(scale, scale))
 
 
 class Loss(ScoreLoss):
@@ -159,7 +160,7 @@ class Curvature:
         self.loss, self.point, self.scale = loss, point, 1.0
         self.matrices: Array | None = None
 
-    def __imul__(self, scale: float) -> Curvature:
+    def __imul__(self, scale: float) -> Curvature:  # type: ignore[misc]
         self.scale *= scale
         return self
 

@@ -238,7 +238,8 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         elif self.early_stopping:
             rows, validation = self._split(rows)
         progress = Progress(self, X, y, sample_weight, self.max_iter)
-        return self._fit_rows(rows, validation, past, progress)
+        self._fit_rows(rows, validation, past, progress)
+        return self
 
     def _fit_rows(
         self, rows: Any, validation: Rows | None, past: tuple[Array, Array, Array] | None, progress: Progress

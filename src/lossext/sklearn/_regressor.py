@@ -190,7 +190,8 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
             model = model._replace(total=rows.total_weight())
         some = rows if rows.X.shape[0] <= SAMPLE else rows.take(np.linspace(0, rows.X.shape[0] - 1, SAMPLE).astype(int))
         progress = Progress(self, X, y, sample_weight, self.max_iter)
-        return self._fit_rows(rows, some, model, watched, past, progress)
+        self._fit_rows(rows, some, model, watched, past, progress)
+        return self
 
     def _fit_rows(
         self,
