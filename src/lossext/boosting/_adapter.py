@@ -444,7 +444,8 @@ class Adapter(Parameterized):
         with np.errstate(all="ignore"):
             distance = value / size.max(axis=axis, keepdims=True)
             np.maximum(distance, abs(float(getattr(self.loss, "margin", 0.0))) / 2, out=distance)
-            return np.divide(size, distance, out=np.zeros_like(size), where=size > 0)
+            curvature: Array = np.divide(size, distance, out=np.zeros_like(size), where=size > 0)
+        return curvature
 
     def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
         """Weighted sum of the loss, and what to divide it by for the mean."""
