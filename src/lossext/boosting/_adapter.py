@@ -356,7 +356,7 @@ class Adapter(Parameterized):
 
     @functools.cached_property
     def _curves(self) -> bool:
-        """Whether a row loss curves upwards, and not without end, wherever it has a slope; else hinges need a stand-in."""
+        """Whether a row loss has a finite curvature above 0 wherever it has a slope; else hinges need a stand-in."""
         if self.loss.declaration.smooth or self._rule.kind not in ("exact", "majorizer"):
             return self.loss.declaration.smooth
         if self._rule.kind == "majorizer":
