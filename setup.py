@@ -3,6 +3,7 @@
 Environment:
   LOSSEXT_OPENMP = auto (default: serial with a warning where OpenMP does not link) | on (then an error) | off
   LOSSEXT_LEVELS = instruction sets to build besides the baseline (default "avx2,avx512"; "" for none)
+  LOSSEXT_KERNEL_CC = a clang-cl for the kernels alone (Windows: MSVC has no vectors for them; the rest is MSVC's)
   LOSSEXT_ABI3   = auto (default: one wheel for all CPython >= 3.11 that have a GIL) | off
 """
 
@@ -23,6 +24,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("src/lossext/_kernels")
+KERNEL_CC = os.environ.get("LOSSEXT_KERNEL_CC", "")
 ABI3 = os.environ.get("LOSSEXT_ABI3", "auto") != "off" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 FLAGS = {
@@ -38,10 +40,11 @@ FLAGS = {
     ],
     "msvc": ["/O2", "/std:c11", "/fp:precise"],
 }
+WIDE = "-mprefer-vector-width=512"
 LEVELS = {
-    "avx2": {"unix": ["-mavx2", "-mfma", "-mbmi2"], "msvc": ["/arch:AVX2"]},
+    "avx2": {"unix": ["-mavx2", "-mfma", "-mbmi2", "-mpopcnt"], "msvc": ["/arch:AVX2"]},
     "avx512": {
-        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mprefer-vector-width=512"],
+        "unix": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mbmi2", "-mpopcnt", WIDE],
         "msvc": ["/arch:AVX512"],
     },
 }
@@ -49,6 +52,19 @@ LEVELS = {
 LOSS_OPTIMIZATION = ["-O2", "-fpeel-loops"]
 UNITS = ("element_shared", "row_shared", "row_classes", "maths", "layer/layer")  # beside the losses
 TYPES = {"f32": [], "f64": [("LX_DOUBLE", "1")]}
+
+# what a compiler and linker know of these: no executable stack, no table of functions that stays writable, canaries of
+# arrays on the stack, checked lengths of memcpy, branch targets
+HARDENING = {
+    "compile": [
+        ["-fstack-protector-strong"],
+        ["-fstack-clash-protection"],
+        ["-fcf-protection"],
+        ["-mbranch-protection=standard"],
+        ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"],
+    ],
+    "link": [["-Wl,-z,relro", "-Wl,-z,now"], ["-Wl,-z,noexecstack"]],
+}
 
 X86_PROBE = "#if !(defined(__x86_64__) || defined(_M_X64))\n#error\n#endif\nint main(void) { return 0; }\n"
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
@@ -157,7 +173,60 @@ class BuildExt(build_ext):
             raise SystemExit(f"lossext: LOSSEXT_LEVELS = {','.join(wish)!r} is not a list of {', '.join(LEVELS)}")
         if not self.compiles(X86_PROBE):
             return []
-        return [level for level in LEVELS if level in wish and self.compiles(X86_PROBE, LEVELS[level][self.kind])]
+        return [level for level in LEVELS if level in wish and self.compiles_kernel(level)]
+
+    def compiles_kernel(self, level):
+        """Whether the compiler takes a kernel for this level, not only the level's flags."""
+        loss = next(loss for loss in losses() if loss.family == "row")
+        macros = [*loss_macros(loss), (f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", "probe"), ("LX_SUFFIX", "probe")]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                self.compile_kernel(KERNELS / "row.c", folder, macros, [KERNELS], self.kernel_flags(["-O1"], level))
+            except Exception:  # CompileError of whichever distutils this is, or clang-cl's
+                return False
+        return True
+
+    def kernel_flags(self, optimization, level):
+        if self.kind == "unix" or KERNEL_CC:
+            return [*FLAGS["unix"], *optimization, *self.hardening, *LEVELS.get(level, {}).get("unix", [])]
+        return [*FLAGS["msvc"], *LEVELS.get(level, {}).get("msvc", [])]
+
+    def compile_kernel(self, source, folder, macros, includes, flags):
+        """By the compiler of the extension, or by KERNEL_CC."""
+        if not KERNEL_CC:
+            return self.compiler.compile(
+                [str(source)],
+                output_dir=str(folder),
+                macros=macros,
+                include_dirs=list(map(str, includes)),
+                extra_postargs=flags,
+            )
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        target = Path(folder) / f"{Path(source).stem}.obj"
+        command = [KERNEL_CC, *(f"/clang:{flag}" for flag in flags), *(f"-I{path}" for path in includes)]
+        command += [*(f"-D{name}={value}" for name, value in macros), "/c", str(source), f"/Fo{target}"]
+        subprocess.run(command, check=True)
+        return [str(target)]
+
+    @functools.cached_property
+    def hardening(self):
+        """Those of the flags that this compiler has; a sanitizer looks closer by itself."""
+        if self.kind != "unix" or any("-fsanitize" in flag for flag in self.compiler.compiler_so):
+            return []
+        found = []
+        for flags in HARDENING["compile"]:
+            if self.compiles("int main(void) { return 0; }\n", ["-O2", "-Werror", *flags]):
+                found += flags
+        return found
+
+    def link_hardening(self):
+        if self.kind != "unix":
+            return []
+        found = []
+        for flags in HARDENING["link"]:
+            if self.compiles("int main(void) { return 0; }\n", [], flags):
+                found += flags
+        return found
 
     def kernel_objects(self, levels, generated):
         """Every loss from the one source of its family, and the other kernels, by type and instruction set."""
@@ -174,9 +243,7 @@ class BuildExt(build_ext):
                 for suffix, type_macros in TYPES.items():
                     kernel = f"lx_{unit}_{level}_{suffix}"
                     own = [(f"LX_ISA_{level.upper()}", "1"), ("LX_KERNEL", kernel), ("LX_SUFFIX", f"{level}_{suffix}")]
-                    flags = LEVELS.get(level, {}).get(self.kind, [])
-                    if self.kind == "unix":
-                        flags = [*optimization, *flags]
+                    flags = self.kernel_flags(optimization, level)
                     jobs.append((KERNELS / f"{source}.c", kernel, [*type_macros, *macros, *own], flags))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [path for paths in pool.map(lambda job: self.compile_to(*job, generated), jobs) for path in paths]
@@ -184,22 +251,17 @@ class BuildExt(build_ext):
     def compile_to(self, source, name, macros, flags, generated):
         """Compile, unless an object of the same text, compiler and flags is there."""
         folder = Path(self.build_temp) / name
-        flags = FLAGS[self.kind] + flags
         loss = dict(macros).get("LX_LOSS", "").strip('"')
         text = read_with_includes(source.resolve()) + (read_with_includes((KERNELS / loss).resolve()) if loss else "")
         command = repr((getattr(self.compiler, "compiler_so", self.kind), flags, macros, self.compiler_version))
         stamp, fresh = folder / "stamp", hashlib.sha256((command + text).encode()).hexdigest()
-        objects = self.compiler.object_filenames([str(source)], output_dir=str(folder))
+        objects = [str(folder / f"{source.stem}.obj")]
+        if not KERNEL_CC:
+            objects = self.compiler.object_filenames([str(source)], output_dir=str(folder))
         if stamp.exists() and stamp.read_text() == fresh and all(map(os.path.exists, objects)):
             return objects
         stamp.unlink(missing_ok=True)
-        objects = self.compiler.compile(
-            [str(source)],
-            output_dir=str(folder),
-            macros=macros,
-            include_dirs=[str(KERNELS), str(generated)],
-            extra_postargs=flags,
-        )
+        objects = self.compile_kernel(source, folder, macros, [KERNELS, generated], flags)
         stamp.write_text(fresh)
         return objects
 
@@ -230,7 +292,10 @@ class BuildExt(build_ext):
         ext.include_dirs = [str(KERNELS), str(generated)]
         ext.define_macros += [(f"LX_HAVE_{level.upper()}", "1") for level in levels]
         ext.extra_compile_args = FLAGS[self.kind] + (["-O3"] if self.kind == "unix" else []) + openmp_compile
-        ext.extra_link_args = openmp_link
+        ext.extra_compile_args += self.hardening
+        ext.extra_link_args = openmp_link + self.link_hardening()
+        if hasattr(self.compiler, "linker_so"):  # a search path of the machine that Python was built on
+            self.compiler.linker_so = [flag for flag in self.compiler.linker_so if not flag.startswith("-Wl,-rpath")]
         ext.extra_objects = self.kernel_objects(levels, generated)
         if self.kind == "unix":
             ext.libraries = ["m"]

@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from benchmarks.tables import TABLES, Plan, Table
 
 RESULTS = Path(__file__).parent / "results"
 SMOKE_SHAPES = [(999, 7)]
+LAYERS = ["benchmarks.sampled_softmax", "benchmarks.linear_softmax"]  # commands of their own
 
 
 def shape(text: str) -> tuple[int, int]:
@@ -134,6 +136,9 @@ def main() -> int:
         print(f"{name}: {len(todo)} cases in {time.monotonic() - start:.0f} s")
     if bar is not None:
         bar.close()
+    for name in LAYERS if args.smoke else ():
+        if subprocess.run([sys.executable, "-m", name, "--smoke"], check=False).returncode:
+            failures.append(f"{name} failed")
     report.write_markdown(results, args.markdown, args.plot)
     report.write_plot(results, args.plot)
     print(f"{args.json}\n{args.markdown}\n{args.plot}")

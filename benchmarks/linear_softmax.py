@@ -6,23 +6,19 @@ Each library runs in a process of its own; one computes at a time, in turn; medi
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks import timing
+from benchmarks.apart import Worker, serve
 from benchmarks.machine import describe
 
 SIZES = [(1024, 64, 20_000), (1024, 64, 200_000), (4096, 128, 32_000)]  # N, D, V
 SMOKE = [(32, 8, 500)]
-PAUSE = 0.03  # seconds until the threads of the other process have stopped spinning
+MODULE = "benchmarks.linear_softmax"
 
 
 def arrays(rows: int, dim: int, classes: int) -> tuple[Any, ...]:
@@ -55,35 +51,6 @@ def torch(rows: int, dim: int, classes: int) -> Callable[[], Any]:
     return call
 
 
-def serve(library: str) -> None:
-    """The worker's side: a case a line on stdin, then a line for each time that is wanted."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    call, usual = None, 0.0
-    for line in sys.stdin:
-        case = json.loads(line)
-        if case:
-            call = {"lossext": ours, "torch": torch}[library](*case)
-            value = float(call())
-            usual = timing.usual(call)
-            print(json.dumps(value), file=answers)
-        else:
-            print(json.dumps(timing.in_slot(call, usual, 0.05)), file=answers)
-
-
-class Worker:
-    def __init__(self, python: str, library: str) -> None:
-        command = [python, "-m", "benchmarks.linear_softmax", "--serve", library]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, case: Any = None) -> float:
-        print(json.dumps(case), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("a worker died")
-        return float(json.loads(line))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch", metavar="PYTHON", help="a Python that has torch")
@@ -92,13 +59,13 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve({"lossext": ours, "torch": torch}[options.serve])
         return
     machine = describe()
     print(f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load']}; float32")
-    workers = {"lossext": Worker(sys.executable, "lossext")}
+    workers = {"lossext": Worker(sys.executable, MODULE, "lossext")}
     if options.torch:
-        workers["torch"] = Worker(options.torch, "torch")
+        workers["torch"] = Worker(options.torch, MODULE, "torch")
     print("| N | D | V | lossext ms | torch ms | ratio |\n| --- | --- | --- | --- | --- | --- |")
     for case in SMOKE if options.smoke else SIZES:
         values = [worker.ask(case) for worker in workers.values()]
@@ -106,7 +73,6 @@ def main() -> None:
         times: dict[str, list[float]] = {name: [] for name in workers}
         for _ in range(1 if options.smoke else options.rounds):
             for name, worker in workers.items():
-                time.sleep(PAUSE)
                 times[name].append(worker.ask())
         mine = median(times["lossext"])
         other = f"{1e3 * median(times['torch']):.1f}" if options.torch else "-"

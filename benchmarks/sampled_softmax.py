@@ -9,8 +9,6 @@ multiply-adds on registers, on as many threads, in the same rounds.
 
 import argparse
 import ctypes
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import timing
+from benchmarks.apart import PAUSE, Worker, serve
 from benchmarks.machine import describe
 
 DIM = 128
 SIZES = [(1_000_000, 512, 1000), (1_000_000, 512, 8192), (1_000_000, 4096, 1000), (1_000_000, 4096, 8192)]
 SMOKE = [(1000, 32, 50)]
-PAUSE = 0.03  # seconds until the threads of the other process have stopped spinning
+MODULE = "benchmarks.sampled_softmax"
 
 PEAK = """
 #define LANES (64 / sizeof(T))
@@ -72,7 +70,7 @@ def tensorflow(dtype: str, classes: int, rows: int, sampled: int) -> Callable[[]
     w, b = tf.Variable(weights), tf.Variable(biases)
     x, y, v = tf.constant(inputs), tf.constant(labels), tuple(map(tf.constant, values))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def call() -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -106,36 +104,6 @@ class Peak:
         return self.threads * 12 * self.lanes * n / (time.perf_counter() - begin)
 
 
-def serve(library: str) -> None:
-    """The worker's side: a case a line on stdin, then a line for each time that is wanted."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    make = {"lossext": ours, "tensorflow": tensorflow}[library]
-    call, usual = None, 0.0
-    for line in sys.stdin:
-        case = json.loads(line)
-        if case:
-            call = make(*case)
-            value = float(call())
-            usual = timing.usual(call)
-            print(json.dumps(value), file=answers)
-        else:
-            print(json.dumps(timing.in_slot(call, usual, 0.05)), file=answers)
-
-
-class Worker:
-    def __init__(self, python: str, library: str) -> None:
-        command = [python, "-m", "benchmarks.sampled_softmax", "--serve", library]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, case: Any = None) -> float:
-        print(json.dumps(case), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("a worker died")
-        return float(json.loads(line))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tensorflow", metavar="PYTHON", help="a Python that has tensorflow")
@@ -145,7 +113,7 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve({"lossext": ours, "tensorflow": tensorflow}[options.serve])
     else:
         compare(options)
 
@@ -154,9 +122,9 @@ def compare(options: argparse.Namespace) -> None:
     machine = describe()
     threads = machine["cpus"]
     print(f"{machine['cpu']}, {threads} CPUs, load {machine['load']}; {options.dtype}, D = {DIM}")
-    workers = {"lossext": Worker(sys.executable, "lossext")}
+    workers = {"lossext": Worker(sys.executable, MODULE, "lossext")}
     if options.tensorflow:
-        workers["tensorflow"] = Worker(options.tensorflow, "tensorflow")
+        workers["tensorflow"] = Worker(options.tensorflow, MODULE, "tensorflow")
     peak = Peak(options.dtype, threads)
     print("| V | N | S | lossext ms | of peak | tensorflow ms | ratio |\n| --- | --- | --- | --- | --- | --- | --- |")
     for classes, rows, sampled in SMOKE if options.smoke else SIZES:
@@ -167,7 +135,6 @@ def compare(options: argparse.Namespace) -> None:
         peaks = []
         for _ in range(1 if options.smoke else options.rounds):
             for name, worker in workers.items():
-                time.sleep(PAUSE)
                 times[name].append(worker.ask())
             time.sleep(PAUSE)
             peaks.append(peak.measure())

@@ -1,7 +1,7 @@
 """A next-word model of Python's own standard library: sampled softmax against the full one.
 
     python -m pip install tqdm
-    python examples/language_model.py [--words 200000] [--epochs 2]
+    python examples/language_model.py [--words 200000] [--epochs 2] [--files 100000]
 
 The words of the library's sources (names, keywords, comments) make a vocabulary of some 30 000.  The model adds up the
 embeddings of the three words before, weighted by their distance, and a linear layer gives the next word.  It is trained
@@ -27,13 +27,13 @@ from lossext.samplers import LogUniformSampler
 DIM, CONTEXT, BATCH, RATE = 64, 3, 512, 0.1
 
 
-def read_words() -> list[str]:
-    """All words of the standard library, file after file in a random order."""
+def read_words(n_files: int) -> list[str]:
+    """The words of files of the standard library, in a random order."""
     root = Path(sysconfig.get_path("stdlib"))
     skipped = {"site-packages", "dist-packages", "test", "tests"}
     files = [path for path in root.rglob("*.py") if not skipped & set(path.parts)]
     random.Random(0).shuffle(files)
-    return [word for path in files for word in re.findall(r"[A-Za-z_]+", path.read_text("utf8", "ignore"))]
+    return [word for path in files[:n_files] for word in re.findall(r"[A-Za-z_]+", path.read_text("utf8", "ignore"))]
 
 
 def encode(words: list[str]) -> tuple[list[str], np.ndarray]:
@@ -87,9 +87,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=int, default=200_000, help="how many to train on")
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--files", type=int, default=100_000, help="how many files of the library to read at most")
     options = parser.parse_args()
 
-    vocabulary, text = encode(read_words())
+    vocabulary, text = encode(read_words(options.files))
     windows = np.lib.stride_tricks.sliding_window_view(text, CONTEXT + 1)
     contexts, words = windows[:, :CONTEXT], windows[:, CONTEXT]
     test = slice(len(words) - 10_000, None)
@@ -126,7 +127,7 @@ def main() -> None:
     numbers = {word: number for number, word in enumerate(vocabulary)}
     model = models["1000 sampled"]
     for phrase in ("for i in", "if not isinstance", "the end of"):
-        context = np.array([[numbers[word] for word in phrase.split()]])
+        context = np.array([[numbers.get(word, 0) for word in phrase.split()]])
         _, ids = lx.topk(model.weights, model.biases, model.hidden(context), 5)
         print(f"{phrase} ... {', '.join(vocabulary[i] for i in ids[0])}")
 

@@ -13,7 +13,7 @@ import lossext.samplers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
+DOCUMENTS = [path for path in (README, *sorted((ROOT / "docs").rglob("*.md"))) if path.exists()]
 COMMANDS = ["pip install . && python -m lossext", "pip install '.[test]' && pytest"]
 
 
@@ -22,7 +22,15 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def name_of_missing(error):
+    """Of the library that a block or a module needs; an error of the package itself stays one."""
+    missing = getattr(error.__cause__ or error, "name", None)
+    if not missing or missing.startswith("lossext"):
+        raise error
+    return missing
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_python_blocks(path, tmp_path, monkeypatch):
     """In order and in one session, as a reader would paste them."""
     monkeypatch.chdir(tmp_path)
@@ -34,7 +42,11 @@ def test_python_blocks(path, tmp_path, monkeypatch):
             assert doctest.DocTestRunner().run(test, clear_globs=False).failed == 0
             names = test.globs
         else:
-            exec(compile(block, where, "exec"), names)
+            try:
+                exec(compile(block, where, "exec"), names)
+            except ImportError as error:
+                missing = name_of_missing(error)
+                pytest.skip(f"{where}, and what follows it, is for those who have {missing}")
 
 
 @pytest.mark.skipif(not README.exists(), reason="the tests stand alone")
@@ -43,6 +55,20 @@ def test_readme():
     languages = ("sh", "bash", "shell", "console")
     lines = [line for language in languages for block in blocks(README, language) for line in block.splitlines()]
     assert [line.removeprefix("$ ") for line in lines[:2]] == COMMANDS
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "losses").exists(), reason="the tests stand alone")
+def test_every_loss_is_named():
+    """README and the page of choices name every loss, and each subject has its page."""
+    names = {name for name in lossext.losses.__all__ if name.endswith("Loss")}
+    for path in (README, ROOT / "docs" / "choose.md"):
+        text = path.read_text(encoding="utf-8")
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == [], path.name
+    for subject in lossext.losses.SUBJECTS:
+        name = subject.__name__.rpartition(".")[2]
+        page = (ROOT / "docs" / "losses" / f"{name}.md").read_text(encoding="utf-8")
+        if any(cls.__module__ == subject.__name__ for cls in lossext.registry()):
+            assert f".. losses:: {name}\n" in page
 
 
 def modules():
@@ -56,9 +82,7 @@ def test_doctests(name):
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        missing = getattr(error.__cause__ or error, "name", None)
-        if not missing or missing.startswith("lossext"):
-            raise
+        missing = name_of_missing(error)
         pytest.skip(f"{name} is for those who have {missing}")
     assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
@@ -66,7 +90,7 @@ def test_doctests(name):
 def test_there_are_doctests():
     finder = doctest.DocTestFinder()
     for module in (lossext, lossext.samplers):
-        for public in module.__all__:
+        for public in getattr(module, "__all__", dir(module)):
             thing = getattr(module, public)
-            if callable(thing):
+            if callable(thing) and not public.startswith("_"):
                 assert any(test.examples for test in finder.find(thing, public)), f"{public} shows no example"

@@ -129,7 +129,7 @@ def test_target_dtypes(cls, dtype, level):
 @every_loss
 @every_dtype
 def test_soft_targets(cls, dtype, level):
-    if kind_of(cls) in ("sign", "class") and not cls.declaration.soft_kernel:
+    if kind_of(cls) in ("sign", "class", "labels") and not cls.declaration.soft_kernel:
         with pytest.raises((TypeError, ValueError), match="target"):
             cls()(np.ones((3, 2), dtype), np.full((3, 2), 0.5, dtype))
         return
@@ -259,7 +259,7 @@ def test_lists(cls):
     y = target_of(cls, (2, 3), np.random.default_rng(10))
     got = cls().value_and_grad(x, y.tolist())
     assert all(map(same_bits, got, cls().value_and_grad(np.array(x), y)))
-    assert cls(reduction="sum")(np.empty((0, 3)), [] if kind_of(cls) == "class" else np.empty((0, 3))) == 0
+    assert cls(reduction="sum")(np.empty((0, 3)), [] if kind_of(cls) == "class" else np.empty((0, 3), int)) == 0
 
 
 @every_loss
@@ -413,7 +413,8 @@ def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
     x = input_of(shape, dtype, rng, cls)
     out = np.empty_like(x)
     rows = np.ones(shape[0], dtype)
-    own = {"unit": ["?", "u1", "i4", "i8", dtype], "class": ["i4", "i8"]}.get(kind_of(cls), ["i4", "i8", dtype])
+    ids = ["i4", "i8"]
+    own = {"unit": ["?", "u1", "i4", "i8", dtype], "class": ids, "labels": ids}.get(kind_of(cls), ["i4", "i8", dtype])
     for target_dtype in own:
         y = target_of(cls, shape, rng, target_dtype)
         for weight in [None, *weights_for(cls, shape, rng)]:
@@ -783,6 +784,8 @@ def test_sums_do_not_overflow(cls, dtype, level):
     y = (np.ones if kind_of(cls) in ("sign", "positive") else np.zeros)(x.shape)
     if kind_of(cls) == "class":
         x[:, 0], y = 0, np.zeros(6, int)
+    if kind_of(cls) == "labels":
+        x[:, 0], y = 0, np.zeros((6, 1), int)
     if takes_part_of_the_line(cls):
         x /= np.finfo(dtype).max
     for loss in losses_for(cls, x.shape, np.random.default_rng(22), 6, reduction="mean", weight=None, pos_weight=None):
@@ -923,3 +926,14 @@ def test_hinge_embedding_broadcasts():
         if 0 not in both:
             assert cls(reduction="sum").grad(x, y, out=out) is out
             assert same_bits(out, cls(reduction="sum").grad(x, y))
+
+
+@pytest.mark.parametrize("cls", [cls for cls in dense if cls.declaration.family != "element"], ids=name)
+def test_a_mask_of_rows_changes_no_other_row(cls):
+    """Not even by what a row is divided by, its columns."""
+    rng = np.random.default_rng(0)
+    x, y, mask = rng.random((6, 5)), target_of(cls, (6, 5), rng), np.array([True, False, True, True, False, True])
+    loss = cls(reduction="none")
+    np.testing.assert_array_equal(loss(x, y, mask=mask), np.where(mask, loss(x, y), 0))
+    np.testing.assert_array_equal(loss.grad(x, y, mask=mask), np.where(mask[:, None], loss.grad(x, y), 0))
+    assert cls()(x, y, mask=mask) == pytest.approx(cls()(x[mask], y[mask]), rel=1e-14)

@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,9 +89,32 @@ def test_workflow_copy():
 
 @in_checkout
 def test_actions_are_pinned():
-    used = re.findall(r"uses: *(\S+)", WORKFLOW.read_text(encoding="utf-8"))
-    assert used
+    workflows = [WORKFLOW, *(ROOT / ".github" / "workflows").glob("*.yml")]
+    used = [use for file in workflows for use in re.findall(r"uses: *(\S+)", file.read_text(encoding="utf-8"))]
+    assert len(used) > 10
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used), used
+
+
+@in_checkout
+def test_tools_of_the_release_are_pinned_by_hash():
+    installed = re.findall(r"pip install +(.*)", WORKFLOW.read_text(encoding="utf-8"))
+    assert {line for line in installed if "dist/" not in line} == {"--require-hashes -r .github/release-tools.txt"}
+    tools = (ROOT / ".github" / "release-tools.txt").read_text(encoding="utf-8")
+    names = re.findall(r"^([\w.-]+)==\S+(?:.*\\\n +--hash=sha256:[0-9a-f]{64})+", tools, re.MULTILINE)
+    assert len(names) == len(re.findall(r"^[\w.-]+==", tools, re.MULTILINE)) > 20
+
+
+@in_checkout
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {lossext.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@in_checkout
+def test_placeholders_stand_in_one_place():
+    """The project's address is said in its metadata, from where whoever publishes it changes it."""
+    files = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff", "CODE_OF_CONDUCT.md")]
+    files += [*(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.*ml")]
+    assert [path.name for path in files if "OWNER/" in path.read_text(encoding="utf-8")] == []
 
 
 @in_checkout
@@ -127,3 +152,26 @@ except AttributeError as error:
 else:
     sys.exit("there is none")
 """)
+
+
+def elf(option):
+    """What readelf says of the extension."""
+    tool = shutil.which("readelf")
+    if tool is None or sys.platform != "linux":
+        pytest.skip("no readelf")
+    return subprocess.run([tool, option, "--wide", drivers.__file__], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif("clang" in drivers.compiler(), reason="another compiler's flags")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer stands in for them")
+def test_hardening():
+    """Tables that are read-only once linked, no executable stack, canaries; no search path but the wheel's own."""
+    dynamic, headers, symbols = elf("-d"), elf("-l"), elf("-s")
+    assert "BIND_NOW" in dynamic or "NOW" in re.findall(r"FLAGS_1.*", dynamic)[0]
+    assert "GNU_RELRO" in headers
+    assert re.search(r"GNU_STACK.* RW +", headers)
+    assert "__stack_chk_fail" in symbols
+    paths = re.findall(r"\(R(?:UN)?PATH\).*\[(.*)\]", dynamic)
+    assert all(path.startswith("$ORIGIN") for path in paths), paths
+    if platform.machine() == "x86_64":
+        assert Path(drivers.__file__).read_bytes().count(b"\xf3\x0f\x1e\xfa") > 100  # endbr64, where functions begin

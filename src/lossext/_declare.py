@@ -127,6 +127,7 @@ class Declaration:
     family: str  # "element", "row" or "labels"
     target: Target
     soft_kernel: str | None = None  # the kernel for rows of targets, of a loss that also takes class ids
+    product_kernel: str | None = None  # whose gradient, with directions for targets, is the Hessian times these
     input_domain: InputDomain | None = None  # None: all numbers
     link: Link | None = None
     start: Callable[..., Any] | None = None  # the constant that minimises it, see _start
@@ -142,6 +143,7 @@ class Declaration:
     value_ulp: float = 2.0
     grad_ulp: float = 3.0
     hess_ulp: float = 6.0
+    derivatives_by_row: bool = False  # their bounds are units of the row's greatest
     smooth: bool = True  # has a first derivative everywhere
     convex: bool = True
     linear_score: bool = True  # whether a linear model of the score makes sense
@@ -177,9 +179,13 @@ def registry() -> tuple[Any, ...]:
 # ---- signatures that follow from the parameters ----
 
 
-@functools.cache
 def parameters_of(cls: type) -> dict[str, Parameter[Any]]:
     """The declared parameters of a class, in the order of its constructor."""
+    return _parameters_of(cls)
+
+
+@functools.cache
+def _parameters_of(cls: Any) -> dict[str, Parameter[Any]]:
     found: dict[str, Parameter[Any]] = {}
     own = [p for p in vars(cls).values() if isinstance(p, Parameter)]
     inherited = [p for base in cls.__mro__[1:-1] for p in vars(base).values() if isinstance(p, Parameter)]

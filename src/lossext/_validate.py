@@ -177,6 +177,8 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
 
 def weights(name: str, value: Any) -> Array:
     """Weights as an array of a real type."""
+    if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
+        return value
     array = as_array(name, value)
     require_real(name, array)
     return array
@@ -436,9 +438,9 @@ def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real:
 def soft_columns(domain: Any, target: Array, shape: Shape, real: np.dtype[Any]) -> Array:
     """Targets along axis 1 of (N, C, d1, ...), as the kernels read them: in the computation's type."""
     require_real("target", target)
-    if target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize:  # rounding could make a bad one good
-        if domain.is_bad(target, real).any():
-            raise bad_target(domain, target, shape, real)
+    rounds = target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize  # which could make a bad one good
+    if rounds and domain.is_bad(target, real).any():
+        raise bad_target(domain, target, shape, real)
     return native(target, real)
 
 

@@ -184,9 +184,9 @@ class Sampler(Parameterized):
             taken.add(avoided)
         available = self._available()
         if count > available - len(taken):
+            if count > available:
+                raise ValueError(f"num_sampled = {count} is more than the {available} classes that can be drawn")
             taken, avoided = drivers.IdSet(count), avoided[:0]
-        if count > available:
-            raise ValueError(f"num_sampled = {count} is more than the {available} classes that can be drawn")
         sampled = np.empty(count, np.int64)
         n_drawn, tries = self._first_draws(taken, sampled)
         while n_drawn < count:

@@ -135,7 +135,7 @@ cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int ite
     total.sum = total.rest = total.count = 0
     while todo.first < todo.end:
         todo.count = min(wave, (todo.end - todo.first + todo.length - 1) // todo.length)
-        if n_threads == 1 and job.rows * job.cols <= SMALL_BLOCK:    # done before others could take the GIL and return it
+        if n_threads == 1 and job.rows * job.cols <= SMALL_BLOCK:    # done before another could take the GIL
             bad = run_blocks(&todo, 1)
         else:
             with nogil:

@@ -290,7 +290,7 @@ cdef class Evaluator:
     # ---- input and target ----
 
     cdef hold_plain(self, call_state *call, array, dtype):
-        """Takes an array of this dtype (None: its own) if kernels can read its memory, else a copy; returns the one that was taken."""
+        """Takes an array of this dtype (None: its own) if kernels can read it, else a copy; returns what it took."""
         cdef Py_buffer *buffer = &call.held.views[call.held.count]
         PyObject_GetBuffer(array, buffer, PyBUF_STRIDES)
         if <size_t> buffer.buf % <size_t> buffer.itemsize == 0 and PyBuffer_IsContiguous(buffer, b"C"):
@@ -534,7 +534,8 @@ cdef class Evaluator:
         try:
             for i in range(call.held.count):
                 other = &call.held.views[i]
-                if overlap(view, other) and not (other == call.input and view.buf == other.buf and view.len == other.len):
+                whole_input = other == call.input and view.buf == other.buf and view.len == other.len
+                if overlap(view, other) and not whole_input:
                     self.require_no_overlap(call, out, input, target)
                     raise ValueError("out shares memory with an argument other than input")
         finally:
@@ -570,7 +571,7 @@ cdef class Evaluator:
         cdef lx_total total
         if not self.over_columns:
             return 1.0
-        if not (self.nan_is_missing or job.mask.layout):
+        if self.rowwise or not (self.nan_is_missing or job.mask.layout):    # a row is known as a whole, or not
             return <double> job.cols
         scale = empty(job.rows, real)
         job.weight[LX_ROW_SCALE].data = hold(&call.held, scale, True)

@@ -271,8 +271,8 @@ static void values(const lx_job *job, const chunk *c, real *to, tally *total)
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     chunk_room room;
-    real shared_room[ROOM] ALIGNED, value_room[ROOM] ALIGNED, grad_room[ROOM] ALIGNED;
-    real varying_room[VARIES ? N_PARAMETERS : 1][ROOM] ALIGNED;
+    ALIGNED real shared_room[ROOM], value_room[ROOM], grad_room[ROOM];
+    ALIGNED real varying_room[VARIES ? N_PARAMETERS : 1][ROOM];
     unfinished_row row = {0, 0};
     tally sum = tally_zero();
     chunk c;

@@ -49,8 +49,8 @@ typedef struct {
 
 /* Room for what of a chunk has to be laid out. */
 typedef struct {
-    real x[ROOM] ALIGNED, y[ROOM] ALIGNED, known[ROOM] ALIGNED, weight[ROOM] ALIGNED, upstream[ROOM] ALIGNED;
-    real lost[ROOM] ALIGNED, one[LANES] ALIGNED, zero[LANES] ALIGNED, scalar[LANES] ALIGNED;
+    ALIGNED real x[ROOM], y[ROOM], known[ROOM], weight[ROOM], upstream[ROOM];
+    ALIGNED real lost[ROOM], one[LANES], zero[LANES], scalar[LANES];
 } chunk_room;
 
 /* What no loss changes is compiled once for a type and an instruction set (element_shared.c). */

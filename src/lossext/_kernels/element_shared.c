@@ -63,7 +63,7 @@ static void multiply(const real *a, const real *b, ptrdiff_t n, real *to)
 /* The product of all weights of a chunk: one vector of ones or of a scalar, an array's own memory, or `room` filled. */
 static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int *weighted)
 {
-    real other[ROOM] ALIGNED;
+    ALIGNED real other[ROOM];
     spread product = {room->one, 0};
     *weighted = 0;
     for (int k = 0; k < LX_WEIGHTS; k++) {

@@ -87,7 +87,7 @@ INLINE stretch stretch_of(const lx_job *job, const group *g, ptrdiff_t i, ptrdif
 /* True if a target is bad. */
 static NOINLINE int fold_along(const lx_job *job, group *g, ptrdiff_t i, real *kept, ptrdiff_t keep)
 {
-    real room[TARGETS ? ALONG_ELEMENTS : 1] ALIGNED;
+    ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
     tally sums = tally_zero();
     int bad = 0;
     sums.settles = job->cols > SETTLE * LANES;
@@ -197,7 +197,7 @@ static void place_single_slopes(const group *g, ptrdiff_t i, ptrdiff_t j, ptrdif
  * their place. */
 static void write_slopes(const lx_job *job, const group *g, ptrdiff_t i, const real *from, real *buffer)
 {
-    real room[TARGETS ? ALONG_ELEMENTS : 1] ALIGNED;
+    ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
     const ptrdiff_t cols = job->cols, here = i * cols;
     real *grad = (real *)job->grad + (g->rows.first + i) * cols;
     for (ptrdiff_t j = 0; j < cols;) {
@@ -216,7 +216,7 @@ static void write_slopes(const lx_job *job, const group *g, ptrdiff_t i, const r
 
 static void write_curvatures(const lx_job *job, const group *g, ptrdiff_t i, const real *from)
 {
-    real room[TARGETS ? ALONG_ELEMENTS : 1] ALIGNED;
+    ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
     const ptrdiff_t cols = job->cols;
     for (ptrdiff_t j = 0; j < cols;) {
         stretch s = stretch_of(job, g, i, j, room, NULL);
@@ -229,7 +229,7 @@ static void write_curvatures(const lx_job *job, const group *g, ptrdiff_t i, con
 /* True if a target is bad. */
 static NOINLINE int rows_along(const lx_job *job, group *g)
 {
-    real buffer[ALONG_ELEMENTS] ALIGNED;
+    ALIGNED real buffer[ALONG_ELEMENTS];
     const ptrdiff_t cols = job->cols, count = g->rows.count, at = g->rows.first * cols;
     const real *x = (const real *)job->input + at;
     real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;

@@ -246,7 +246,7 @@ void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *o
 static double class_weight(const lx_job *job, ptrdiff_t r)
 {
     const real *weight = job->weight[LX_WEIGHT].data;
-    real room[LX_CHUNK] ALIGNED;
+    ALIGNED real room[LX_CHUNK];
     double sum = 0;
     if (!weight)
         return 1;

@@ -2,9 +2,9 @@
  * rows of any length whose columns lie as lanes in memory already (classes along axis 1). */
 
 typedef struct {
-    real x[COLUMN_ELEMENTS] ALIGNED;               /* columns of scores, then of terms, then of slopes */
-    real y[TARGETS ? COLUMN_ELEMENTS : 1] ALIGNED; /* columns of targets */
-    real rows[COLUMN_ELEMENTS] ALIGNED;            /* rows on their way to columns or back */
+    ALIGNED real x[COLUMN_ELEMENTS];               /* columns of scores, then of terms, then of slopes */
+    ALIGNED real y[TARGETS ? COLUMN_ELEMENTS : 1]; /* columns of targets */
+    ALIGNED real rows[COLUMN_ELEMENTS];            /* rows on their way to columns or back */
     tally tallies[GROUP];                          /* of rows that are worked through piece by piece */
 } columns;
 
@@ -183,7 +183,7 @@ static NOINLINE void write_columns(const lx_job *job, const group *g, const real
 
 static NOINLINE void curve_lanes(const lx_job *job, const group *g, columns *c, piece p)
 {
-    real curvatures[COLUMN_ELEMENTS] ALIGNED;
+    ALIGNED real curvatures[COLUMN_ELEMENTS];
     switch (job->curvature) {
 #ifdef HAS_FISHER
     case LX_FISHER: fisher_lanes(g, c, curvatures, p); break;

@@ -14,8 +14,8 @@
 #include <sched.h>
 #endif
 
-#define TEXT_(a) #a
-#define TEXT(a) TEXT_(a)
+#define QUOTED_(a) #a
+#define QUOTED(a) QUOTED_(a)
 const char *lx_compiler(void)
 {
 #if defined(__clang__)
@@ -23,7 +23,7 @@ const char *lx_compiler(void)
 #elif defined(__GNUC__)
     return "gcc " __VERSION__;
 #elif defined(_MSC_VER)
-    return "msvc " TEXT(_MSC_VER);
+    return "msvc " QUOTED(_MSC_VER);
 #else
     return "unknown";
 #endif
@@ -48,12 +48,12 @@ int lx_openmp_limit(void) { return 1; }
 #include <intrin.h>
 static long long add_one(long long *p) { return _InterlockedIncrement64(p); }
 static long long load(long long *p) { return _InterlockedOr64(p, 0); }
-static void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
+static inline void store(long long *p, long long value) { _InterlockedExchange64(p, value); }
 static void pause_cpu(void) { YieldProcessor(); }
 #else
 static long long add_one(long long *p) { return __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL); }
 static long long load(long long *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
+static inline void store(long long *p, long long value) { __atomic_store_n(p, value, __ATOMIC_RELEASE); }
 static void pause_cpu(void)
 {
 #if defined(__x86_64__)
@@ -66,7 +66,7 @@ static void pause_cpu(void)
  *
  * Rounding and the flushing of subnormal numbers are the calling thread's own: its team computes in them too, or bits
  * would depend on the number of threads. */
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 enum { CONTROL = 0xffc0 }; /* of MXCSR, without the flags of exceptions */
 static unsigned float_control(void) { return __builtin_ia32_stmxcsr() & CONTROL; }
 static void set_float_control(unsigned control)
@@ -75,7 +75,7 @@ static void set_float_control(unsigned control)
     if ((now & CONTROL) != control)
         __builtin_ia32_ldmxcsr((now & ~(unsigned)CONTROL) | control);
 }
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
 static unsigned float_control(void)
 {
     unsigned long long control;

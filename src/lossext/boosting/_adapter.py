@@ -12,7 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lossext import _threads, _validate
 from lossext._declare import CURVATURES, registry
+from lossext._kernels import drivers
+from lossext._kernels.drivers import GRAD, HESS
 from lossext._parameters import Parameter, Parameterized, above
 from lossext._validate import Array
 from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, rule_of
@@ -52,6 +55,8 @@ def why_not(loss: Any) -> str | None:
     """Why a loss is none of free scores, of which a high one speaks for the positive class or a great mean."""
     if loss.declaration.low_score_means == "alike":
         return 'a low score of it means "alike", and boosted scores are high for the positive class'
+    if loss._target.kind == "labels":
+        return "its targets are sets of class ids, and the libraries have one label a row, or 0 and 1"
     if loss._input_domain is not None:
         return f"its input is {loss._input_domain.requirement}, and a boosted score is any number"
     if not loss.declaration.linear_score:
@@ -78,6 +83,17 @@ def checked_loss(loss: Any) -> DenseLoss:
                 f"{name} of {type(loss).__name__} has shape {weight.shape}; allowed is one for each column"
             )
     return loss
+
+
+def flattens(loss: DenseLoss) -> bool:
+    """Whether the second derivative of a loss of residuals vanishes far from the target, where the slope does not."""
+    if loss._target.kind != "real" or "majorizer" not in loss.declaration.curvatures:
+        return False
+    if loss._n_outputs:
+        loss = loss._of_output(0)
+    far = 1e3 * np.array([-1.0, 1.0])
+    slope, curvature = loss._with(weight=None, reduction="sum").grad_and_hess(far, np.zeros(2))
+    return bool((abs(curvature * far) < 1e-3 * abs(slope)).any())
 
 
 class Block(NamedTuple):
@@ -132,7 +148,8 @@ class Adapter(Parameterized):
         declaration = self.loss.declaration
         kind = self.curvature
         if kind is None:
-            wanted = ("exact",) if declaration.smooth and declaration.convex else ("majorizer", "residual", "exact")
+            curved = declaration.smooth and declaration.convex and not flattens(self.loss)
+            wanted = ("exact",) if curved else ("majorizer", "residual", "exact")
             kind = next(k for k in wanted if k in declaration.curvatures)
         return Builtin("", kind)
 
@@ -291,6 +308,9 @@ class Adapter(Parameterized):
         kind = rule.kind if rule.kind in CURVATURES else None
         factor = rule.factor(raw.shape[1])
         try:
+            if kind is not None and self._lies_by_class(raw):
+                self._by_class(raw, target, None if late else weight, CURVATURES[kind], factor, grad, hess)
+                raw = raw[:0]  # all done
             for block in self._blocks(raw, target, None if late else weight):
                 scale = float(block.scores.shape[1]) if undo_mean else 1.0
                 arguments = {"sample_weight": block.weight, "grad_output": scale}
@@ -325,6 +345,45 @@ class Adapter(Parameterized):
             hess *= factors
         self.__dict__["_spare"] = (grad, hess)
         return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
+
+    def _lies_by_class(self, raw: Array) -> bool:
+        """Whether these are scores of a row loss that a kernel can read as they lie."""
+        of_rows = self.loss.declaration.takes_ids and isinstance(self.loss._evaluator, drivers.Evaluator)
+        return of_rows and raw.shape[1] > 1 and raw.flags.f_contiguous
+
+    @functools.cached_property
+    def _class_major(self) -> DenseLoss:
+        """The loss of scores (1, C, N), for which all row losses are made."""
+        loss = self.loss._with(reduction="none")
+        facts = loss._facts
+        facts.matrix_only = False
+        loss.__dict__["_evaluator"] = drivers.Evaluator(facts, _validate, _threads)
+        return loss
+
+    def _by_class(
+        self, raw: Array, target: Array, weight: Array | None, kind: int, factor: float, grad: Array, hess: Array
+    ) -> None:
+        """Derivatives of row losses of scores that lie class by class, where they lie: no array is turned."""
+        rows, columns = raw.shape
+        constant = self._constant(raw)
+        shift = 0 if constant is None else constant.reshape(-1, 1)
+        step = max(1, BLOCK // columns)
+        real = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        spare = np.empty((columns, min(step, rows)), real)
+        scale = float(columns) if self.loss.declaration.over_columns else 1.0
+        run = self._class_major._evaluator.run
+        for start in range(0, rows, step):
+            chosen = slice(start, min(start + step, rows))
+            ids = self._targets(target[chosen], columns)[np.newaxis]
+            scores = spare[:, : ids.size] if ids.size == spare.shape[1] else spare[:, : ids.size].copy()
+            np.add(raw.T[:, chosen], shift, out=scores)
+            upstream = np.full(ids.shape, scale, real) if weight is None else (weight[chosen] * scale)[np.newaxis]
+            g, h = run(GRAD | HESS, scores[np.newaxis], ids, None, None, None, upstream, None, None, kind)
+            if factor != 1:
+                h *= factor
+            np.maximum(h, SMALLEST_HESS, out=h)
+            grad.T[:, chosen] = g[0]
+            hess.T[:, chosen] = h[0]
 
     def _weight_of(self, block: Block, grad: Array) -> Array:
         """The curvature that is the weight: all of it where there is a slope."""
@@ -375,6 +434,21 @@ class Adapter(Parameterized):
             raise self._explain(error, raw, target, weight) from None
         count = float(len(raw) if weight is None else np.sum(weight, dtype=np.float64))
         return total, count if declaration.value_by_row else count * raw.shape[1]
+
+    def _values(self, raw: Array, target: Array, weight: Array | None) -> Array:
+        """Weighted value of each row, (N,): over columns the sum, as of the derivatives."""
+        raw = raw.reshape(len(raw), -1)
+        self._check_shapes(raw, target)
+        values = np.zeros(len(raw))
+        scale = raw.shape[1] if self.loss.declaration.over_columns else 1
+        try:
+            for block in self._blocks(raw, target, weight):
+                each = np.asarray(block.loss._with(reduction="none")(block.scores, block.target), np.float64)
+                part = each if each.ndim == 1 else each.sum(axis=1)
+                values[block.rows] += (1 if isinstance(block.columns, int) else scale) * part
+        except ValueError as error:
+            raise self._explain(error, raw, target, weight) from None
+        return values if weight is None else values * weight
 
     def _mean(self, raw: Array, target: Array, weight: Array | None) -> float:
         total, count = self._total(raw, target, weight)

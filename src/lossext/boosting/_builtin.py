@@ -101,6 +101,15 @@ RULES: dict[str, dict[str, Builtin]] = {
         "hinge_loss": Builtin("binary:hinge", "weight", of=unit_hinge),
         "cross_entropy": Builtin("multi:softprob", factor=doubled),
     },
+    "sklearn": {
+        "half_squared_error_loss": Builtin("squared_error"),
+        "l1_loss": Builtin("absolute_error", "weight"),
+        "pinball_loss": Builtin("quantile", "weight"),
+        "half_poisson_loss": Builtin("poisson"),
+        "half_gamma_loss": Builtin("gamma"),
+        "binary_cross_entropy_with_logits": Builtin("log_loss"),
+        "cross_entropy": Builtin("log_loss"),
+    },
     "catboost": {
         "binary_cross_entropy_with_logits": Builtin("CrossEntropy"),
         "soft_margin_loss": Builtin("Logloss"),

@@ -129,7 +129,10 @@ def start_of(objective: Adapter, target: Array, weight: Array | None) -> Any:
     if loss.declaration.start is None or (loss.declaration.target.sign and not loss.declaration.smooth):
         return 0.0
     try:
-        return loss.init_raw(target, weight)
+        start = loss.init_raw(target, weight)
+        if loss.declaration.takes_ids and len(start) == 2:  # two classes have one score, against 0
+            start = start[1] - start[0]
+        return start
     except ValueError:
         if weight is not None and np.min(weight) < 0:
             return 0.0
@@ -180,6 +183,8 @@ def numbers_of(classes: Array, y: Any) -> Array:
 
 def probabilities(loss: DenseLoss, scores: Array) -> Array:
     """(N, K): those of two classes from one score, of one score a class scaled to sum to 1."""
+    if scores.ndim == 1 and loss.declaration.takes_ids:  # a score against 0
+        scores = np.column_stack((np.zeros_like(scores), scores))
     mean = loss.inverse_link(np.asarray(scores, np.float64))
     if mean.ndim == 1:
         other = loss.inverse_link(-np.asarray(scores, np.float64))  # 1 - mean loses digits

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lossext._declare import CURVATURES
 from lossext._validate import Array
 from lossext.boosting._adapter import ShiftedAdapter, require
+from lossext.boosting._builtin import CLOSEST, SMALLEST_HESS
 from lossext.losses._dense import DenseLoss
 
 require("catboost")
@@ -29,7 +31,10 @@ class CatBoostMetric:
 
     def evaluate(self, approxes: Sequence[Array], target: Any, weight: Array | None) -> tuple[float, float]:
         """Sum of the loss, and of what to divide it by."""
-        return self.objective._total(by_row(approxes), by_row(target), weight)
+        targets = by_row(target)
+        if self.objective.loss._n_outputs and targets.ndim == 2:
+            targets = targets[:, 0]
+        return self.objective._total(by_row(approxes), targets, weight)
 
     def get_final_error(self, error: float, weight: float) -> float:
         """The mean."""
@@ -57,38 +62,71 @@ class CatBoostAdapter(ShiftedAdapter):
         self._set_parameters(**self._own_parameters(loss, curvature, 1.0), init_raw=self._checked_init_raw(init_raw))
 
     def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:
+        """Of a row by itself, as CatBoost asks: for thousands of them, so with as few steps as there can be."""
+        facts, kind, columns = self.loss.declaration, self._rule.kind, len(approx)
+        if kind in CURVATURES and (facts.smooth or kind == "majorizer"):
+            scale = columns if facts.over_columns else 1.0
+            try:
+                grads, hesses = self._summed.grad_and_hess(
+                    approx[np.newaxis] + self.init_raw,
+                    self._target_of_row(target, columns),
+                    curvature=kind,
+                    n_threads=1,
+                )
+            except ValueError:
+                pass  # explained below
+            else:
+                hess = hesses[0] * (scale * self._rule.factor(columns))
+                if not facts.smooth:
+                    hess[np.isinf(hess)] = 1 / CLOSEST
+                return grads[0] * (-scale * weight), np.diag(np.maximum(hess, SMALLEST_HESS) * -weight)
         targets = np.reshape(target, (1, -1))
-        if self.loss.declaration.takes_ids or self.loss._n_outputs:
+        if facts.takes_ids or self.loss._n_outputs or np.ndim(target) == 0:
             targets = targets[:, 0]
         grad, hess = self._derivatives(approx[np.newaxis], targets, np.array([weight]))
         return -grad[0], -np.diag(hess[0])
 
+    def _target_of_row(self, target: Any, columns: int) -> Array:
+        """As the loss takes it; ValueError for a class that is no integer."""
+        if self.loss._n_outputs or self.loss.declaration.takes_ids:
+            own = np.ravel(target)[:1]
+            if self.loss.declaration.takes_ids and own[0] != int(own[0]):
+                raise ValueError("not a class id")
+            return own if self.loss._n_outputs else own.astype(np.int64)
+        return self._targets(np.reshape(target, (1, -1) if np.ndim(target) else -1), columns)
+
 
 class CatBoostObjective(CatBoostAdapter):
-    """A dense loss as the objective of CatBoost, for one label a row: binary or multiclass.
+    """A loss as the objective of CatBoost, for one label a row: regression, binary or multiclass.
 
     Parameters
     ----------
-    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
-        Multi margin is multiclass if ``classes_count`` or ``class_names`` is among CatBoost's parameters.
+    loss : loss object
+        Any whose input is a free score. Those of class ids are multiclass if ``classes_count`` or ``class_names`` is
+        among CatBoost's parameters.
     init_raw : float or array_like of shape (C,)
         Added to the model's raw scores, in training and by `predict`, such as ``loss.init_raw(y, sample_weight)``.
         CatBoost starts from 0 with a custom objective, and by default with its own.
+    curvature : str, optional
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
 
     Raises
     ------
     TypeError
-        loss is not a dense loss of this package; init_raw is not of real numbers.
+        loss is not a loss object; init_raw is not of real numbers.
     ValueError
-        init_raw is not finite, or of rank 2.
+        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of
+        rank 2.
     catboost.CatBoostError
         While training, labels that the loss does not take; its text holds the loss's own error.
 
     Notes
     -----
     CatBoost wants a metric with a custom objective. It calls a multiclass or multilabel objective for one row at a
-    time, some 20 us each, and takes the Hessian of a row as its diagonal. Its own objectives have other defaults of
-    ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same settings.
+    time, some 20 us each, half of them its own, and takes the Hessian of a row as its diagonal. Its own objectives have
+    other defaults of ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same
+    settings.
 
     Give ``CatBoostClassifier`` the classes, ``class_names=[0, 1]``: with a custom objective it forgets them, and its
     ``predict`` fails. CatBoost's models do not know the constant: use ``objective.predict(model.predict(X,
@@ -126,7 +164,7 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
     """An elementwise loss as the objective of CatBoost, for labels of shape (N, C): multilabel.
 
     Parameters, errors and notes as for `CatBoostObjective`; CatBoost itself tells the two apart by their class.
-    Besides, ValueError for multi margin, which takes one class id a row.
+    Besides, ValueError for losses of class ids, of which a row has one.
 
     Examples
     --------

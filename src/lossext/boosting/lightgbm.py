@@ -17,13 +17,14 @@ lightgbm = require("lightgbm")
 
 
 class LightGBMObjective(ShiftedAdapter):
-    """A dense loss as the objective of LightGBM, for `lightgbm.train` and for the scikit-learn interface.
+    """A loss as the objective of LightGBM, for `lightgbm.train` and for the scikit-learn interface.
 
     Parameters
     ----------
-    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
-        Multi margin is multiclass, with ``num_class`` among the parameters of `lightgbm.train` (the classifier sets it
-        itself).
+    loss : loss object
+        Any whose input is a free score, such as ``SigmoidFocalLoss()``, or one of `lossext.custom_loss`.
+        Those of class ids are multiclass, with ``num_class`` among the parameters of `lightgbm.train` (the classifier
+        sets it itself).
     init_raw : float or array_like of shape (C,)
         Added to the model's raw scores, in training and by `predict`; ``loss.init_raw(y, sample_weight)`` is where
         LightGBM's own objectives start (``boost_from_average``), which it does not do for a custom one.
@@ -32,14 +33,20 @@ class LightGBMObjective(ShiftedAdapter):
         row in this table. ``label_sets, codes = np.unique(Y, axis=0, return_inverse=True)`` makes table and labels;
         ``num_class`` is C. In the scikit-learn interface use ``LGBMRegressor(num_class=C, metric="None")``: the
         classifier would take the numbers for its classes.
+    curvature : str, optional
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
+    scale_pos_weight : float
+        Multiplies derivatives of rows whose label is 1, as the parameter of that name does for the library's own
+        objectives, which does not reach a custom one.
 
     Raises
     ------
     TypeError
-        loss is not a dense loss of this package; init_raw or label_sets is not of real numbers.
+        loss is not a loss object; init_raw or label_sets is not of real numbers.
     ValueError
-        init_raw is not finite, or of rank 2; label_sets is not of rank 2. While training, labels that the loss does not
-        take.
+        A loss that cannot be boosted, with those that can; a curvature that there is not; init_raw is not finite, or of
+        rank 2; label_sets is not of rank 2. While training, labels that the loss does not take.
 
     Notes
     -----

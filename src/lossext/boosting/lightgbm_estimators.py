@@ -34,6 +34,11 @@ from lossext.losses._dense import DenseLoss
 lightgbm = require("lightgbm")
 
 
+# LightGBM leaves out features that min_child_samples allows no split of, and without one left an objective that is not
+# its own is an error: so few rows are trained without that filter, and more once again
+FEW_ROWS = 1000
+
+
 class ByOrder:
     """A metric that only the order of the scores counts for, by LightGBM's name.
 
@@ -82,13 +87,19 @@ class Fitting:
     def _train(self, parent: Any, objective: LightGBMObjective, given: dict[str, Any], *args: Any, **more: Any) -> None:
         """The library's fit with the objective in its place for that time."""
         self._given = {"metric": "None", "first_metric_only": True, **given}
-        if len(np.asarray(args[1])) < 2 * self.get_params().get("min_child_samples", 20):  # type: ignore[attr-defined]
-            # LightGBM would leave out all features, and fails without one if the objective is not its own
+        if len(np.asarray(args[1])) < FEW_ROWS:
             self._given["feature_pre_filter"] = False
         self.objective = self._objective = objective
         try:
-            with library_asks():
-                parent(*args, **more)
+            try:
+                with library_asks():
+                    parent(*args, **more)
+            except lightgbm.basic.LightGBMError as error:
+                if "num_features" not in str(error) or "feature_pre_filter" in self._given:
+                    raise
+                self._given["feature_pre_filter"] = False
+                with library_asks():
+                    parent(*args, **more)
         finally:
             self.objective = None  # type: ignore[assignment]
             self._given = {}

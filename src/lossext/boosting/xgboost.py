@@ -32,19 +32,27 @@ class XGBoostMetric:
 
 
 class XGBoostObjective(Adapter):
-    """A dense loss as the objective of XGBoost, for `xgboost.train` and for the scikit-learn interface.
+    """A loss as the objective of XGBoost, for `xgboost.train` and for the scikit-learn interface.
 
     Parameters
     ----------
-    loss : BCEWithLogitsLoss, MultiLabelSoftMarginLoss, MultiMarginLoss or HingeEmbeddingLoss
-        With labels of shape (N, C) the elementwise losses are multilabel; multi margin is multiclass, with
+    loss : loss object
+        Any whose input is a free score, such as ``SigmoidFocalLoss()``, or one of `lossext.custom_loss`.
+        With labels of shape (N, C) those of one score are multilabel; those of class ids are multiclass, with
         ``num_class`` among the parameters of `xgboost.train` (the classifier sets it itself).
+    curvature : str, optional
+        What the Hessian is: ``"builtin"``, the rule of the library's own objective of that loss, or a kind that the
+        loss has. Default: see `lossext.boosting`.
+    scale_pos_weight : float
+        Multiplies derivatives of rows whose label is 1, as the parameter of that name does for the library's own
+        objectives, which does not reach a custom one.
 
     Raises
     ------
     TypeError
-        loss is not a dense loss of this package.
+        loss is not a loss object.
     ValueError
+        A loss that cannot be boosted, with those that can; a curvature that there is not; scale_pos_weight not above 0.
         While training, labels that the loss does not take.
 
     Notes

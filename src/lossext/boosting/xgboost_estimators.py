@@ -175,6 +175,11 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc, name-
         params.pop("objective", None)
         return self._library_parameters(params) if asks() else params
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = self.loss is None or not chosen(self.loss, 2).declaration.takes_ids
+        return tags
+
     @property
     def classes_(self) -> Array:
         """The labels of the classes."""

@@ -11,11 +11,13 @@ from lossext.losses.multilabel import *  # noqa: F403
 from lossext.losses.regression import *  # noqa: F403
 
 __all__: list[str] = []
-__all__ += binary.__all__
+__all__ += regression.__all__
 __all__ += counts.__all__
 __all__ += distributions.__all__
+__all__ += binary.__all__
+__all__ += multilabel.__all__
+__all__ += multiclass.__all__
 __all__ += embedding.__all__
 __all__ += layer.__all__
-__all__ += multiclass.__all__
-__all__ += multilabel.__all__
-__all__ += regression.__all__
+
+SUBJECTS = (regression, counts, distributions, binary, multilabel, multiclass, embedding, layer)  # in order of pages

@@ -36,6 +36,7 @@ class CrossEntropyLoss(
     RowLoss,
     kernel="cross_entropy",
     soft_kernel="soft_cross_entropy",
+    product_kernel="softmax_hessian",
     function="cross_entropy",
     target=CLASS,
     ranks=None,
@@ -45,6 +46,7 @@ class CrossEntropyLoss(
     curvatures=("exact", "residual"),
     value_ulp=3.0,
     grad_ulp=3.0,
+    derivatives_by_row=True,
     cost=0.35,
     cost_of_row=4.0,
 ):
@@ -62,7 +64,7 @@ class CrossEntropyLoss(
     (N, C) probabilities again, which are never made dense.
 
     The value keeps its digits where the class is sure: it is log1p of the others' share, and the class's slope is minus
-    the sum of the others'. Slopes are exact to 3 ulp of the row's greatest; values of probabilities to 4 ulp of the sum
+    the sum of the others'. Values of probabilities are exact to 4 ulp of the sum
     of their terms. A NaN score makes its row NaN; an infinite one gives the limit. As in torch, the mean over class ids
     is divided by the sum of the known rows' class weights, over probabilities by the number of rows.
 
@@ -167,7 +169,7 @@ class CrossEntropyLoss(
     @functools.cached_property
     def _products(self) -> drivers.Evaluator:
         """Whose gradient, with directions for targets, is the product with them."""
-        number, _ = drivers.find_loss("row", "softmax_hessian")
+        number, _ = drivers.find_loss("row", self.declaration.product_kernel or "")
         facts = {"soft_kernel_number": number, "soft_target": REAL, "weight": None, "reduction": "none"}
         facts |= {"ignore_index": None, "label_smoothing": 0.0}
         return drivers.Evaluator(SimpleNamespace(**{**vars(self._facts), **facts}), _validate, _threads)
@@ -236,6 +238,7 @@ class SoftmaxFocalLoss(
     value_ulp=8.0,
     grad_ulp=8.0,
     hess_ulp=16.0,
+    derivatives_by_row=True,
     convex=False,
     cost=0.35,
     cost_of_row=6.0,
@@ -248,7 +251,7 @@ class SoftmaxFocalLoss(
 
     ``gamma=0`` is cross entropy. :math:`1 - p_y` is added up from the others, so that small values keep their digits;
     the residual curvature is that of cross entropy. The classes lie along axis 1: input is (N, C), or (N, C, d1, ...).
-    Slopes are exact to 8 ulp of the row's greatest. The second derivative can be negative.
+    The second derivative can be negative.
 
     T.-Y. Lin et al., Focal loss for dense object detection, 2017.
 

@@ -145,11 +145,14 @@ class Classifier(Estimator):
         )
         return X, y
 
-    def _find_classes(self, y: Any, classes: Any = None, partly: bool = False) -> None:
+    def _find_classes(self, y: Any, classes: Any = None, partly: bool = False, names: Any = None) -> None:
+        """Set the classes: those of y, those that a first call of partial_fit names, or the names of y's columns."""
         self.classes_, self._multilabel = find_classes(y)
+        if self._multilabel and names is not None:
+            self.classes_ = np.asarray(names)
         if partly and self._multilabel and classes is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
-                f"classes of a multilabel problem are the column numbers 0 to {len(self.classes_) - 1}, not {classes}"
+                f"classes of a multilabel problem are those of y's columns, {self.classes_}, not {classes}"
             )
         if partly and not self._multilabel:
             if classes is None:
@@ -180,9 +183,10 @@ class Classifier(Estimator):
     def _begin_partial_fit(self, X: Any, y: Any, classes: Any) -> tuple[Any, Any, bool]:
         """X and y, and whether this is the first call."""
         first = not hasattr(self, "coef_")
+        names = getattr(y, "columns", None)
         X, y = self._validated(X, y, reset=first)
         if first:
-            self._find_classes(y, classes, partly=True)
+            self._find_classes(y, classes, True, names)
             self.n_iter_ = 0
         elif classes is not None:
             _check_partial_fit_first_call(self, classes)

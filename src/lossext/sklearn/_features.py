@@ -274,6 +274,35 @@ class RowSpace:
         inner = np.einsum("nc,nc->c", a[:n], image - self._intercept(b))
         return inner + a[-1] * b[-1] if self.fit_intercept else inner  # type: ignore[no-any-return]
 
+    def newton_step(self, hess: Array, grad: Array, alpha: float) -> Array:
+        """``-H^-1 grad`` of one column whose losses curve by `hess` (N,) in a few rows A, and nowhere else.
+
+        With the products K of the rows, the step u and that of the intercept, b, it solves
+
+            rows of A:  (K + alpha / hess) u + b = -grad / hess - K u of the others,   others:  u = -grad / alpha,
+            intercept:  sum of alpha u over A = gradient of the intercept - sum of grad over A.
+        """
+        n, few = self.n_rows, np.flatnonzero(hess)
+        step = np.append(-grad[:n] / alpha, np.zeros(int(self.fit_intercept)))
+        step[few] = 0
+        if not len(few):
+            return step
+        curvature, own = hess[few].astype(np.float64), self.X[few].astype(np.float64)
+        matrix = own @ own.T
+        matrix = matrix.toarray() if sparse.issparse(matrix) else matrix
+        matrix[np.diag_indices_from(matrix)] += alpha / curvature
+        factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        right = -grad[few] / curvature - own @ (self.transposed @ step[:n])
+        step[few] = linalg.cho_solve(factor, right, check_finite=False)
+        if self.fit_intercept:
+            # what is left of the gradient of the intercept, in its own unit
+            total = (grad[n] / self.intercept_scale - grad[few].sum()) / alpha
+            ones = linalg.cho_solve(factor, np.ones(len(few)), check_finite=False)
+            b = (step[few].sum() - total) / ones.sum()
+            step[few] -= b * ones
+            step[n] = b / self.intercept_scale
+        return step
+
     def select(self, columns: Any) -> RowSpace:
         """The same for some columns."""
         return self

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from lossext._validate import Array
-from lossext.sklearn import _solve, _steps
+from lossext.sklearn import _losses, _solve, _steps
 from lossext.sklearn._predict import by_steps
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import Rows
@@ -22,6 +22,57 @@ DIRECT = 2048  # features up to which a Hessian is factorised
 
 class LinearFit:
     """Mixin of the estimators whose scores are linear."""
+
+    def get_params(self: Any, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name; deeply, those of the loss too, as `loss__margin`.
+
+        Parameters
+        ----------
+        deep : bool
+
+        Returns
+        -------
+        dict
+        """
+        params: dict[str, Any] = super().get_params(deep)  # type: ignore[misc]
+        if deep:
+            params.update({f"loss__{name}": value for name, value in self._loss_params().items()})
+        return params
+
+    def set_params(self: Any, **params: Any) -> Any:
+        """Set parameters by name; `loss__margin=2` puts a loss with that margin in the place of the loss.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        LossClassifier or LossRegressor
+            Itself.
+        """
+        nested = {name: params.pop(name) for name in list(params) if name.startswith("loss__")}
+        if not nested:
+            return super().set_params(**params)  # type: ignore[misc]
+        loss = _losses.find(params.get("loss", self.loss), self._kinds, type(self).__name__)
+        allowed = self._loss_params(loss)
+        for name in nested:
+            if name.removeprefix("loss__") not in allowed:
+                valid = ", ".join(f"loss__{known}" for known in allowed)
+                raise ValueError(f"Invalid parameter {name!r} for loss {loss!r}. Valid parameters are: {valid}")
+        changed = _losses.changed(loss, **{name.removeprefix("loss__"): value for name, value in nested.items()})
+        return super().set_params(**{**params, "loss": changed})  # type: ignore[misc]
+
+    def _loss_params(self: Any, loss: Any = None) -> dict[str, Any]:
+        """Parameters of the loss that count here; none of a loss that does not fit."""
+        try:
+            loss = self._loss() if loss is None else loss
+        except ValueError:
+            return {}
+        return {name: value for name, value in _losses.parameters_of(loss).items() if name != "reduction"}
+
+    def _loss(self: Any) -> Any:
+        return _losses.find(self.loss, self._kinds, type(self).__name__)
 
     def _l1_share(self: Any) -> float:
         return {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]  # type: ignore[no-any-return]
@@ -71,7 +122,8 @@ class LinearFit:
             fit = _solve.lbfgs(model, rows, start, curvature, tol, self.max_iter, report, width)
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
             raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
-        self.__dict__.update(attributes(fit.coef, fit.intercept, dtype=rows.X.dtype))
+        self.coef_ = np.ascontiguousarray(fit.coef, rows.X.dtype)
+        self.intercept_ = np.asarray(fit.intercept, rows.X.dtype)
         if model.loss.coupled:  # a constant added to all scores changes nothing
             self.intercept_ -= self.intercept_.mean(dtype=np.float64)
         self.n_iter_, self.objective_ = len(progress.curve), fit.value
@@ -94,7 +146,7 @@ class LinearFit:
         n_rows, n_features = rows.X.shape
         if model.loss.has_kinks and not model.loss.coupled and n_features <= DIRECT and n_features <= n_rows:
             return "newton"
-        if model.loss.coupled and model.loss.has_kinks and not model.loss.rounds:
+        if model.loss.coupled and model.loss.has_kinks and not (model.loss.rounds or model.loss.softens):
             return "lbfgs"
         return "lbfgs" if model.loss.coupled and n_rows * model.loss.n_columns > MANY_SCORES else "newton-cg"
 

@@ -16,10 +16,14 @@ from lossext.sklearn._scores import Columns, ScoreLoss
 
 FORCING = 0.25  # of the gradient may be left by conjugate gradients, less near the minimum
 MAX_INNER = 500
+MAX_INNER_OF_KINKS = 100  # whose steps lead but to the next piece
 FAINT = 0.01  # of the curvature, added where few rows near a kink would make steps far too long
+FEW_ROWS = 1024  # that curve, of a column: so many make a matrix to factorise
 FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
 ARMIJO = 1e-4
 MAX_HALVINGS = 40
+MAX_TRIALS = 20  # of a length
+NEAR = 0.1  # of its start is left of a slope where a length will do
 
 
 class Result(NamedTuple):
@@ -60,35 +64,34 @@ def minimise(
     value += 0.5 * alpha * together(loss, square)
     first = value.copy()
     gap = np.full(len(value), np.inf)
-    stuck = np.zeros(len(value), bool)
+    stuck, ended = np.zeros((2, len(value)), bool)
     epsilon = np.finfo(scores.dtype).eps
     n_iter, forcing = 0, FORCING
     while n_iter < max_iter:
         grad = space.back(slope) + alpha * pull
         if direct:
-            step = cholesky_step(problem, hess, grad)  # type: ignore[arg-type]
+            step = cholesky_step(problem, hess, grad, ~ended)  # type: ignore[arg-type]
             image = space.image(step)
         else:
-            step, image = conjugate_gradients(problem, scores, slope, hess, grad, forcing)
+            sharp = problem.width is not None and space.implicit and not loss.coupled
+            few = np.count_nonzero(hess, axis=0) <= FEW_ROWS if sharp else np.zeros_like(ended)  # type: ignore[arg-type]
+            step, image = conjugate_gradients(problem, scores, slope, hess, grad, forcing, ~ended & ~few)
+            if few.any():
+                factorised = few_rows(problem, hess, grad, few & ~ended)  # type: ignore[arg-type]
+                step, image = step + factorised, image + space.image(factorised)
         along = together(loss, space.dot(grad, step, image))
-        gap = -0.5 * along
+        gap = np.where(ended, gap, -0.5 * along)
         size = np.maximum(np.abs(value), first - value)
-        done = gap <= tol * size
+        done = ended | (gap <= tol * size)
         forcing = float(np.clip(np.sqrt(np.min(np.abs(gap) / np.maximum(size, np.finfo(float).tiny))), 0.01, FORCING))
         cross = together(loss, space.dot(pull, step, image))
         bend = together(loss, space.penalty(step, image)[0])
-        length = np.ones(len(value))
         noise = 8 * epsilon * size
-        waiting = ~stuck & (along < 0)
-        length[~waiting] = 0
-        for halving in range(MAX_HALVINGS + 1):
-            trial = scores + (length * image).astype(scores.dtype, copy=False)
-            new_value, new_slope, new_hess = evaluate(problem, trial)
-            new_value += 0.5 * alpha * (together(loss, square) + length * (2 * cross + length * bend))
-            fails = waiting & (length > 0) & ~(new_value <= value + ARMIJO * length * along + noise)
-            if not fails.any():
-                break
-            length[fails] *= 0.5 if halving < MAX_HALVINGS - 1 else 0
+        waiting = ~stuck & ~ended & (along < 0)
+        ridge = 0.5 * alpha * together(loss, square), alpha * cross, 0.5 * alpha * bend  # of the penalty along the step
+        length, trial, new_value, new_slope, new_hess = (backtrack if problem.width is None else least)(
+            problem, scores, image, (value, along), ridge, waiting, noise
+        )
         z = z + length * step
         scores, slope, hess = trial, new_slope, new_hess
         square, pull = space.penalty(z, scores)
@@ -97,9 +100,66 @@ def minimise(
         n_iter += 1
         if report(z, value):
             break
-        if (done | stuck).all():
+        ended = done | stuck
+        if ended.all():
             return Result(z, value, gap, n_iter, True)
     return Result(z, value, gap, n_iter, False)
+
+
+def backtrack(
+    problem: Problem, scores: Array, image: Array, now: tuple[Array, Array], ridge: Any, waiting: Array, noise: Array
+) -> tuple[Array, Array, Array, Array, Array | None]:
+    """The first of the lengths 1, 1/2, ... of a step that lowers the value enough, and what there is."""
+    value, along = now
+    length = waiting.astype(float)
+    for halving in range(MAX_HALVINGS + 1):
+        trial = scores + (length * image).astype(scores.dtype, copy=False)
+        new_value, slope, hess = evaluate(problem, trial)
+        new_value += ridge[0] + length * (ridge[1] + length * ridge[2])
+        fails = waiting & (length > 0) & ~(new_value <= value + ARMIJO * length * along + noise)
+        if not fails.any():
+            break
+        length[fails] *= 0.5 if halving < MAX_HALVINGS - 1 else 0
+    return length, trial, new_value, slope, hess
+
+
+def least(
+    problem: Problem, scores: Array, image: Array, now: tuple[Array, Array], ridge: Any, waiting: Array, noise: Array
+) -> tuple[Array, Array, Array, Array, Array | None]:
+    """The length of a step where the value is least, nearly, and what there is: by Newton's method between bounds.
+
+    The value is quadratic in pieces; with such lengths Newton's method gets from piece to piece in few steps.
+    """
+    loss = problem.loss
+    value, along = now
+    length = waiting.astype(float)
+    low, high = np.zeros_like(length), np.full_like(length, np.inf)
+    best = np.zeros_like(length)
+    for trial_number in range(MAX_TRIALS):
+        trial = scores + (length * image).astype(scores.dtype, copy=False)
+        new_value, slope, hess = evaluate(problem, trial)
+        new_value += ridge[0] + length * (ridge[1] + length * ridge[2])
+        rise = together(loss, np.einsum("nc,nc->c", slope, image)) + ridge[1] + 2 * length * ridge[2]
+        lower = new_value <= value + noise
+        best = np.where(lower & (length > 0), length, best)
+        going = waiting & ~(lower & (np.abs(rise) <= NEAR * np.abs(along)))
+        if not going.any() or trial_number == MAX_TRIALS - 1:
+            break
+        up = (rise > 0) | ~lower
+        high, low = np.where(up, length, high), np.where(up, low, length)
+        bent = hessian(problem, trial, slope, hess)(image)
+        curve = 2 * ridge[2] + together(loss, np.einsum("nc,nc->c", image, bent))
+        with np.errstate(all="ignore"):
+            new = length - rise / curve
+        middle = np.where(np.isfinite(high), 0.5 * (low + high), 4 * length)
+        inside = (new > low) & (new < np.minimum(high, 10 * length))
+        length = np.where(going, np.where(inside, new, middle), length)
+    if (waiting & ~lower).any():  # where the last one rose, the last that did not
+        length = np.where(lower, length, best)
+        trial = scores + (length * image).astype(scores.dtype, copy=False)
+        new_value, slope, hess = evaluate(problem, trial)
+        new_value += ridge[0] + length * (ridge[1] + length * ridge[2])
+    return length, trial, new_value, slope, hess
 
 
 def evaluate(problem: Problem, scores: Array) -> tuple[Array, Array, Array | None]:
@@ -120,11 +180,42 @@ def together(loss: ScoreLoss, numbers: Array) -> Array:
     return numbers.sum(keepdims=True) if loss.coupled else numbers
 
 
+def hessian(problem: Problem, scores: Array, slope: Array, hess: Array | None) -> Callable[[Array], Array]:
+    """Products with the Hessian of the losses of the rows."""
+    loss, _, columns, scale, _, width = problem
+    if not loss.coupled:
+        return lambda direction: hess * direction
+    if hess is not None:
+        return loss.hessian(scores, columns, hess, width, slope)
+    unscaled = loss.hessian(scores, columns, None, width, slope / scale)
+    return lambda direction: unscaled(direction) * scale
+
+
+def few_rows(problem: Problem, hess: Array, grad: Array, wanted: Array) -> Array:
+    """``-H^-1 grad`` of the wanted columns, of which only a few rows curve; 0 for others.
+
+    Near kinks that are hardly rounded these rows curve so much that conjugate gradients hardly get on.
+    """
+    step = np.zeros_like(grad)
+    for column in np.flatnonzero(wanted):
+        step[:, column] = problem.space.newton_step(hess[:, column], grad[:, column], problem.alpha)
+    return step
+
+
 def conjugate_gradients(
-    problem: Problem, scores: Array, slope: Array, hess: Array | None, grad: Array, forcing: float
+    problem: Problem,
+    scores: Array,
+    slope: Array,
+    hess: Array | None,
+    grad: Array,
+    forcing: float,
+    wanted: Array,
 ) -> tuple[Array, Array]:
-    """About ``-H^-1 grad`` and its image, by conjugate gradients until less than a share of the gradient is left."""
-    loss, space, columns, scale, alpha, width = problem
+    """About ``-H^-1 grad`` and its image, by conjugate gradients until less than a share of the gradient is left.
+
+    Columns that are not wanted get no step.
+    """
+    loss, space, alpha = problem.loss, problem.space, problem.alpha
     step = np.zeros_like(grad)
     step_image = np.zeros_like(scores)
     left = -grad
@@ -132,17 +223,12 @@ def conjugate_gradients(
     norm = together(loss, space.dot(left, left, left_image))
     goal = forcing**2 * norm
     way, way_image = left, space.image(left) if left_image is None else left_image
-    going = norm > 0
-    unscaled = slope / scale if loss.coupled and hess is None else None
-    for inner in range(MAX_INNER):
+    going = (norm > 0) & wanted
+    bend = hessian(problem, scores, slope, hess)
+    for inner in range(MAX_INNER if problem.width is None else MAX_INNER_OF_KINKS):
         if not going.any():
             break
-        if loss.coupled:
-            bent = loss.hess_product(scores, columns, hess, way_image, width, unscaled)
-            bent = bent if hess is not None else bent * scale
-        else:
-            bent = hess * way_image
-        product = space.back(bent) + alpha * space.penalty(way, way_image)[1]
+        product = space.back(bend(way_image)) + alpha * space.penalty(way, way_image)[1]
         curve = together(loss, space.dot(product, way, way_image))
         bends = curve > FLAT * together(loss, space.dot(way, way, way_image))
         length = np.where(going & bends, norm / np.where(bends, curve, 1), 0)
@@ -164,15 +250,16 @@ def conjugate_gradients(
     return step, step_image
 
 
-def cholesky_step(problem: Problem, hess: Array, grad: Array) -> Array:
-    """``-H^-1 grad`` by a Cholesky factor of each column's Hessian."""
-    step = np.empty_like(grad)
-    for column in range(grad.shape[1]):
+def cholesky_step(problem: Problem, hess: Array, grad: Array, wanted: Array) -> Array:
+    """``-H^-1 grad`` by a Cholesky factor of each wanted column's Hessian; 0 for others."""
+    step = np.zeros_like(grad)
+    for column in np.flatnonzero(wanted):
         matrix = problem.space.hessian(hess[:, column], problem.alpha, column)
         diagonal = np.diagonal(matrix).copy()
         largest = float(diagonal.max(initial=0.0))
         # the Hessian is about I where many rows are near a kink, but few may be
         extra = FAINT * max(float(np.trace(matrix)) / len(matrix), FAINT) if problem.width is not None else 0.0
+        extra = 0.0 if problem.alpha else extra
         while True:
             try:
                 matrix[np.diag_indices_from(matrix)] = diagonal + extra

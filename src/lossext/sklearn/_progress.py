@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ class Progress:
     """Reports the iterations of one fit, each a subtask of the estimator's callback context."""
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, max_iter: int) -> None:
-        self.estimator = estimator
+        self.estimator, self.max_iter, self.started = estimator, max_iter, time.perf_counter()
         self.data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
         self.curve: list[float] = []  # the first of the numbers of each iteration
         self.context: Any = None
@@ -40,7 +41,10 @@ class Progress:
         verbose = self.estimator.verbose
         if verbose and n_iter % max(1, 10 ** (2 - verbose)) == 0:
             text = ", ".join(f"{name} {number:.6g}" for name, number in numbers.items())
-            print(f"[{type(self.estimator).__name__}] iteration {n_iter}: {text}", flush=True)
+            spent = time.perf_counter() - self.started
+            left = spent / n_iter * max(0, self.max_iter - n_iter)
+            name = type(self.estimator).__name__
+            print(f"[{name}] iteration {n_iter}: {text}, {spent:.1f} s, at most {left:.1f} s left", flush=True)
         if self.task is None:
             return False
         task, self.task = self.task, None

@@ -79,7 +79,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     random_state : int, RandomState or None
         Order of the rows in mini-batches; split of validation rows.
     verbose : int
-        1: a line every 10 iterations; 2: every iteration.
+        1: a line every 10 iterations, with the time spent and the most that is left; 2: every iteration.
 
     Attributes
     ----------
@@ -93,6 +93,8 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     n_features_in_ : int
     feature_names_in_ : ndarray
     """
+
+    _kinds = _losses.REGRESSION
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Estimator._parameter_constraints,
@@ -155,9 +157,6 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         tags.target_tags.multi_output = _losses.columns_of(loss) is None and _losses.kind_of(loss) == "real"
         tags.target_tags.positive_only = _losses.kind_of(loss) != "real"
         return tags
-
-    def _loss(self) -> Any:
-        return _losses.find(self.loss, _losses.REGRESSION, type(self).__name__)
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     @all_or_nothing
@@ -238,8 +237,9 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
                 width = self._spread(model.loss, rows.target)
                 self.intercept_[:] = self._constants(model, columns, rows, model.total, width)
         else:
-            whole = getattr(self, "_state", {}).get("coef")
-            self.coef_ = whole.T if whole is not None and self.coef_.base is whole else self.coef_.reshape(shape)
+            coef: Any = self.coef_
+            whole: Any = getattr(self, "_state", {}).get("coef")
+            self.coef_ = whole.T if whole is not None and coef.base is whole else coef.reshape(shape)
             self.intercept_ = np.reshape(self.intercept_, shape[:1]).astype(self.coef_.dtype)
         if rows.X.shape[0]:
             self._one_pass(model, rows)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -63,13 +64,19 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     max_iter : int
         Greatest number of passes over the rows.
     tol, n_iter_no_change : float, int
-        Stop where so many passes in a row do not lower the mean sampled loss by `tol` times its value.
+        Stop where so many passes in a row do not lower the mean sampled loss (with early stopping: the loss of the
+        validation rows) by `tol` times its value.
+    early_stopping : bool
+        Keep `validation_fraction` of the rows apart, watch their exact mean cross entropy, computed in tiles, and
+        return the coefficients where it was least.
+    validation_fraction : float
+        Between 0 and 1.
     warm_start : bool
         Whether `fit` starts from the coefficients of the last one.
     random_state : int, RandomState or None
         Of the order of the rows and the sampled classes.
     verbose : int
-        1: a line every 10 passes; 2: every pass.
+        1: a line every 10 passes, with the time spent and the most that is left; 2: every pass.
 
     Attributes
     ----------
@@ -81,6 +88,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         Passes done.
     loss_curve_ : list of float
         Mean sampled loss of each pass, measured while it went on.
+    validation_curve_ : list of float
+        Mean cross entropy of the validation rows after each pass; empty without such rows.
     n_features_in_ : int
     feature_names_in_ : ndarray
 
@@ -106,6 +115,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         "sampler": [StrOptions({"log_uniform", "uniform", "fixed_unigram", "learned_unigram"}), HasMethods("sample")],
         "solver": [StrOptions(set(STATES))],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
 
     _made_for: tuple[Any, ...]  # solver, num_sampled and sampler of the state that partial_fit goes on with
@@ -123,6 +134,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         max_iter: int = 100,
         tol: float = 1e-2,
         n_iter_no_change: int = 3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -137,6 +150,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -178,9 +193,29 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
 
         progress = Progress(self, X, y, sample_weight, self.max_iter)
         self.loss_curve_ = progress.curve
+        self.validation_curve_: list[float] = []
+        watched: Rows | None = None
+        if self.early_stopping:  # classes of one row can be on either side
+            ids, share = np.arange(rows.X.shape[0]), self.validation_fraction
+            fitted, kept = train_test_split(ids, test_size=share, random_state=self.random_state)
+            rows, watched = rows.take(fitted), rows.take(kept)
         scale = rows.X.shape[0] / rows.total_weight()
+        best: dict[str, Any] = {}
 
-        if self._passes(lambda: {"loss": self._pass(rows, scale)}, progress, self._attributes) == "reached max_iter":
+        def one_pass() -> dict[str, float]:
+            loss = self._pass(rows, scale)
+            if watched is None:
+                return {"loss": loss}
+            self.validation_curve_.append(self._cross_entropy(watched))
+            return {"loss": loss, "validation_loss": self.validation_curve_[-1]}
+
+        def improved() -> None:
+            if watched is not None:
+                best.update(self._attributes())
+
+        end = self._passes(one_pass, progress, self._attributes, improved)
+        self.__dict__.update(best)
+        if end == "reached max_iter":
             self._warn(
                 f"{self.solver} reached max_iter={self.max_iter} passes while the loss still fell: mean sampled loss "
                 f"{self.loss_curve_[-1]:.6g}, in the pass before {self.loss_curve_[-2:][0]:.6g}. Raise max_iter or "
@@ -299,6 +334,15 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
             scores = X[rows] @ self.coef_.T + self.intercept_
             out[rows] = log_softmax(scores, axis=1)
         return out
+
+    def _cross_entropy(self, rows: Rows) -> float:
+        """Mean cross entropy of all classes."""
+        total = 0.0
+        for block in rows.blocks(len(self.classes_)):
+            logs = log_softmax(block.X @ self.coef_.T + self.intercept_, axis=1)
+            own = -logs[np.arange(len(logs)), block.target].astype(np.float64)
+            total += float(own.sum() if block.weight is None else own @ block.weight)
+        return total / rows.total_weight()
 
     def _tiles(self, X: Any) -> Any:
         """A few rows at a time, whose logits fit in the cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,10 +30,9 @@ class ScoreLoss:
     A problem of two classes has one column, the score of the second class against the first. `coupled` says that the
     columns are to be seen together; else each has a loss of its own.
 
-    Piecewise linear losses are taken as means over ``score - width`` to ``score + width``, if widths, one number or
-    one a
-    column, are given. These
-    are smooth: of such a mean the slope is a difference of values, the curvature one of slopes.
+    Piecewise linear losses are taken as means over ``score - width`` to ``score + width``, if widths, one number or one
+    a column, are given. These are smooth: of such a mean the slope is a difference of values, the curvature one of
+    slopes.
     """
 
     def __init__(
@@ -65,6 +65,11 @@ class ScoreLoss:
     def rounds(self) -> bool:
         """Whether kinks of coupled columns can be rounded: by the squares of the hinges."""
         return {"p", "margin"} <= _losses.parameters_of(self.loss).keys()
+
+    @property
+    def softens(self) -> bool:
+        """Whether the loss is one hinge, of the greatest of a row's scores with margins."""
+        return self.coupled and self.has_kinks and not self.rounds and "margin" in _losses.parameters_of(self.loss)
 
     @property
     def kink_width(self) -> float:
@@ -132,31 +137,70 @@ class ScoreLoss:
         """Whether the loss makes products with the Hessian of a row out of its diagonal."""
         return type(self.loss)._hess_product is not DenseLoss._hess_product
 
-    def hess_product(
-        self,
-        scores: Array,
-        columns: Columns,
-        hess: Array | None,
-        direction: Array,
-        width: Any = None,
-        slope: Array | None = None,
-    ) -> Array:
-        """Product of the Hessian of coupled columns with a direction: the loss's own, or a difference of two slopes.
+    def hessian(
+        self, scores: Array, columns: Columns, hess: Array | None, width: Any, slope: Array
+    ) -> Callable[[Array], Array]:
+        """Products of a direction with the Hessian of coupled columns: the loss's own, of shares, or differences.
 
-        `slope` is the one at `scores`, if it is known.
+        `slope` is the one at `scores`.
         """
         if hess is not None:
-            return self.loss._hess_product(hess, columns.target, direction)
-        size = float(np.abs(direction).max(initial=0.0))
-        if size == 0:
-            return np.zeros_like(direction)
-        step = STEP / size
-        if slope is None or scores.dtype != np.float64:
-            slope = self.evaluate(scores.astype(np.float64), columns, width)[1]
-        moved = self.evaluate(scores + step * direction.astype(np.float64), columns, width)[1]
-        moved -= slope
-        moved /= step
-        return moved.astype(scores.dtype, copy=False)
+            return lambda direction: self.loss._hess_product(hess, columns.target, direction)
+        found = self._shares(scores, columns.target, width)
+        if found is not None:
+            shares, rate = found
+            weight = self._class_weight(columns.target)
+            weight = rate * self.scale if weight is None else rate * self.scale * weight
+            weight = np.asarray(weight if columns.weight is None else weight * columns.weight, scores.dtype)
+
+            def of_shares(direction: Array) -> Array:
+                product: Array = shares * direction
+                product -= shares * product.sum(axis=1, keepdims=True)
+                product *= weight
+                return product
+
+            return of_shares
+
+        def by_difference(direction: Array) -> Array:
+            size = float(np.abs(direction).max(initial=0.0))
+            if size == 0:
+                return np.zeros_like(direction)
+            step = STEP / size
+            moved = self.evaluate(scores + step * direction.astype(np.float64), columns, width)[1]
+            moved -= start
+            moved /= step
+            return moved.astype(scores.dtype, copy=False)
+
+        start = slope
+        if scores.dtype != np.float64:
+            start = self.evaluate(scores.astype(np.float64), columns, width)[1]
+        return by_difference
+
+    def _shares(self, scores: Array, target: Array, width: Any) -> tuple[Array, Any] | None:
+        """Shares p and a rate r, where a row's Hessian is ``r (diag(p) - p p')``."""
+        if self.has_kinks:
+            if not self.softens:
+                return None
+            touched = nearest_shares(self._with_margins(scores, target) / np.asarray(width, scores.dtype)) > 0
+            n_touched = touched.sum(axis=1, keepdims=True)
+            return (touched / n_touched).astype(scores.dtype, copy=False), n_touched / width
+        facts = self.loss.declaration
+        if not facts.convex or facts.link is None or facts.link.name != "softmax":
+            return None
+        rate = _losses.log_odds(self.loss)
+        return None if rate is None else (np.asarray(self.loss.inverse_link(scores)), rate**2)
+
+    def _class_weight(self, target: Array) -> Array | None:
+        """The loss's own weight of each row's class, (N, 1)."""
+        weight = _losses.parameters_of(self.plain).get("weight")
+        return None if weight is None else np.asarray(weight)[target][:, np.newaxis]
+
+    def _with_margins(self, scores: Array, target: Array) -> Array:
+        """Scores of which all but the class's are greater by the margin."""
+        shifted: Array = scores + np.asarray(_losses.parameters_of(self.plain)["margin"], scores.dtype)
+        rows = np.arange(len(target))
+        shifted[rows, target] = scores[rows, target]
+        return np.asarray(shifted)
 
     def _smooth(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         if width is None:
@@ -176,6 +220,8 @@ class ScoreLoss:
     def _smooth_pairs(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         """Hinges of pairs of scores: (max(0, z + width)^2 - max(0, z - width)^2) / (4 width)."""
         own = _losses.parameters_of(self.plain)
+        if self.softens:
+            return self._smooth_greatest(scores, target, float(width), hess)
         if not self.rounds:
             return self._raw(scores, target, hess)
         parts = []
@@ -185,6 +231,30 @@ class ScoreLoss:
         wide, narrow = parts
         value, slope, *curvature = (a - b for a, b in zip(wide, narrow, strict=True))
         return value, slope, curvature[0] if hess else None
+
+    def _smooth_greatest(
+        self, scores: Array, target: Array, width: float, hess: bool
+    ) -> tuple[Array, Array, Array | None]:
+        """A hinge of the greatest score, of scores with margins z and shares p: ``max_p p z + width (1 - |p|^2) / 2``.
+
+        See Martins and Astudillo (2016): quadratic in pieces, so Newton's method ends.
+        """
+        z = self._with_margins(scores, target)
+        p = nearest_shares(z / np.asarray(width, z.dtype))
+        rows = np.arange(len(target))
+        value = np.einsum("nc,nc->n", p, z) - z[rows, target] + 0.5 * width * (1 - np.einsum("nc,nc->n", p, p))
+        curvature = None
+        if hess:
+            touched = p > 0
+            n_touched = touched.sum(axis=1, keepdims=True)
+            curvature = np.asarray(touched * (1 - 1 / n_touched) / width, scores.dtype)
+        p[rows, target] -= 1
+        weight = self._class_weight(target)
+        if weight is not None:
+            weight = weight.astype(scores.dtype)
+            value, p = value * weight[:, 0], p * weight
+            curvature = None if curvature is None else curvature * weight
+        return value, p, curvature
 
     def _raw(self, scores: Array, target: Any, hess: bool) -> tuple[Array, Array, Array | None]:
         if self.pair:
@@ -206,6 +276,16 @@ class ScoreLoss:
         facts = loss.declaration
         kind = "majorizer" if not facts.convex and "majorizer" in facts.curvatures else "exact"
         return value, slope, loss.grad_and_hess(scores, target, curvature=kind, n_threads=N_THREADS)[1]
+
+
+def nearest_shares(scores: Array) -> Array:
+    """The nearest point to each row whose numbers are not negative and add up to 1 (Held, Wolfe and Crowder 1974)."""
+    ordered = -np.sort(-scores, axis=1)
+    excess = np.cumsum(ordered, axis=1) - 1
+    n_kept = np.count_nonzero(ordered * np.arange(1, scores.shape[1] + 1) > excess, axis=1)[:, np.newaxis]
+    n_kept = np.maximum(n_kept, 1)  # of NaN none
+    shift = np.take_along_axis(excess, n_kept - 1, axis=1) / n_kept
+    return np.asarray(np.maximum(scores - shift, 0), scores.dtype)
 
 
 def part_of(columns: Columns, start: int, stop: int) -> Columns:

@@ -17,10 +17,13 @@ static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t first,
         p.depth = rows_of(wave, block);
         p.a = logits_of(wave, tile, block);
         p.add = !wave->first_of_classes || block > 0;
+        const real *next = block + 1 < wave->blocks ? logits_of(wave, tile, block + 1)
+                                                    : logits_of(wave, after(tile, wave->tiles), 0);
         for (ptrdiff_t column = first * PANEL; column < smaller(last * PANEL, wave->columns); column += PANEL) {
             p.width = smaller(PANEL, wave->columns - column);
             p.b = (const real *)layer->packed_inputs + block * BLOCK * layer->stride + column;
             p.c = grad + column;
+            p.ahead = (const char *)(column > first * PANEL ? p.a : next);
             rows_product(&p);
         }
         for (ptrdiff_t s = 0; first == 0 && wave->first_column == 0 && s < n; s++) {
@@ -47,8 +50,12 @@ static void input_products(const lx_wave *wave, ptrdiff_t block, ptrdiff_t first
         p.add = !wave->first_of_rows || tile > 0;
         for (ptrdiff_t column = first * PANEL; column < end; column += PANEL) {
             p.width = smaller(PANEL, wave->columns - column);
-            p.b = (const real *)layer->packed_weights + tile * layer->tile * layer->stride + column;
+            p.b = packed_weights_of(wave, tile) + column;
             p.c = grad + column;
+            /* first the next tile's logits, then its weights */
+            const ptrdiff_t panel = column / PANEL - first, next = after(tile, wave->tiles);
+            p.ahead = panel == 0 ? (const char *)logits_of(wave, next, block)
+                                 : (const char *)(packed_weights_of(wave, next) + (panel - 1) * p.depth * BLOCK);
             columns_product(&p);
         }
     }

@@ -41,14 +41,15 @@ INLINE int64_t lower_bound(const int64_t *numbers, int64_t p, int64_t end, int64
 }
 
 /* Logits of the classes that a row does not meet become -inf. */
-INLINE void leave_out(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, real *z)
+INLINE void leave_out(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, ptrdiff_t begin, ptrdiff_t end)
 {
     const lx_hits *hits = &wave->layer->hits;
     if (!hits->start)
         return;
     const int64_t first = first_class_of(wave, tile), last = first + classes_of(wave, tile);
     const int64_t *start = hits->start + first_row_of(wave, block), *classes = hits->order ? hits->order : hits->key;
-    for (ptrdiff_t i = 0; i < rows_of(wave, block); i++)
+    real *z = logits_of(wave, tile, block);
+    for (ptrdiff_t i = begin; i < end; i++)
         for (int64_t p = start[i]; p < start[i + 1];) {
             int64_t from = p, to = start[i + 1];
             if (hits->order) {
@@ -91,14 +92,16 @@ INLINE void sigmoid_column(real *z, const real *bias, vec scale, ptrdiff_t n, ve
     }
 }
 
-static void finish_logits(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, real *z)
+/* Of rows [begin, end) of a block */
+static void finish_logits(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, ptrdiff_t begin, ptrdiff_t end)
 {
     const lx_layer *layer = wave->layer;
-    const ptrdiff_t n = classes_of(wave, tile), rows = rows_of(wave, block), first_row = first_row_of(wave, block);
+    const ptrdiff_t n = classes_of(wave, tile), first_row = first_row_of(wave, block);
+    real *z = logits_of(wave, tile, block);
     const real *bias = (const real *)layer->bias + first_class_of(wave, tile);
     const vec scale = v_set((real)layer->scale);
-    leave_out(wave, tile, block, z);
-    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+    leave_out(wave, tile, block, begin, end);
+    for (ptrdiff_t i = begin; i < end; i += LANES) {
         vec sum = v_zero(), peak = v_load((const real *)layer->row_peak + first_row + i);
         const vec factor = v_load((const real *)layer->row_factor + first_row + i);
         switch (wave->mode) {
@@ -129,24 +132,26 @@ static void logits(const void *call, ptrdiff_t unit)
     const lx_layer *layer = wave->layer;
     const ptrdiff_t tile = unit / wave->blocks, block = unit % wave->blocks, width = wave->columns;
     const ptrdiff_t n = classes_of(wave, tile), rows = rows_of(wave, block);
-    real *z = logits_of(wave, tile, block);
-    if (layer->unpacked)
-        unpacked_product(wave, tile, block, z);
-    else {
-        product p = {.height = n, .a_row = layer->stride, .b_row = PANEL, .c_row = BLOCK};
-        for (ptrdiff_t k = 0; k == 0 || k < width; k += DEPTH)
-            for (ptrdiff_t i = 0; i < rows; i += PANEL) {
-                p.depth = smaller(DEPTH, width - k);
-                p.width = rows - i > LANES ? PANEL : LANES;
-                p.a = (const real *)layer->packed_weights + tile * layer->tile * layer->stride + k;
-                p.b = (const real *)layer->columns + (block * BLOCK + i) * width + k * PANEL;
-                p.c = z + i;
-                p.add = wave->first_column > 0 || k > 0;
-                rows_product(&p);
-            }
+    if (layer->unpacked) {
+        unpacked_product(wave, tile, block, logits_of(wave, tile, block));
+        finish_logits(wave, tile, block, 0, rows);
+        return;
     }
-    if (layer->unpacked || wave->first_column + width == layer->dim)
-        finish_logits(wave, tile, block, z);
+    product p = {.height = n, .a_row = layer->stride, .b_row = PANEL, .c_row = BLOCK};
+    for (ptrdiff_t k = 0; k == 0 || k < width; k += DEPTH)
+        for (ptrdiff_t i = 0; i < rows; i += PANEL) {
+            p.depth = smaller(DEPTH, width - k);
+            p.width = rows - i > LANES ? PANEL : LANES;
+            p.a = packed_weights_of(wave, tile) + k;
+            p.b = (const real *)layer->columns + (block * BLOCK + i) * width + k * PANEL;
+            p.c = logits_of(wave, tile, block) + i;
+            p.add = wave->first_column > 0 || k > 0;
+            p.ahead = (const char *)packed_weights_of(wave, after(tile, wave->tiles))
+                      + i / PANEL * (n / HEIGHT) * p.depth * AHEAD_STEP;
+            rows_product(&p);
+            if (k + p.depth == width && wave->first_column + width == layer->dim) /* while it is in the first cache */
+                finish_logits(wave, tile, block, i, smaller(i + PANEL, rows));
+        }
 }
 
 #endif

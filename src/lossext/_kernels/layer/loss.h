@@ -114,11 +114,12 @@ static void take_tiles(const void *call, ptrdiff_t block)
     for (ptrdiff_t tile = 0; tile < wave->tiles; tile++) {
         const real *of_tile = by_tile(wave, layer->peak, tile, block);
         real *p = logits_of(wave, tile, block);
-        for (ptrdiff_t i = 0; i < n; i += LANES) {
-            vec factor = v_load(of_tile + i) * v_load(row_factor + i);
-            for (ptrdiff_t s = 0; s < classes_of(wave, tile); s++)
-                v_store(p + s * BLOCK + i, normal_or_zero(v_load(p + s * BLOCK + i) * factor));
-        }
+        ALIGNED real factor[BLOCK];
+        for (ptrdiff_t i = 0; i < n; i += LANES)
+            v_store(factor + i, v_load(of_tile + i) * v_load(row_factor + i));
+        for (ptrdiff_t s = 0; s < classes_of(wave, tile); s++, p += BLOCK)
+            for (ptrdiff_t i = 0; i < n; i += LANES)
+                v_store(p + i, normal_or_zero(v_load(p + i) * v_load(factor + i)));
     }
 }
 

@@ -8,9 +8,11 @@
 
 enum { HEIGHT = REGISTERS >= 32 ? 12 : 6 };
 enum { DEPTH = 256 }; /* of b's panel and a's rows that the first cache holds */
+enum { AHEAD_STEP = HEIGHT * sizeof(real) < 64 ? HEIGHT * sizeof(real) : 64 };
 
 /* c[i][j] = (add: +=) sum over k < depth of a[i a_row + k a_step] b[k b_row + j], i < height, j < width.
- * b can be read to whole vectors. */
+ * b can be read to whole vectors.  Meanwhile AHEAD_STEP bytes from `ahead` on are fetched at each k of HEIGHT rows: what
+ * the next product reads. */
 typedef struct {
     ptrdiff_t height, depth, width;
     const real *a;
@@ -20,20 +22,33 @@ typedef struct {
     real *c;
     ptrdiff_t c_row;
     int add;
+    const char *ahead;
 } product;
 
 /* `height` rows of `vectors` vectors; both are constants where it is called */
 INLINE void micro(int height, int vectors, product p)
 {
     vec sum[HEIGHT][2];
+    const real *a[HEIGHT / 3], *b = p.b; /* an address for each row would not stay in registers */
     UNROLL(16)
-    for (int i = 0; i < height; i++)
+    for (int i = 0; i < HEIGHT / 3; i++) {
+        a[i] = p.a + 3 * i * p.a_row;
+        if (p.a_row != 1)
+            OPAQUE(a[i]);
+    }
+    UNROLL(16)
+    for (int i = 0; i < height; i++) {
+        PREFETCH_TO_WRITE(p.c + i * p.c_row);
+        if (vectors > 1)
+            PREFETCH_TO_WRITE(p.c + i * p.c_row + LANES);
         sum[i][0] = sum[i][1] = v_zero();
-    for (ptrdiff_t k = 0; k < p.depth; k++) {
-        const vec left = v_load(p.b + k * p.b_row), right = vectors > 1 ? v_load(p.b + k * p.b_row + LANES) : left;
+    }
+    for (ptrdiff_t k = 0; k < p.depth; k++, b += p.b_row, p.ahead += AHEAD_STEP) {
+        const vec left = v_load(b), right = vectors > 1 ? v_load(b + LANES) : left;
+        PREFETCH_FAR(p.ahead);
         UNROLL(16)
         for (int i = 0; i < height; i++) {
-            const vec factor = v_set(p.a[i * p.a_row + k * p.a_step]);
+            const vec factor = v_set(a[i / 3][i % 3 * p.a_row + k * p.a_step]);
             sum[i][0] = v_fma(factor, left, sum[i][0]);
             if (vectors > 1)
                 sum[i][1] = v_fma(factor, right, sum[i][1]);
@@ -57,8 +72,12 @@ INLINE void micro(int height, int vectors, product p)
 
 INLINE void panel_product(int vectors, product p)
 {
-    for (; p.height >= HEIGHT; p.height -= HEIGHT, p.a += HEIGHT * p.a_row, p.c += HEIGHT * p.c_row)
+    for (; p.height >= HEIGHT; p.height -= HEIGHT) {
         micro(HEIGHT, vectors, p);
+        p.a += HEIGHT * p.a_row;
+        p.c += HEIGHT * p.c_row;
+        p.ahead += AHEAD_STEP * p.depth;
+    }
     switch (p.height) {
 #define REST(n) \
     case n: \

@@ -75,6 +75,12 @@ INLINE real *logits_of(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block)
 {
     return (real *)wave->layer->logits + (tile * wave->blocks + block) * wave->layer->tile * BLOCK;
 }
+INLINE const real *packed_weights_of(const lx_wave *wave, ptrdiff_t tile)
+{
+    return (const real *)wave->layer->packed_weights + tile * wave->layer->tile * wave->layer->stride;
+}
+/* What is read after a tile and block: the next, or, of the last, the same again */
+INLINE ptrdiff_t after(ptrdiff_t number, ptrdiff_t count) { return smaller(number + 1, count - 1); }
 INLINE real *by_tile(const lx_wave *wave, void *array, ptrdiff_t tile, ptrdiff_t block)
 {
     return (real *)array + (tile * wave->blocks + block) * BLOCK;

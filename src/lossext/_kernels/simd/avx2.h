@@ -7,14 +7,14 @@ typedef __m256d mask;
 enum { LANES = 4, REGISTERS = 16 };
 #define OP(name) _mm256_##name##_pd
 #define AS_MASK(i) _mm256_castsi256_pd(i)
-static const int64_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
+static ALIGNED const int64_t first_lanes[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 #else
 typedef float vec __attribute__((vector_size(32)));
 typedef __m256 mask;
 enum { LANES = 8, REGISTERS = 16 };
 #define OP(name) _mm256_##name##_ps
 #define AS_MASK(i) _mm256_castsi256_ps(i)
-static const int32_t first_lanes[16] ALIGNED = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+static ALIGNED const int32_t first_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 #endif
 typedef double doubles __attribute__((vector_size(32)));
 

@@ -8,7 +8,7 @@ enum { LANES = 2, REGISTERS = 32 };
 #define OP(name) name##_f64
 #define U(name) name##_u64
 #define AS_MASK(a) vreinterpretq_u64_f64(a)
-static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
+static ALIGNED const int64_t first_lanes[4] = {-1, -1, 0, 0};
 typedef uint64_t lane_bits;
 #else
 typedef float32x4_t vec;
@@ -16,7 +16,7 @@ typedef uint32x4_t mask;
 enum { LANES = 4, REGISTERS = 32 };
 #define OP(name) name##_f32
 #define U(name) name##_u32
-static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
+static ALIGNED const int32_t first_lanes[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 typedef uint32_t lane_bits;
 #endif
 typedef float64x2_t doubles;

@@ -14,12 +14,19 @@
 #include <string.h>
 
 #if defined(__GNUC__) || defined(__clang__)
+#define GNU_C /* clang-cl does not say __GNUC__ */
 #define INLINE static inline __attribute__((always_inline, unused))
+#if defined(__clang__)
 #define NOINLINE __attribute__((noinline))
+#else /* GCC 12 removes calls of functions that it has cloned, taking their stores for dead */
+#define NOINLINE __attribute__((noipa))
+#endif
 #define ALIGNED __attribute__((aligned(64)))
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
+#define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* to the second cache */
+#define OPAQUE(p) __asm__("" : "+r"(p))             /* the compiler knows no more what p is */
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #else /* MSVC: scalar vectors */
@@ -29,6 +36,8 @@
 #define RESTRICT __restrict
 #define PREFETCH(p) ((void)(p))
 #define PREFETCH_TO_WRITE(p) ((void)(p))
+#define PREFETCH_FAR(p) ((void)(p))
+#define OPAQUE(p) ((void)(p))
 #define UNROLL(n)
 #endif
 
@@ -44,12 +53,14 @@ typedef float real;
 #include "avx512.h"
 #elif defined(LX_ISA_AVX2)
 #include "avx2.h"
-#elif defined(LX_FORCE_SCALAR) /* for tests on machines that have vectors */
+#elif defined(LX_FORCE_SCALAR) /* this and LX_FORCE_GENERIC: for tests on machines that have more */
 #include "scalar.h"
-#elif (defined(__x86_64__) || defined(__SSE2__)) && defined(__GNUC__)
+#elif (defined(__x86_64__) || defined(__SSE2__)) && defined(GNU_C) && !defined(LX_FORCE_GENERIC)
 #include "sse2.h"
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && defined(GNU_C) && !defined(LX_FORCE_GENERIC)
 #include "neon.h"
+#elif defined(GNU_C)
+#include "generic.h"
 #else
 #include "scalar.h"
 #endif

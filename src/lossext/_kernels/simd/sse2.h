@@ -7,14 +7,14 @@ typedef __m128d mask;
 enum { LANES = 2, REGISTERS = 16 };
 #define OP(name) _mm_##name##_pd
 #define AS_MASK(i) _mm_castsi128_pd(i)
-static const int64_t first_lanes[4] ALIGNED = {-1, -1, 0, 0};
+static ALIGNED const int64_t first_lanes[4] = {-1, -1, 0, 0};
 #else
 typedef float vec __attribute__((vector_size(16)));
 typedef __m128 mask;
 enum { LANES = 4, REGISTERS = 16 };
 #define OP(name) _mm_##name##_ps
 #define AS_MASK(i) _mm_castsi128_ps(i)
-static const int32_t first_lanes[8] ALIGNED = {-1, -1, -1, -1, 0, 0, 0, 0};
+static ALIGNED const int32_t first_lanes[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
 #endif
 typedef double doubles __attribute__((vector_size(16)));
 

@@ -12,7 +12,8 @@
 
 typedef struct {
     vec peak, rate, ahead, lost; /* peak: finite, for the terms; rate: 1 / T; ahead + lost is exact */
-    vec own, share, CARRIED;     /* from begin the score of the class; from finish p_j = share t_j, and the loss's own */
+    vec own, share, rest;        /* the score of the class; from finish: p_j = share t_j, and 1 - p_j of the peak */
+    vec CARRIED;                 /* the loss's own, from finish */
 } row;
 
 /* a / T and what that rounding lost, a + lost over T (Dekker's product where multiplication rounds twice). */
@@ -49,17 +50,26 @@ typedef struct {
     vec value, own, others, odds;
 } shares;
 
-INLINE shares shares_of(row *r, vec sum)
+INLINE shares shares_of(row *r, const totals *t)
 {
+    const vec below = (t->count - one()) + t->term, sum = one() + below; /* t->term is without the ties at the peak */
     const mask ahead = v_ge(r->ahead, v_zero());
     vec e = v_exp_negative(v_minus_abs(r->ahead));
     e = v_fma(e, v_select(ahead, v_zero() - r->lost, r->lost), e);
     const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), share = one() / (own + others);
     shares s;
-    s.value = v_log1p(v_select(ahead, others, (sum - one()) + e)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
+    s.value = v_log1p(v_select(ahead, others, below + e)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
     r->share = v_select(ahead, e, one()) * share;
+    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) * share;
     s.own = own * share;
     s.others = others * share;
     s.odds = own / others;
     return s;
+}
+
+/* p_j (1 - p_j), of the peak without cancellation. */
+INLINE vec spread_of(const row *r, vec t)
+{
+    const vec p = t * r->share;
+    return p * v_select(v_ge(t, one()), r->rest, one() - p);
 }

@@ -4,9 +4,9 @@
  *   slope_j = (s p_j - t_j) / T,   slope_k = (sum_{j != k} t_j - s sum_{j != k} p_j) / T,
  *   curvature_j = s p_j (1 - p_j) / T^2;  CE_k is that of _softmax.h. */
 PARAMETERS(temperature)
-enum { TARGETS = 1, PEAK = 1, BEST = 0, KEEP = 1, EAGER = 0, SUMS = UNIT | COST | TARGET };
+enum { TARGETS = 1, PEAK = 1, BEST = 0, KEEP = 1, EAGER = 0, SUMS = UNIT | TIES | COST | TARGET };
 #define TEMPERATURE p->temperature
-#define CARRIED unused
+#define CARRIED sum
 #include "losses/row/_softmax.h"
 
 #define HAS_COST
@@ -14,10 +14,11 @@ INLINE vec cost(const row *r, vec x, vec y) { return v_where(v_not_equal(y, v_ze
 
 INLINE result finish(const parameters *p, row *r, const totals *t)
 {
-    const shares s = shares_of(r, t->term);
+    const shares s = shares_of(r, t);
     const vec sum = t->own_target + t->target, own_slope = (t->target - sum * s.others) * r->rate;
     const vec of_greatest = v_where(v_not_equal(sum, v_zero()), sum * s.value); /* an infinite one counts if a target does */
     (void)p;
+    r->sum = sum;
     return (result){.value = v_fma(t->cost, r->rate, of_greatest),
                     .factor = sum * r->share * r->rate,
                     .own_slope = own_slope,
@@ -27,7 +28,7 @@ INLINE result finish(const parameters *p, row *r, const totals *t)
 
 INLINE vec slope(const row *r, entry e) { return v_fma(e.t, e.f, v_zero() - e.w * e.y * r->rate); }
 
-INLINE vec curvature(const row *r, entry e) { return e.t * e.f * r->rate * (one() - e.t * r->share); }
+INLINE vec curvature(const row *r, entry e) { return spread_of(r, e.t) * r->sum * e.w * r->rate * r->rate; }
 
 #define HAS_RESIDUAL
 INLINE vec residual(const row *r, entry e) { return v_abs(slope(r, e)); }

@@ -4,7 +4,7 @@
  *
  * with k the column of the greatest score; see _softmax.h.  There is no value. */
 PARAMETERS(temperature)
-enum { TARGETS = 1, PEAK = 1, BEST = 0, KEEP = 1, EAGER = 0, SUMS = UNIT | COST };
+enum { TARGETS = 1, PEAK = 1, BEST = 0, KEEP = 1, EAGER = 0, SUMS = UNIT | TIES | COST };
 #define TEMPERATURE p->temperature
 #define CARRIED mean
 #include "losses/row/_softmax.h"
@@ -14,7 +14,7 @@ INLINE vec cost(const row *r, vec x, vec y) { return term(r, x) * y; }
 
 INLINE result finish(const parameters *p, row *r, const totals *t)
 {
-    const shares s = shares_of(r, t->term);
+    const shares s = shares_of(r, t);
     const vec below = s.others * t->own_target - r->share * t->cost, rate = r->rate * r->rate;
     (void)p;
     r->mean = t->own_target - below;

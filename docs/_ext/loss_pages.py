@@ -1,0 +1,257 @@
+"""What the site says of each loss and of each public name, from the registry and from the modules' `__all__`.
+
+Directives: ``losses`` (a section for each loss of a subject), ``loss-table`` (all of them), ``loss-picture`` (one).
+"""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import shutil
+from pathlib import Path
+
+import pictures
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from latex2mathml.converter import convert
+from sphinx.ext.autodoc.mock import mock
+from sphinx.util import logging
+
+import lossext
+from lossext._declare import parameters_of
+
+DOCS = Path(__file__).parents[1]
+PICTURES = DOCS / "_pictures"
+API = DOCS / "api"
+TITLES = {
+    "lossext.losses.binary": "Two classes",
+    "lossext.losses.counts": "Counts and amounts",
+    "lossext.losses.distributions": "Distributions",
+    "lossext.losses.embedding": "Distances",
+    "lossext.losses.layer": "Layers of many classes",
+    "lossext.losses.multiclass": "One class of many",
+    "lossext.losses.multilabel": "Many labels",
+    "lossext.losses.regression": "Regression",
+    "lossext.samplers": "Samplers",
+    "lossext.sklearn": "scikit-learn",
+    "lossext.boosting": "Boosting",
+    "lossext.dask": "Dask",
+}
+PEERS = ("bound", "lossext", "torch")
+log = logging.getLogger(__name__)
+
+
+def subject_of(cls):
+    return cls.__module__.rpartition(".")[2]
+
+
+def subjects():
+    """The losses of the registry, by the module that they stand in."""
+    found = {}
+    for cls in lossext.registry():
+        found.setdefault(subject_of(cls), []).append(cls)
+    return found
+
+
+def accuracy():
+    return json.loads((DOCS / "accuracy.json").read_text(encoding="utf-8"))
+
+
+# ---- directives ----
+
+
+class Generated(Directive):
+    """A directive whose content is text made here."""
+
+    def parse(self, text, parent):
+        source = self.state_machine.document["source"]
+        self.state.nested_parse(StringList(text.splitlines(), source), 0, parent)
+
+
+class Losses(Generated):
+    """A section for each loss of a subject."""
+
+    required_arguments = 1
+
+    def run(self):
+        sections = []
+        for cls in subjects()[self.arguments[0]]:
+            section = nodes.section(ids=[cls.__name__.lower()], names=[cls.__name__.lower()])
+            section += nodes.title("", cls.__name__)
+            self.state.document.note_explicit_target(section)
+            self.parse(section_of(cls), section)
+            sections.append(section)
+        return sections
+
+
+class LossTable(Generated):
+    """Every loss of the registry, by subject."""
+
+    def run(self):
+        lines = [".. list-table::", "   :header-rows: 1", "", "   * - subject", "     - class", "     - what it is"]
+        for subject, losses in subjects().items():
+            for cls in losses:
+                lines += [
+                    f"   * - :doc:`{subject} </losses/{subject}>`",
+                    f"     - :class:`~lossext.{cls.__name__}`",
+                    f"     - {summary_of(cls)}",
+                ]
+        parent = nodes.Element()
+        self.parse("\n".join(lines), parent)
+        return parent.children
+
+
+class AccuracyTable(Generated):
+    """What tools/accuracy.py measured."""
+
+    def run(self):
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        lines += ["   * - loss", "     - stated", "     - lossext", "     - torch"]
+        for name, found in accuracy()["losses"].items():
+            errors = [" / ".join(f"{e:.3g}" for e in found[who]) if who in found else "" for who in PEERS]
+            lines += [f"   * - :class:`~lossext.{name}`", *(f"     - {error}" for error in errors)]
+        parent = nodes.Element()
+        self.parse("\n".join(lines), parent)
+        return parent.children
+
+
+class LossPicture(Generated):
+    """The picture of one loss."""
+
+    required_arguments = 1
+
+    def run(self):
+        parent = nodes.Element()
+        self.parse(picture_of(self.arguments[0].rpartition(".")[2]), parent)
+        return parent.children
+
+
+def picture_of(name):
+    return f".. image:: /_pictures/{name}.svg\n   :alt: Value, slope and curvature of {name}\n   :width: 100%\n"
+
+
+def summary_of(cls):
+    return inspect.getdoc(cls).splitlines()[0]
+
+
+def section_of(cls):
+    declaration = cls.declaration
+    text = inspect.getdoc(cls).partition("Parameters\n----------\n")[0]
+    example = inspect.getdoc(cls).partition("Examples\n--------\n")[2]
+    own = [name for name, p in parameters_of(cls).items() if p.check is not None]
+    facts = {
+        "class": f":class:`~lossext.{cls.__name__}`, with {', '.join(f'``{name}``' for name in own)}",
+        "function": f":func:`~lossext.{declaration.function}`",
+        "target": "class ids" if declaration.takes_ids else declaration.target.requirement,
+        "link": f"{declaration.link.name}: the mean is ``{declaration.link.formula}``" if declaration.link else "none",
+        "curvatures": ", ".join(declaration.curvatures),
+        "shape": f"{'convex' if declaration.convex else 'not convex'}, {'' if declaration.smooth else 'not '}smooth",
+        "error": f"{declaration.value_ulp:g} ulp of a value, {declaration.grad_ulp:g} of a slope, "
+        f"{declaration.hess_ulp:g} of a curvature",
+        "cost": f"some {declaration.cost:g} ns a float32 element, value and gradient, on one thread with AVX-512",
+    }
+    if declaration.input_domain:
+        facts["input"] = declaration.input_domain.requirement
+    table = "\n".join(f":{name}: {fact}" for name, fact in facts.items())
+    return f"{picture_of(cls.__name__)}\n{text}\n{example}\n\n{table}\n"
+
+
+# ---- the reference ----
+
+
+def public_modules(mocked=()):
+    """Modules with an ``__all__`` and no underscore in their names; those of the losses give a subject."""
+    for found in pkgutil.walk_packages(lossext.__path__, "lossext."):
+        if "._" in found.name or found.name in ("lossext.losses", "lossext.balance", "lossext.row_sparse"):
+            continue
+        if found.name.count(".") > 1 and not found.name.startswith("lossext.losses."):
+            continue
+        if found.name.startswith("lossext.losses.layer."):
+            continue
+        try:
+            with mock(list(mocked)):
+                module = importlib.import_module(found.name)
+        except ImportError as error:
+            log.warning("%s is not in the reference: %s", found.name, error)
+            continue
+        if getattr(module, "__all__", None):
+            yield module
+
+
+def at_top(mocked):
+    """Public names of the package itself that no subject has."""
+    elsewhere = {name for module in public_modules(mocked) if ".losses." in module.__name__ for name in module.__all__}
+    return [
+        name
+        for name in dir(lossext)
+        if not name.startswith("_") and name not in elsewhere and not inspect.ismodule(getattr(lossext, name))
+    ]
+
+
+def reference(name, title, text, names):
+    own = "lossext" if ".losses." in name or name == "lossext" else name
+    listed = "\n".join(f"   {public}" for public in sorted(names))
+    return (
+        f"{title}\n{'=' * len(title)}\n\n{text}\n\n.. currentmodule:: {own}\n\n.. autosummary::\n"
+        f"   :toctree: generated\n\n{listed}\n"
+    )
+
+
+def write_reference(mocked):
+    shutil.rmtree(API, ignore_errors=True)
+    API.mkdir()
+    pages = [("lossext", "The package itself", "", at_top(mocked))]
+    for module in public_modules(mocked):
+        title = TITLES.get(module.__name__, module.__name__)
+        pages.append((module.__name__, title, inspect.getdoc(module) or "", module.__all__))
+    for name, title, text, names in pages:
+        (API / f"{name}.rst").write_text(reference(name, title, text, names), encoding="utf-8")
+    toctree = "\n".join(f"   {name}" for name, *_ in pages)
+    (API / "index.rst").write_text(
+        "Reference\n=========\n\nEvery public name. What holds for all losses is on one page: :doc:`/every_loss`.\n\n"
+        f".. toctree::\n   :maxdepth: 1\n\n   /every_loss\n{toctree}\n",
+        encoding="utf-8",
+    )
+
+
+# ---- what happens when ----
+
+
+def write_pages(app, config):
+    PICTURES.mkdir(exist_ok=True)
+    for cls in lossext.registry():
+        pictures.draw(cls, PICTURES / f"{cls.__name__}.svg")
+    pictures.draw_accuracy(accuracy()["losses"], PICTURES / "accuracy.svg")
+    config.autosummary_context = {"losses": [cls.__name__ for cls in lossext.registry()]}
+    missing = [subject for subject in subjects() if not (DOCS / "losses" / f"{subject}.md").exists()]
+    if missing:
+        log.warning("no page docs/losses/<subject>.md for %s", ", ".join(missing))
+    write_reference(config.autodoc_mock_imports)
+
+
+def only_our_members(app, what, name, obj, skip, options):
+    """Leave out what an estimator inherits from another library."""
+    module = getattr(obj, "__module__", None) or getattr(getattr(obj, "fget", None), "__module__", None)
+    return True if module and not module.startswith("lossext") else None
+
+
+def visit_math(self, node):
+    self.body.append(f'<span class="math">{convert(node.astext())}</span>')
+    raise nodes.SkipNode
+
+
+def visit_math_block(self, node):
+    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.add_directive("losses", Losses)
+    app.add_directive("loss-table", LossTable)
+    app.add_directive("loss-picture", LossPicture)
+    app.add_directive("accuracy-table", AccuracyTable)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("config-inited", write_pages)
+    app.connect("autodoc-skip-member", only_our_members)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,129 @@
+"""Pictures of the losses: value, slope and curvature over the range of the prediction, from the registry."""
+
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from lossext._declare import parameters_of
+
+NUMBERS = (int, float)
+LINES = ("-", "--", "-.", ":")
+RANGES = {"identity": (-3, 3), "log": (-2.5, 2.5), "logit": (-6, 6), "half_logit": (-3, 3)}
+TARGETS = {
+    "real": (0.0,),
+    "non_negative": (0.0, 1.0, 3.0),
+    "positive": (0.5, 1.0, 3.0),
+    "unit": (0.0, 0.5, 1.0),
+    "sign": (-1.0, 1.0),
+    "log_probability": (-3.0, -1.0),
+}
+PARTS = ("value", "slope", "curvature")
+
+
+def predictions_of(loss):
+    """The range worth a look, and its name."""
+    declaration, domain = loss.declaration, loss._input_domain
+    if domain is not None:
+        return np.linspace(max(domain.low, 0) + 0.05, min(domain.high, 4) - 0.05, 401), "prediction"
+    if declaration.family != "element":
+        return np.linspace(-4, 4, 401), "score of the right class, others 0 and −1"
+    if declaration.low_score_means == "alike":
+        return np.linspace(0, 3, 401), "distance"
+    if declaration.link is not None:
+        name = declaration.link.name
+        called = {"identity": "prediction", "log": "logarithm of the mean"}.get(name, "logit")
+        return np.linspace(*RANGES[name], 401), called
+    if declaration.target.kind in ("non_negative", "log_probability"):
+        return np.linspace(-4, 0, 401), "log-probability"
+    return np.linspace(-3, 3, 401), "score"
+
+
+def curves(loss, prediction, target):
+    """Value, slope and curvature at each prediction."""
+    if loss.declaration.family != "element":
+        x = np.column_stack([prediction, np.zeros_like(prediction), np.full_like(prediction, -1.0)])
+        ids = np.zeros(len(x), np.int64)
+        if loss.declaration.target.kind != "class":  # a set of classes, padded
+            ids = np.column_stack([ids, np.full((len(x), 2), -1)])
+        value = loss._with(reduction="none")(x, ids)
+        slope, curvature = loss._with(reduction="sum").grad_and_hess(x, ids)
+        return value, slope[:, 0], curvature[:, 0]
+    x = prediction if loss.declaration.ranks is None else prediction[:, np.newaxis]
+    y = np.full_like(x, target)
+    slope, curvature = loss._with(reduction="sum").grad_and_hess(x, y)
+    return loss._with(reduction="none")(x, y), slope, curvature
+
+
+def shown_parameter(cls):
+    """The first parameter that is a number, its default and up to two others."""
+    for name, p in parameters_of(cls).items():
+        default = p.default
+        if name in cls.declaration.kernel_parameters and not isinstance(default, bool):
+            tries = [v for v in p.check.tries if isinstance(v, NUMBERS) and not isinstance(v, bool)]
+            others = [v for v in tries if v != default and math.isfinite(v)][:2]
+            if others:
+                values = ([] if default is None else [default]) + others
+                return name, sorted(values)
+    return None
+
+
+def rows_of(cls):
+    """For each row of axes its title and its curves: (label, loss, target)."""
+    loss = cls()
+    targets = (0.0,) if loss.declaration.family != "element" else TARGETS[loss._target.kind]
+    labels = [f"target {t:g}" for t in targets] if len(targets) > 1 else [""]
+    yield repr_of(loss), [(label, loss, t) for label, t in zip(labels, targets, strict=True)]
+    if found := shown_parameter(cls):
+        name, values = found
+        at = f"at target {targets[-1]:g}" if loss.declaration.family == "element" else "for the right class's score"
+        yield f"{name}, {at}", [(f"{name}={v:g}", cls(**{name: v}), targets[-1]) for v in values]
+
+
+def repr_of(loss):
+    own = {k: v for k, v in loss._parameters.items() if k in loss.declaration.kernel_parameters}
+    return f"{type(loss).__name__}({', '.join(f'{k}={v:g}' for k, v in own.items() if isinstance(v, NUMBERS))})"
+
+
+def draw_accuracy(losses, path: Path) -> None:
+    """The greatest errors that tools/accuracy.py measured."""
+    with mpl.rc_context({"svg.hashsalt": "accuracy", "font.size": 9}):
+        figure = Figure(figsize=(9.6, 0.28 * len(losses) + 1), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        places = np.arange(len(losses))[::-1]
+        for axis, part, called in zip(axes, (0, 1), ("value", "slope"), strict=True):
+            for who, marker in (("bound", "k|"), ("torch", "C1s"), ("lossext", "C0o")):
+                known = [
+                    (place, found[who][part])
+                    for place, found in zip(places, losses.values(), strict=True)
+                    if who in found
+                ]
+                where, error = zip(*known, strict=True)
+                axis.plot(np.maximum(error, 0.1), where, marker, label=who, markersize=9 if who == "bound" else 5)
+            axis.set(xscale="log", xlabel="greatest error, ulp", title=called)
+            axis.grid(alpha=0.3)
+        axes[0].set_yticks(places, list(losses))
+        axes[1].legend()
+        figure.savefig(path, metadata={"Date": None})
+
+
+def draw(cls, path: Path) -> None:
+    rows = list(rows_of(cls))
+    with mpl.rc_context({"svg.hashsalt": cls.__name__, "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
+        figure = Figure(figsize=(9.6, 2.5 * len(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), 3, squeeze=False, sharex="col")
+        for line, (title, row) in zip(axes, rows, strict=True):
+            for (label, loss, target), style in zip(row, LINES, strict=False):
+                x, called = predictions_of(loss)
+                for axis, y in zip(line, curves(loss, x, target), strict=True):
+                    axis.plot(x, y, style, label=label)
+            for axis, part in zip(line, PARTS, strict=True):
+                axis.set_title(part)
+            line[0].set_ylabel(title, fontsize=8)
+            if any(label for label, *_ in row):
+                line[0].legend(fontsize=8)
+        for axis in axes[-1]:
+            axis.set_xlabel(called)
+        figure.savefig(path, metadata={"Date": None})

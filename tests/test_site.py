@@ -1,0 +1,160 @@
+"""The built site: links inside it lead somewhere; a browser shows every page whole, and its search finds things.
+
+LOSSEXT_SITE names the folder that `sphinx-build -W docs site` has written; the default is `site` beside the tests.
+"""
+
+import functools
+import html.parser
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+import lossext
+
+SITE = Path(os.environ.get("LOSSEXT_SITE") or Path(__file__).parents[1] / "site")
+built = pytest.mark.skipif(
+    not (SITE / "index.html").exists(), reason="no site is built: sphinx-build -W docs site, then pytest again"
+)
+WIDTHS = (390, 1400)
+NOT_PAGES = {"genindex.html", "search.html", "py-modindex.html"}
+
+
+class Page(html.parser.HTMLParser):
+    """The links, pictures and anchors of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.anchors = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors |= {found[key] for key in ("id", "name") if found.get(key)}
+        address = found.get({"a": "href", "img": "src", "link": "href", "script": "src"}.get(tag))
+        if address:
+            self.links.append(address)
+
+
+@functools.cache
+def page(path):
+    return Page((SITE / path).read_text(encoding="utf-8"))
+
+
+def pages():
+    return sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
+
+
+@built
+def test_links_inside_resolve():
+    broken = []
+    for name in pages():
+        for link in page(name).links:
+            if "://" in link or link.startswith(("mailto:", "data:")):
+                continue
+            address, anchor = urldefrag(urljoin(name, unquote(link)))
+            target = SITE / address.partition("?")[0]
+            if not target.is_file() or (anchor and target.suffix == ".html" and anchor not in page(address).anchors):
+                broken.append(f"{name}: {link}")
+    assert not broken, "\n".join(broken)
+
+
+@built
+def test_nothing_is_fetched_from_elsewhere():
+    for name in pages():
+        text = (SITE / name).read_text(encoding="utf-8")
+        for tag in ('<script src="http', '<img src="http', '<link rel="stylesheet" href="http'):
+            assert tag not in text, name
+
+
+@built
+def test_every_loss_has_its_picture_and_its_place():
+    for cls in lossext.registry():
+        subject = f"losses/{cls.__module__.rpartition('.')[2]}.html"
+        assert cls.__name__.lower() in page(subject).anchors
+        assert (SITE / "_images" / f"{cls.__name__}.svg").exists()
+        for public in (cls.__name__, cls.declaration.function):
+            assert (SITE / "api" / "generated" / f"lossext.{public}.html").exists()
+
+
+@built
+def test_every_public_name_is_in_the_reference():
+    for module in (lossext, lossext.samplers):
+        for public in getattr(module, "__all__", [name for name in dir(module) if not name.startswith("_")]):
+            if callable(getattr(module, public)):
+                assert (SITE / "api" / "generated" / f"{module.__name__}.{public}.html").exists(), public
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="the browser test needs selenium: extra `browser`")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("no Chromium with its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    window.set_page_load_timeout(60)
+    yield window
+    window.quit()
+
+
+@pytest.fixture(scope="module")
+def address():
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def errors_of(browser):
+    # the theme says so itself where a new visitor has not chosen between light and dark; browsers ask for an icon
+    harmless = ("Got invalid theme mode", "favicon.ico")
+    found = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return [message for message in found if not any(part in message for part in harmless)]
+
+
+MISSING_IMAGES = """
+return [...document.images].filter(i => { i.loading = "eager"; return i.complete && i.naturalWidth === 0; })
+    .map(i => i.src);
+"""
+
+
+@built
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_in_a_browser(browser, address, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 800},
+    )
+    for name in pages():
+        if name in NOT_PAGES:
+            continue
+        browser.get(address + name)
+        assert browser.execute_script(MISSING_IMAGES) == [], name
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, name
+        assert errors_of(browser) == [], name
+
+
+@built
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["pos_weight", "focal", "quantile", "log_q", "missing"])
+def test_search(browser, address, word):
+    ui = pytest.importorskip("selenium.webdriver.support.ui")
+    browser.get(f"{address}search.html?q={word}")
+    query = "return [...document.querySelectorAll('#search-results li a')].map(a => a.href);"
+    found = ui.WebDriverWait(browser, 30).until(lambda window: window.execute_script(query))
+    assert any("/losses/" in link or "/gallery/" in link or "/api/" in link for link in found), found
