@@ -260,11 +260,7 @@ class Fuzzer:
         twin = reference(loss, np.asarray(x), np.asarray(y), **formula)
         for name, got in result.items():
             exact, terms = getattr(twin, name), getattr(twin, f"{name}_terms")
-            got, ulps = np.asarray(got), ULPS
-            if got.dtype == np.float16:
-                got, ulps = got.astype(np.float32), 2.0**15  # it was computed so, and rounded
-                if not np.isfinite(got).all():
-                    continue
+            ulps = 4.0 if np.asarray(got).dtype == np.float16 else ULPS  # computed in float32, and rounded
             assert_close(got, exact, np.maximum(terms, abs(exact)), ulps, f"{name} of {loss!r}")
         return "compared"
 
@@ -326,12 +322,7 @@ class Fuzzer:
         else:
             value, grad = loss.value_and_grad(*arrays, **more)
             grad.weights.to_dense() if hasattr(grad.weights, "to_dense") else None
-        if (
-            kind == 2
-            and not more.get("sample_weight", np.zeros(0)).size
-            and dtype in ("f4", "f8")
-            and not loss.label_smoothing
-        ):
+        if kind == 2 and "sample_weight" not in more and dtype in ("f4", "f8") and not loss.label_smoothing:
             z = np.float64(x) @ np.float64(w).T + np.float64(b)
             peak = z.max(axis=1, keepdims=True)
             right = np.log(np.exp(z - peak).sum(axis=1)) + peak[:, 0] - z[np.arange(n), labels]
@@ -435,7 +426,7 @@ class Fuzzer:
             outcome = call()
         except ALLOWED as error:
             outcome = type(error).__name__
-        except (AttributeError, IndexError) as error:
+        except (AttributeError, IndexError, Warning) as error:
             if not self.taken_apart:
                 raise
             outcome = type(error).__name__

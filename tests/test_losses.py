@@ -937,3 +937,10 @@ def test_a_mask_of_rows_changes_no_other_row(cls):
     np.testing.assert_array_equal(loss(x, y, mask=mask), np.where(mask, loss(x, y), 0))
     np.testing.assert_array_equal(loss.grad(x, y, mask=mask), np.where(mask[:, None], loss.grad(x, y), 0))
     assert cls()(x, y, mask=mask) == pytest.approx(cls()(x[mask], y[mask]), rel=1e-14)
+
+
+def test_infinite_sums_of_weights_and_ids_beyond_any():
+    loss = lossext.MSELoss(reduction="weighted_mean", weight=np.inf)
+    np.testing.assert_array_equal(loss.grad([1.0, 2.0], [0.0, 2.0]), [0, 0])
+    far = lossext.CrossEntropyLoss(ignore_index=10**400)
+    assert far([[0.0, 0.0]], [1]) == pytest.approx(np.log(2))

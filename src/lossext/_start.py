@@ -105,6 +105,7 @@ def class_shares(loss: Any, target: Any, sample_weight: Any, num_classes: int | 
         row_weight = _validate.sample_weights(sample_weight, len(y), FLOAT64)
         sums = np.bincount(y[known], None if row_weight is None else row_weight[known], num_classes).astype(np.float64)
     else:
+        require_rows(y)
         if num_classes is not None and num_classes != y.shape[-1]:
             raise ValueError(f"num_classes = {num_classes}, but target has {y.shape[-1]} columns")
         sums = weighted_column_sums(loss, y, _validate.sample_weights(sample_weight, y.shape[0], FLOAT64))
@@ -121,10 +122,15 @@ def class_shares(loss: Any, target: Any, sample_weight: Any, num_classes: int | 
     return sums / total if total else np.full(len(sums), 1 / len(sums))
 
 
-def weighted_column_sums(loss: Any, y: Any, row_weight: Array | None) -> Array:
-    """Of rows of probabilities, dense or CSR."""
+def require_rows(y: Any) -> None:
+    """ValueError unless it is a matrix."""
     if len(y.shape) != 2:
         raise ValueError(f"target has shape {y.shape}; allowed is (N,) class ids or (N, C) probabilities")
+
+
+def weighted_column_sums(loss: Any, y: Any, row_weight: Array | None) -> Array:
+    """Of rows of probabilities, dense or CSR."""
+    require_rows(y)
     if _validate.is_csr(y):
         start, columns, data = _validate.csr_target(y, y.shape, FLOAT64)
         if NON_NEGATIVE.is_bad(data).any():
