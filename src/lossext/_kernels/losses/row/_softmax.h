@@ -56,13 +56,13 @@ INLINE shares shares_of(row *r, const totals *t)
     const mask ahead = v_ge(r->ahead, v_zero());
     vec e = v_exp_negative(v_minus_abs(r->ahead));
     e = v_fma(e, v_select(ahead, v_zero() - r->lost, r->lost), e);
-    const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), share = one() / (own + others);
+    const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), all = own + others;
     shares s;
     s.value = v_log1p(v_select(ahead, others, below + e)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
-    r->share = v_select(ahead, e, one()) * share;
-    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) * share;
-    s.own = own * share;
-    s.others = others * share;
+    r->share = v_select(ahead, e, one()) / all;
+    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) / all;
+    s.own = own / all;
+    s.others = others / all;
     s.odds = own / others;
     return s;
 }
