@@ -1,7 +1,8 @@
 """The same calls in two installed versions of lossext, in turn: `python -m benchmarks.versions --other PYTHON`.
 
-Each version runs in the interpreter it is installed in, on one instruction set at a time; A B A B, medians.  Without
---other: what every argument of a small call costs beside the plain call, in this version.
+Each version runs in the interpreter it is installed in, on one instruction set at a time; A B A B, the least of many
+short times, for whatever else the machine does only adds.  Without --other: what every argument of a small call costs
+beside the plain call, in this version.
 """
 
 import argparse
@@ -11,12 +12,11 @@ import os
 import subprocess
 import sys
 import time
-from statistics import median
 
 import numpy as np
 
 SHAPES = {
-    "short": [(100_000, 2), (70_000, 3), (40_000, 5), (20_000, 10), (10_000, 20), (6_000, 33)],
+    "short": [(10_000, 2), (7_000, 3), (4_000, 5), (2_000, 10), (1_000, 20), (600, 33), (20, 1000)],
     "published": [(32, 10), (256, 100), (1024, 1000), (1_000_000, 1), (65_536, 100)],
 }
 LOSSES = {
@@ -40,7 +40,7 @@ SMALL = {
     "value": 1,
     "function": None,
 }
-SLOT = 0.015  # seconds
+SLOT = 0.005  # seconds
 
 
 def call_of(loss, shape, dtype, what, small):
@@ -99,14 +99,12 @@ def work():
                 until = time.perf_counter() + SLOT
                 while time.perf_counter() < until:
                     call()
-                while seconds(call, repeats) * repeats < SLOT / 5:
+                while seconds(call, repeats) * repeats < SLOT / 10:
                     repeats *= 2
             print(json.dumps(call is not None), flush=True)
         else:
-            until = time.perf_counter() + SLOT
-            while time.perf_counter() < until:
-                call()
-            print(json.dumps(median(seconds(call, repeats) for _ in range(5))), flush=True)
+            call()
+            print(json.dumps(min(seconds(call, repeats) for _ in range(10))), flush=True)
 
 
 def seconds(call, repeats):
@@ -117,8 +115,10 @@ def seconds(call, repeats):
 
 
 class Version:
-    def __init__(self, python, isa):
-        env = {**os.environ, "LOSSEXT_ISA": isa} if isa else dict(os.environ)
+    def __init__(self, python, isa, threads):
+        env = {**os.environ, **({"LOSSEXT_ISA": isa} if isa else {})}
+        if threads:
+            env["LOSSEXT_NUM_THREADS"] = threads
         self.process = subprocess.Popen(
             [python, "-P", os.path.abspath(__file__), "--worker"],
             stdin=subprocess.PIPE,
@@ -137,12 +137,12 @@ class Version:
 
 
 def times(versions, rounds, cases):
-    """Medians of each version, in turn, with a case for each; None where one cannot do its own."""
+    """Of each version, in turn, with a case for each; None where one cannot do its own."""
     able = [version.ask(case) for version, case in zip(versions, cases, strict=True)]
     if not all(able):
         return None
     found = [[version.ask(None) for version in versions] for _ in range(rounds)]
-    return [median(column) for column in zip(*found, strict=True)]
+    return [min(column) for column in zip(*found, strict=True)]
 
 
 def main():
@@ -153,7 +153,8 @@ def main():
     parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
     parser.add_argument("--shapes", nargs="+", default=["published"], help="published, short, or as 32x10")
     parser.add_argument("--whats", nargs="+", default=["value", "value_and_grad"])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", default="", help="LOSSEXT_NUM_THREADS of both")
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--over", type=float, default=0.0, help="show only ratios over this")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -162,7 +163,7 @@ def main():
         return
     shapes = [s for name in args.shapes for s in SHAPES.get(name) or [tuple(map(int, name.split("x")))]]
     for isa in args.isa:
-        versions = [Version(python, isa) for python in (sys.executable, args.other or sys.executable)]
+        versions = [Version(python, isa, args.threads) for python in (sys.executable, args.other or sys.executable)]
         if args.other:
             compare(versions, args, isa, shapes)
         else:

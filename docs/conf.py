@@ -55,6 +55,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "min_reported_time": 5,
+    "write_computation_times": False,  # its page would fetch scripts from elsewhere
     "matplotlib_animations": False,
     "plot_gallery": "True",
     "reset_modules": ("matplotlib",),

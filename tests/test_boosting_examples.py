@@ -31,8 +31,8 @@ def rng():
 
 def test_rare_positives(examples, rng):
     result = examples.rare_positives(rng, 8000)
-    assert min(precision for precision, _ in result.values()) > 0.06  # of nothing learnt: 0.01
-    assert result["cross entropy"][1] == pytest.approx(1, abs=0.3)
+    assert min(precision for precision, _ in result.values()) > 0.04  # of nothing learnt: 0.01
+    assert result["cross entropy"][1] == pytest.approx(1, abs=0.5)
     assert result["positives weighted"][1] > 3
 
 

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -58,6 +59,24 @@ def test_readme():
 
 
 @pytest.mark.skipif(not (ROOT / "docs" / "losses").exists(), reason="the tests stand alone")
+def test_links_between_documents():
+    """To files that are there; what the site makes, tests/test_site.py follows."""
+    broken = []
+    for path in DOCUMENTS:
+        text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            file = link.partition("#")[0]
+            made = re.search(r"(^|/)(api|gallery)/", file)
+            if file and not made and "://" not in file and not (path.parent / file).exists():
+                broken.append(f"{path.name}: {link}")
+            if made and "/gallery/plot_" in f"/{file}":
+                example = ROOT / "examples" / "gallery" / f"{Path(file).stem}.py"
+                if not example.exists():
+                    broken.append(f"{path.name}: {link}")
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "losses").exists(), reason="the tests stand alone")
 def test_every_loss_is_named():
     """README and the page of choices name every loss, and each subject has its page."""
     names = {name for name in lossext.losses.__all__ if name.endswith("Loss")}
@@ -69,6 +88,18 @@ def test_every_loss_is_named():
         page = (ROOT / "docs" / "losses" / f"{name}.md").read_text(encoding="utf-8")
         if any(cls.__module__ == subject.__name__ for cls in lossext.registry()):
             assert f".. losses:: {name}\n" in page
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "accuracy.json").exists(), reason="the tests stand alone")
+def test_recorded_accuracy():
+    """The page of measured errors has every loss that tools/accuracy.py measures, within what it states."""
+    recorded = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))["losses"]
+    elements = [cls for cls in lossext.registry() if cls.declaration.family == "element"]
+    assert sorted(recorded) == sorted(cls.__name__ for cls in elements)
+    for cls in elements:
+        stated = [cls.declaration.value_ulp, cls.declaration.grad_ulp]
+        assert recorded[cls.__name__]["bound"] == stated
+        assert all(error <= bound for error, bound in zip(recorded[cls.__name__]["lossext"], stated, strict=True))
 
 
 def modules():

@@ -5,6 +5,7 @@ import importlib as _importlib
 from typing import Any as _Any
 
 from lossext import losses as losses
+from lossext._accumulate import Accumulator as Accumulator
 from lossext._check_objective import check_objective as check_objective
 from lossext._config import show_config as show_config
 from lossext._custom import custom_loss as custom_loss
@@ -22,7 +23,7 @@ if __doc__:  # not under python -OO
 
 
 def __getattr__(name: str) -> _Any:
-    """`lossext.boosting` and `lossext.sklearn`, which are imported when first asked for."""
-    if name in ("boosting", "sklearn"):
+    """`lossext.boosting`, `lossext.dask` and `lossext.sklearn`, which are imported when first asked for."""
+    if name in ("boosting", "dask", "sklearn"):
         return _importlib.import_module(f"lossext.{name}")
     raise AttributeError(f"module 'lossext' has no attribute {name!r}")

@@ -230,6 +230,16 @@ class NumPyEvaluator:
         found = [part for part, bit in ((value, VALUE), (grad, GRAD), (hess, HESS)) if want & bit]
         return found[0] if len(found) == 1 else tuple(found)
 
+    def total(
+        self, input: Any, target: Any, element_weight: Any, sample_weight: Any, mask: Any, n_threads: Any
+    ) -> tuple[np.dtype[Any], float, float]:
+        """Type of the value, sum of the losses and what it is divided by."""
+        raw, _, dtype = _validate.real_input("input", input)
+        each = self.loss._with(reduction="none")
+        values = each._evaluator.run(VALUE, raw, target, element_weight, sample_weight, mask, None, None, n_threads)
+        divisor = self.divisor(target, element_weight, sample_weight, mask, raw.shape)
+        return dtype, float(values.sum(dtype=np.float64)), divisor
+
     def divisor(self, target: Any, element_weight: Any, sample_weight: Any, mask: Any, shape: Any) -> float:
         """What the sum of the values is divided by, for an input of this shape."""
         if self.by_class and len(shape) == 1:

@@ -25,6 +25,7 @@ cdef enum:
     WANT_VALUE = 1
     WANT_GRAD = 2
     WANT_HESS = 4
+    WANT_TOTAL = 8    # with the value: sum and divisor, not rounded to input's type
 VALUE, GRAD, HESS = WANT_VALUE, WANT_GRAD, WANT_HESS
 ABSENT, FULL, BY_COLUMN, BY_ROW, SCALAR = LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_BY_ROW, LX_SCALAR
 REAL, OTHER_REAL, UINT8, INT32, INT64 = LX_REAL, LX_OTHER_REAL, LX_UINT8, LX_INT32, LX_INT64
@@ -141,6 +142,15 @@ cdef class Evaluator:
         finally:
             end(&call)
 
+    def total(self, input, target, element_weight, sample_weight, mask, n_threads):
+        """Type of the value, sum of the losses and what it is divided by, both of float64."""
+        cdef call_state call
+        begin(&call, element_weight, sample_weight, mask, None)
+        try:
+            return self.evaluate(&call, WANT_VALUE | WANT_TOTAL, input, target, None, n_threads)
+        finally:
+            end(&call)
+
     cdef evaluate(self, call_state *call, int want, input, target, out, n_threads):
         cdef lx_job *job = &call.job
         cdef lx_total total
@@ -220,8 +230,11 @@ cdef class Evaluator:
                 job.value = hold(&call.held, value, True)
 
         if job.rows * job.cols == 0:
+            divisor = 0.0 if self.reduction >= MEAN and self.reduction != SUM else 1.0
             if want == 0:
-                return 0.0 if self.reduction >= MEAN and self.reduction != SUM else 1.0
+                return divisor
+            if want & WANT_TOTAL:
+                return dtype, 0.0, divisor
             for derivative in (grad, hess):
                 if derivative is not None:
                     derivative.fill(0)
@@ -237,7 +250,7 @@ cdef class Evaluator:
                       and job.rows * job.cols * call.item_size >= STREAM_BYTES)
         sum_divisor = self.row_divisor(call, real, threads)
         job.value_divisor = sum_divisor
-        divisor = self.mean_divisor(call, shape, want, threads, target, mask)
+        divisor = self.mean_divisor(call, shape, want & ~WANT_TOTAL, threads, target, mask)
         if want == 0:
             return divisor
         if divisor > 0 or divisor < 0:
@@ -262,6 +275,8 @@ cdef class Evaluator:
         if job.counts:
             divisor = total.count
             job.value_divisor = sum_divisor * divisor
+        if want & WANT_TOTAL:
+            return dtype, total.sum / sum_divisor, divisor
         if not divisor or divisor - divisor != 0:    # weights that add up to infinity: a gradient over it is 0, not NaN
             for derivative in (kernel_grad, kernel_hess):
                 if derivative is not None:

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import numpy as np
+
 ABSENT: Final[int]
 FULL: Final[int]
 BY_COLUMN: Final[int]
@@ -50,6 +52,9 @@ class Evaluator:
         n_threads: Any,
         curvature: int = 0,
     ) -> Any: ...
+    def total(
+        self, input: Any, target: Any, element_weight: Any, sample_weight: Any, mask: Any, n_threads: Any
+    ) -> tuple[np.dtype[Any], float, float]: ...
     def divisor(self, target: Any, element_weight: Any, sample_weight: Any, mask: Any, shape: Any) -> float: ...
 
 class BadIdError(ValueError):

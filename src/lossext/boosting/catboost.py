@@ -64,7 +64,8 @@ class CatBoostAdapter(ShiftedAdapter):
     def _derivatives_of_row(self, approx: Array, target: Any, weight: float) -> tuple[Array, Array]:
         """Of a row by itself, as CatBoost asks: for thousands of them, so with as few steps as there can be."""
         facts, kind, columns = self.loss.declaration, self._rule.kind, len(approx)
-        if kind in CURVATURES and (facts.smooth or kind == "majorizer"):
+        quick = facts.smooth or kind == "majorizer" or (facts.takes_ids and self._curves)
+        if kind in CURVATURES and quick:
             scale = columns if facts.over_columns else 1.0
             try:
                 grads, hesses = self._summed.grad_and_hess(

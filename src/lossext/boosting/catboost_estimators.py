@@ -199,7 +199,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         loss = chosen(self.loss, len(classes))
         if codes.ndim == 2 and loss.declaration.takes_ids:
             raise ValueError(f"loss = {loss!r} takes one class a row, and y has shape {codes.shape}")
-        weight = product(sample_weight, *self._class_weights(classes, codes, y))
+        weight = product(sample_weight, *self._class_weights(classes, codes, y, sample_weight))
         given = {"classes_count": len(classes)} if len(classes) > 2 else {}
         if eval_set is not None:
             several = isinstance(eval_set, list)
@@ -213,7 +213,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         self._ours["classes"] = classes
         return self
 
-    def _class_weights(self, classes: Array, codes: Array, y: Any) -> list[Array | None]:
+    def _class_weights(self, classes: Array, codes: Array, y: Any, sample_weight: Any) -> list[Array | None]:
         """Of each row, from each of the ways to give them."""
         params = self._init_params
         if codes.ndim == 2:
@@ -228,7 +228,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
                 raise ValueError(f"class_weights has {len(given)} entries for {len(classes)} classes")
             weights.append(np.asarray(given, np.float64)[codes])
         if auto not in (None, "None"):
-            counts = np.bincount(codes)
+            counts = np.bincount(codes, sample_weight)  # of weights, as CatBoost
             power = {"Balanced": 1.0, "SqrtBalanced": 0.5}[auto]
             weights.append(((counts.max() / counts) ** power)[codes])
         if params.get("scale_pos_weight") is not None and len(classes) == 2:

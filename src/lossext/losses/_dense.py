@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext import _start, _threads, _validate
+from lossext._accumulate import Accumulates
 from lossext._declare import (
     CURVATURES,
     LABELS,
@@ -34,7 +35,7 @@ from lossext._validate import Array
 REDUCTIONS = ("none", "mean", "sum", "weighted_mean", "batchmean")
 
 
-class DenseLoss(Parameterized):
+class DenseLoss(Accumulates, Parameterized):
     """Base of the losses of an array of predictions."""
 
     declaration: ClassVar[Declaration]
@@ -242,6 +243,18 @@ class DenseLoss(Parameterized):
         if shape is None:
             shape = self._shape_of_input(target)
         return float(self._evaluator.divisor(target, element_weight, sample_weight, mask, shape))
+
+    def _total(
+        self,
+        input: npt.ArrayLike,
+        target: npt.ArrayLike,
+        *,
+        element_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[np.dtype[Any], float, float]:
+        return self._evaluator.total(input, target, element_weight, sample_weight, mask, n_threads)
 
     def _shape_of_input(self, target: npt.ArrayLike) -> tuple[int, ...]:
         if _validate.is_csr(target):

@@ -237,24 +237,31 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
             validation = self._rows(X_val, y_val, sample_weight_val)
         elif self.early_stopping:
             rows, validation = self._split(rows)
+        progress = Progress(self, X, y, sample_weight, self.max_iter)
+        self._fit_rows(rows, validation, past, progress)
+        return self
+
+    def _fit_rows(
+        self, rows: Any, validation: Rows | None, past: tuple[Array, Array, Array] | None, progress: Progress
+    ) -> Any:
+        """Fit to rows, wherever they lie."""
         model = self._weigh(rows)
         if not self._multilabel:
             self._check_totals(class_totals(self._positives, self._seen))
-        shape = (model.loss.n_columns, X.shape[1])
-        self._check_memory(shape, X.dtype, model)
-        start = np.zeros(shape, X.dtype), np.zeros(shape[0], X.dtype)
+        shape, dtype = (model.loss.n_columns, rows.X.shape[1]), rows.X.dtype
+        self._check_memory(shape, dtype, model)
+        start = np.zeros(shape, dtype), np.zeros(shape[0], dtype)
         if past is not None:
             classes, coef, intercept = past
             if not np.array_equal(classes, self.classes_) or coef.shape != shape:
                 raise ValueError(
                     f"warm_start=True goes on from {coef.shape[1]} features and classes {classes}; X and y "
-                    f"have {X.shape[1]} and {self.classes_}"
+                    f"have {shape[1]} and {self.classes_}"
                 )
-            start = coef.astype(X.dtype), intercept.astype(X.dtype)
+            start = coef.astype(dtype), intercept.astype(dtype)
         elif self.fit_intercept:
             start[1][:] = start_of_classes(model.loss, self._positives, self._seen, model.total)
         self.validation_curve_: list[float] = []
-        progress = Progress(self, X, y, sample_weight, self.max_iter)
         self.loss_curve_ = progress.curve
         curvature = self._curvature(model, start[1])
         weighted = self._weighted(rows)

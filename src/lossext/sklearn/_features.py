@@ -89,13 +89,20 @@ class Features:
     implicit = False
 
     def __init__(
-        self, X: Any, weight: Array | None, curvature: Array, alpha: float, fit_intercept: bool, turned: bool = True
+        self,
+        X: Any,
+        weight: Array | None,
+        curvature: Array,
+        alpha: float,
+        fit_intercept: bool,
+        turned: bool = True,
+        moments: Any = None,
     ) -> None:
         self.X, self.fit_intercept = X, fit_intercept
         n_rows, n_features = X.shape
         self.n_features = n_features
         self.dtype = X.dtype
-        moments = Moments(X, weight, fit_intercept)
+        moments = Moments(X, weight, fit_intercept) if moments is None else moments
         self.mean = moments.mean
         typical = float(np.exp(np.log(curvature).mean()))
         size = np.sqrt(typical * moments.square + alpha)
@@ -156,6 +163,18 @@ class Features:
         """From a gradient in the scores of some rows to that in the coefficients (D, C)."""
         return product(slope.T, X).T if not sparse.issparse(X) else product(X.T, slope)
 
+    def sums(self, loss: Any, rows: Any, w: Array, intercept: Array, width: Any) -> tuple[float, Array, Array]:
+        """Sum of the losses of all rows, and its gradients in the coefficients (D, C) and the intercepts (C,)."""
+        w = w.astype(self.dtype, copy=False)
+        value, slope_w, slope_b = 0.0, np.zeros_like(w), np.zeros(w.shape[1])
+        for block in rows.blocks(w.shape[1]):
+            scores = self.scores(block.X, w, intercept)
+            values, slope, _ = loss.evaluate(scores, loss.columns(block.target, block.weight), width)
+            value += float(values.sum())
+            slope_w += self.slope(block.X, slope)
+            slope_b += slope.sum(axis=0, dtype=np.float64)
+        return value, slope_w, slope_b
+
     def from_slopes(self, w: Array, total: Array) -> Array:
         """From gradients in the coefficients and the intercepts to that in the coordinates, in float64."""
         w = w.astype(np.float64, copy=False)
@@ -191,18 +210,11 @@ class Features:
 
     def hessian(self, curvature: Array, alpha: float, column: int) -> Array:
         """Hessian of one column in its coordinates, whose losses curve by `curvature` (N,)."""
+        return self.in_coordinates(curved_products(self.X, self.mean, curvature), alpha, column)
+
+    def in_coordinates(self, moments: Array, alpha: float, column: int) -> Array:
+        """The Hessian of one column out of its `curved_products`."""
         n = self.n_features
-        moments = np.zeros((n + 1,) * 2)
-        step = max(1, BLOCK // max(1, n))
-        for start in range(0, self.X.shape[0], step):
-            stop = min(start + step, self.X.shape[0])
-            root = np.sqrt(curvature[start:stop])
-            block = rows_of(self.X, start, stop)
-            away = np.empty((stop - start, n + 1), self.dtype)
-            np.subtract(block.toarray() if sparse.issparse(block) else block, self.mean, out=away[:, :n])
-            away[:, n] = 1
-            away *= root[:, np.newaxis]
-            moments += product(away.T, away)
         scale = self.scale[:, column]
         matrix = moments[:n, :n] + alpha * np.eye(n)
         border = moments[:n, n]
@@ -214,6 +226,23 @@ class Features:
         last = self.intercept_scale[column]
         border = (scale * border * last)[:, np.newaxis]
         return np.block([[matrix, border], [border.T, np.array([[last * last * moments[n, n]]])]])
+
+
+def curved_products(X: Any, mean: Array, curvature: Array) -> Array:
+    """Products of the features from their means, and of 1, each with each, summed over rows of weights `curvature`."""
+    n = X.shape[1]
+    moments = np.zeros((n + 1,) * 2)
+    step = max(1, BLOCK // max(1, n))
+    for start in range(0, X.shape[0], step):
+        stop = min(start + step, X.shape[0])
+        root = np.sqrt(curvature[start:stop])
+        block = rows_of(X, start, stop)
+        away = np.empty((stop - start, n + 1), X.dtype)
+        np.subtract(block.toarray() if sparse.issparse(block) else block, mean, out=away[:, :n])
+        away[:, n] = 1
+        away *= root[:, np.newaxis]
+        moments += product(away.T, away)
+    return moments
 
 
 class RowSpace:

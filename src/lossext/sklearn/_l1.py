@@ -30,13 +30,9 @@ class Parts:
         z = self.features.of(coef, intercept)
         return np.vstack((np.maximum(z[: self.n], 0), np.maximum(-z[: self.n], 0), z[self.n :]))
 
-    def scores(self, X: Any, w: Array, intercept: Array) -> Array:
-        """Scores of some rows."""
-        return self.features.scores(X, w, intercept)
-
-    def slope(self, X: Any, slope: Array) -> Array:
-        """From a gradient in the scores of some rows to that in the coefficients."""
-        return self.features.slope(X, slope)
+    def sums(self, loss: Any, rows: Any, w: Array, intercept: Array, width: Any) -> tuple[float, Array, Array]:
+        """Sum of the losses of all rows, and its gradients in the coefficients and the intercepts."""
+        return self.features.sums(loss, rows, w, intercept, width)
 
     def from_slopes(self, w: Array, total: Array) -> Array:
         """From gradients in the coefficients and the intercepts to that in the coordinates."""

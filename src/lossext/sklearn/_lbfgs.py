@@ -35,14 +35,7 @@ def minimise(
     def evaluate(flat: Array) -> float:
         z = flat.reshape(shape)
         w, intercept = space.coef(z)
-        w = w.astype(dtype, copy=False)
-        value, slope_w, slope_b = 0.0, np.zeros_like(w), np.zeros(shape[1])
-        for block in rows.blocks(shape[1]):
-            scores = space.scores(block.X, w, intercept)
-            values, slope, _ = loss.evaluate(scores, loss.columns(block.target, block.weight), width)
-            value += float(values.sum())
-            slope_w += space.slope(block.X, slope)
-            slope_b += slope.sum(axis=0, dtype=np.float64)
+        value, slope_w, slope_b = space.sums(loss, rows, w, intercept, width)
         square, pull = space.penalty(z, None)
         grad = space.from_slopes(slope_w, slope_b) * scale + alpha * pull
         state["value"] = scale * value + 0.5 * alpha * float(square.sum())

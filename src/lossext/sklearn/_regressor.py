@@ -188,20 +188,33 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
             part = rows.take(kept)
             rows, watched = rows.take(fitted), (part, part.total_weight())
             model = model._replace(total=rows.total_weight())
-        shape = (model.loss.n_columns, X.shape[1])
-        self._check_memory(shape, X.dtype, model)
-        start = np.zeros(shape, X.dtype), np.zeros(shape[0], X.dtype)
         some = rows if rows.X.shape[0] <= SAMPLE else rows.take(np.linspace(0, rows.X.shape[0] - 1, SAMPLE).astype(int))
+        progress = Progress(self, X, y, sample_weight, self.max_iter)
+        self._fit_rows(rows, some, model, watched, past, progress)
+        return self
+
+    def _fit_rows(
+        self,
+        rows: Any,
+        some: Rows,
+        model: Model,
+        watched: tuple[Rows, float] | None,
+        past: tuple[Array, Array] | None,
+        progress: Progress,
+    ) -> Any:
+        """Fit to rows, wherever they lie; the constants to start from are those of some of them."""
+        shape, dtype = (model.loss.n_columns, rows.X.shape[1]), rows.X.dtype
+        self._check_memory(shape, dtype, model)
+        start = np.zeros(shape, dtype), np.zeros(shape[0], dtype)
         columns, weight = model.loss.columns(some.target, some.weight), some.total_weight()
         self._width = self._spread(model.loss, some.target)
         if past is not None:
             coef, intercept = past[0].reshape(shape), np.reshape(past[1], shape[:1])
-            start = coef.astype(X.dtype), intercept.astype(X.dtype)
+            start = coef.astype(dtype), intercept.astype(dtype)
         elif self.fit_intercept:
             start[1][:] = self._constants(model, columns, some, weight)
         curvature = curvature_at(model.loss, start[1].astype(np.float64), columns, weight, self._width)
         self.validation_curve_: list[float] = []
-        progress = Progress(self, X, y, sample_weight, self.max_iter)
         self.loss_curve_ = progress.curve
         self._minimise(model, rows, start, curvature, progress, watched)
         self._shape_result(model)

@@ -21,6 +21,11 @@ class Rows(NamedTuple):
     target: Any  # (N,) class ids or numbers, or (N, C): ndarray or CSR
     weight: Array | None  # (N,) or (N, C)
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the rows lie in other processes, and make their own `Features`."""
+        return False
+
     def total_weight(self) -> float:
         """What the sum of the losses is divided by."""
         if self.weight is None:

@@ -69,13 +69,21 @@ def start_of_classes(loss: ScoreLoss, positives: Array, seen: Any, total: float)
 
 def space_for(rows: Rows, loss: ScoreLoss, curvature: Array, model: Model, from_zero: bool, direct: bool) -> Any:
     """Coordinates that suit the features."""
-    X, weight = rows.X, rows.weight
+    if rows.elsewhere:
+        return features(rows, curvature, model, turned=not direct)
+    X = rows.X
     n_rows, n_features = X.shape
-    if weight is not None and weight.ndim == 2:
-        weight = weight.mean(axis=1)
     if not direct and from_zero and n_rows < n_features and n_features > 256 and alike(X, curvature, model.alpha):
         return RowSpace(X, curvature, model.fit_intercept)
-    return Features(X, weight, curvature, model.alpha, model.fit_intercept, turned=not direct)
+    return features(rows, curvature, model, turned=not direct)
+
+
+def features(rows: Any, curvature: Array, model: Model, turned: bool) -> Features:
+    """Coordinates of coefficients, where the rows are."""
+    if rows.elsewhere:
+        return rows.features(curvature, model, turned)  # type: ignore[no-any-return]
+    weight = rows.weight if rows.weight is None or rows.weight.ndim == 1 else rows.weight.mean(axis=1)
+    return Features(rows.X, weight, curvature, model.alpha, model.fit_intercept, turned)
 
 
 def alike(X: Any, curvature: Array, alpha: float) -> bool:
@@ -88,7 +96,7 @@ def alike(X: Any, curvature: Array, alpha: float) -> bool:
 def width_of_block(rows: Rows, loss: ScoreLoss) -> int:
     """Columns to solve at a time, so that their scores are few beside the features."""
     n_rows, n_features = rows.X.shape
-    if loss.coupled:
+    if loss.coupled or rows.elsewhere:
         return loss.n_columns
     per_row = rows.X.nnz // max(1, n_rows) if sparse.issparse(rows.X) else n_features
     return max(1, min(loss.n_columns, max(BLOCK // max(1, n_rows), per_row // 8)))  # type: ignore[no-any-return]
@@ -117,10 +125,9 @@ def lbfgs(
 ) -> Fit:
     """By L-BFGS, all columns at a time."""
     loss = model.loss
-    weight = rows.weight if rows.weight is None or rows.weight.ndim == 1 else rows.weight.mean(axis=1)
     bent = bool(model.l1 and model.alpha)
-    ridge = model.alpha * (1 - model.l1)
-    space: Any = Features(rows.X, weight, curvature, ridge, model.fit_intercept, turned=not bent)
+    ridge = model._replace(alpha=model.alpha * (1 - model.l1))
+    space: Any = features(rows, curvature, ridge, turned=not bent)
     if bent:
         space = Parts(space, model.l1)
     z = space.of(start[0].T, start[1])
@@ -225,7 +232,7 @@ def smoothed(
             best = found
         if n_iter >= max_iter or (excess <= ROUNDED * np.abs(value)).all() or not settled:
             break
-        if (excess <= 1e3 * ROUNDED * np.abs(value)).all() and scores.size <= EXACT:
+        if (excess <= 1e3 * ROUNDED * np.abs(value)).all() and problem.space.X.shape[0] * scores.shape[1] <= EXACT:
             tol = 0.0  # a few rows: to the last digit, so that weights are as good as repeated rows
     assert best is not None
     return best._replace(n_iter=n_iter, settled=settled)

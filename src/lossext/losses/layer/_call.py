@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lossext import _threads, _validate
+from lossext._accumulate import Accumulates
 from lossext._kernels import drivers
 from lossext._validate import FLOAT64, INT64, Array, Shape
 
@@ -132,6 +134,24 @@ def explain(error: drivers.BadIdError, arguments: dict[str, Any], n_classes: int
     return ValueError(f"{_validate.item(name, index)} = {array[index]} is not in [0, {n_classes})")
 
 
+# where an accumulator wants the sum and the divisor of the mean, before they are rounded
+TOTALS: contextvars.ContextVar[list[tuple[float, float]] | None] = contextvars.ContextVar("TOTALS", default=None)
+
+
+class LayerTotals(Accumulates):
+    """Mixin of the losses of a layer: the sum of a call's losses."""
+
+    def _total(self, *arrays: Any, **keywords: Any) -> tuple[np.dtype[Any], float, float]:
+        found: list[tuple[float, float]] = []
+        token = TOTALS.set(found)
+        try:
+            dtype = self(*arrays, **keywords).dtype  # type: ignore[operator]
+        finally:
+            TOTALS.reset(token)
+        sums, divisors = zip(*found, strict=True)  # in both directions of a symmetric loss, which is their mean
+        return dtype, sum(sums) / len(sums), divisors[0]
+
+
 class Weighting(NamedTuple):
     """What multiplies each row's loss and gradient, and which rows take part."""
 
@@ -182,6 +202,9 @@ class Weighting(NamedTuple):
 
     def value(self, job: drivers.LayerJob, dtype: np.dtype[Any]) -> Any:
         """The rows' losses as the caller wants them."""
+        totals = TOTALS.get()
+        if totals is not None:
+            totals.append((job.total, float(self.divisor)))
         if self.reduction == "none":
             loss = job.loss if self.row_weight is None else job.loss * self.row_weight
             return self.all_rows(as_result(loss, dtype))

@@ -15,6 +15,7 @@ from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, INT64, Array, Shape
 from lossext.losses.layer._call import (
     Layer,
+    LayerTotals,
     RaggedIds,
     Weighting,
     as_result,
@@ -168,7 +169,7 @@ class Call(NamedTuple):
     n_threads: int | None = None
 
 
-class SampledLoss(Parameterized):
+class SampledLoss(LayerTotals, Parameterized):
     """Base of the losses that compare a row's labels with sampled classes."""
 
     _kind: ClassVar[int]

@@ -11,7 +11,7 @@ from lossext import _validate
 from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array
-from lossext.losses.layer._call import Layer, Weighting, as_result, new_job, threads_for
+from lossext.losses.layer._call import Layer, LayerTotals, Weighting, as_result, new_job, threads_for
 from lossext.row_sparse import RowSparse
 
 
@@ -54,7 +54,7 @@ class InBatchSoftmaxGrad(NamedTuple):
         return RowSparse(item_ids, self.items, (num_items, self.items.shape[1]))
 
 
-class InBatchSoftmaxLoss(Parameterized):
+class InBatchSoftmaxLoss(LayerTotals, Parameterized):
     r"""Softmax cross entropy of users against the items of their batch.
 
     Row i of users :math:`u` belongs to row i of items :math:`v`; the items of the other rows are its negatives. With

@@ -13,6 +13,7 @@ from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array
 from lossext.losses.layer._call import (
     Layer,
+    LayerTotals,
     Weighting,
     as_result,
     checked_layer,
@@ -41,7 +42,7 @@ class LinearBCEGrad(NamedTuple):
     inputs: Array
 
 
-class LinearBCELoss(Parameterized):
+class LinearBCELoss(LayerTotals, Parameterized):
     r"""Binary cross entropy of a linear layer with any number of labels a row: `BCEWithLogitsLoss` of its logits.
 
     For a row of inputs :math:`x`, with :math:`z_c = x \cdot W_c + b_c`, targets :math:`y_c` and weights :math:`q_c` of

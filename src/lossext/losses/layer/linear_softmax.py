@@ -13,6 +13,7 @@ from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, INT64, Array
 from lossext.losses.layer._call import (
     Layer,
+    LayerTotals,
     Weighting,
     as_result,
     checked_layer,
@@ -45,7 +46,7 @@ class LinearSoftmaxGrad(NamedTuple):
     inputs: Array
 
 
-class LinearSoftmaxLoss(SoftmaxLink, Parameterized):
+class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
     r"""Softmax cross entropy of a linear layer, over all of its classes.
 
     For a row of inputs :math:`x` and its label :math:`l`,
