@@ -147,7 +147,10 @@ def test_rows(cls, dtype, columns, level):
         loss = plain(cls, reduction="none")
         exact = reference(loss, x, y)
         value, grad = loss.value_and_grad(x, y)
-        assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
+        if kind_of(cls) == "labels":  # beside the rounding of the hinges
+            assert_close(value, exact.value, exact.value_terms, cls.declaration.value_ulp, "value")
+        else:
+            assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
         if cls.declaration.derivatives_by_row:
             assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp, "gradient")
         else:
@@ -180,7 +183,10 @@ def test_squares(cls, dtype, level):
         loss = cls(p=2, reduction="none")
         exact = reference(loss, x, y)
         value, grad = loss.value_and_grad(x, y)
-        assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
+        if kind_of(cls) == "labels":  # beside the rounding of the hinges
+            assert_close(value, exact.value, exact.value_terms, cls.declaration.value_ulp, "value")
+        else:
+            assert_ulp(value, exact.value, cls.declaration.value_ulp, "value", cls.declaration.value_by_row)
         if cls.declaration.derivatives_by_row:
             assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp, "gradient")
         else:

@@ -136,7 +136,7 @@ def test_any_target(cls, data):
     x = data.draw(inputs(cls, data.draw(st.sampled_from(["float32", "float64"])), shape, ordinary=True))
     loss = plain(cls, reduction=data.draw(reductions), p=data.draw(st.sampled_from([1, 2])))
 
-    wrong_type = dtype.kind not in {"sign": "iuf", "class": "iu"}.get(kind, "biuf")
+    wrong_type = dtype.kind not in {"sign": "iuf", "class": "iu", "labels": "iu"}.get(kind, "biuf")
     if wrong_type:
         with pytest.raises(TypeError, match=r"\btarget\b"):
             loss.value_and_grad(x, y)
@@ -147,6 +147,7 @@ def test_any_target(cls, data):
             "unit": lambda: (y >= 0) & (y <= 1),
             "sign": lambda: (y == 1) | (y == -1 if dtype.kind != "u" else False),
             "class": lambda: (y >= 0) & (y < shape[1]),
+            "labels": lambda: ((y >= 0) & (y < shape[1])) | (np.cumsum(y == -1, axis=1) > 0),
             "real": lambda: finite,
             "non_negative": lambda: finite & (y >= 0),
             "positive": lambda: finite & (y.astype(x.dtype) > 0),
@@ -155,7 +156,10 @@ def test_any_target(cls, data):
         slack = 4 * np.finfo(dtype if dtype.kind == "f" and dtype.itemsize > 2 else "f8").eps
         if kind == "unit" and np.any(~inside & (y >= -slack) & (y <= 1 + slack)):
             return  # counts as the bound
-    if kind not in ("unit", "sign", "class") and np.max(abs(y.astype(np.longdouble)), initial=0, where=inside) > 1e6:
+    if (
+        kind not in ("unit", "sign", "class", "labels")
+        and np.max(abs(y.astype(np.longdouble)), initial=0, where=inside) > 1e6
+    ):
         return  # as large as may overflow on the way
     if not np.all(inside):
         with pytest.raises(ValueError, match=r"\btarget\[") as caught:
@@ -181,7 +185,7 @@ def test_any_shapes(cls, data):
     target_shape = data.draw(st.just(matching) | small)
     weights = {key: data.draw(st.none() | layouts_of(shape) | small) for key in cls.declaration.weights}
     rows = data.draw(st.none() | st.just(shape[:1]) | small)
-    x, y = np.zeros(shape), np.zeros(target_shape, int) if kind == "class" else np.ones(target_shape)
+    x, y = np.zeros(shape), np.zeros(target_shape, int) if cls.declaration.takes_ids else np.ones(target_shape)
 
     def broadcasts(own):
         try:
@@ -197,6 +201,8 @@ def test_any_shapes(cls, data):
             whole = np.broadcast_shapes(shape, target_shape)
         except ValueError:
             wrong.add("target")
+    elif kind == "labels":
+        wrong |= {"target"} if len(target_shape) != 2 or target_shape[0] != shape[0] else set()
     elif target_shape != matching:
         wrong.add("target")
     for key, own in weights.items():

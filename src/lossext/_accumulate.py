@@ -52,7 +52,7 @@ class Accumulator:
     >>> import lossext as lx
     >>> total = lx.MSELoss().accumulator()
     >>> for chunk, target in [([1.0, 2.0], [0.0, 0.0]), ([3.0], [1.0])]:
-    ...     total.update(chunk, target)
+    ...     _ = total.update(chunk, target)
     >>> print(total.value(), total.divisor())
     3.0 3.0
     >>> print(lx.MSELoss()([1.0, 2.0, 3.0], [0.0, 0.0, 1.0]))

@@ -75,9 +75,8 @@ class CrossEntropyLoss(
     >>> value, grad = loss.value_and_grad([[0.0, 0.0], [30.0, -30.0]], [0, 0])
     >>> print(f"{value:.4f}")
     0.3466
-    >>> print(grad.round(30))
-    [[-0.25  0.25]
-     [-0.    0.  ]]
+    >>> print(grad[0], f"{grad[1, 1]:.3e}")
+    [-0.25  0.25] 4.378e-27
     >>> print(f"{lx.cross_entropy([[30.0, -30.0]], [0]):.4e}")  # not 0
     8.7565e-27
     """
@@ -263,7 +262,7 @@ class SoftmaxFocalLoss(
     0.0867
     >>> print(grad.round(4))
     [[-0.1491  0.1491]
-     [-0.0032  0.0032]]
+     [-0.0002  0.0002]]
     """
 
     gamma: float = parameter(2.0, at_least(0), "Power of the probability that is left to the other classes.")

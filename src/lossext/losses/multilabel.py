@@ -162,7 +162,7 @@ class MultiLabelMarginLoss(
     >>> loss = lx.MultiLabelMarginLoss()
     >>> value, grad = loss.value_and_grad([[0.25, 0.5, 1.0, 0.0]], [[3, 0, -1, 1]])
     >>> print(value)
-    1.5
+    1.625
     >>> print(grad)
     [[-0.5  0.5  0.5 -0.5]]
     """
@@ -171,5 +171,5 @@ class MultiLabelMarginLoss(
 multilabel_margin_loss = function_of(
     MultiLabelMarginLoss,
     """>>> print(lx.multilabel_margin_loss([[0.25, 0.5, 1.0, 0.0]], [[3, 0, -1, 1]]))
-    1.5""",
+    1.625""",
 )

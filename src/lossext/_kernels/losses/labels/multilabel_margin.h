@@ -26,7 +26,7 @@ static double row_of_labels(const real *x, ptrdiff_t cols, const label_set *set,
     const real nan = (real)NAN, highest = set->numbers ? set->labels[0].gap : (real)-INFINITY;
     const int bad_label = set->numbers < set->count;
     double value = 0, rest = 0;
-    int bad_other = 0, others = 0;
+    int bad_other = 0, bad_pair = 0, others = 0, above = 0, below = 0; /* others that are inf, -inf */
     for (ptrdiff_t k = 0; k <= set->numbers; k++)
         set->counts[k] = 0;
     for (ptrdiff_t at = 0; at < cols; at += LANES) {
@@ -39,8 +39,13 @@ static double row_of_labels(const real *x, ptrdiff_t cols, const label_set *set,
                 continue;
             const real score = ((const real *)&scores)[i - at];
             const ptrdiff_t k = active_labels(set, score);
-            const int is_bad = bad_label || score != score;
+            const real lowest_gap = set->numbers ? set->labels[set->numbers - 1].gap : 0;
+            const int pair = set->numbers && (highest + score != highest + score || lowest_gap + score != lowest_gap + score);
+            const int is_bad = bad_label || pair;
             others = 1;
+            bad_pair |= pair;
+            above |= score > REAL_MAX;
+            below |= score < -REAL_MAX;
             bad_other |= score != score;
             set->counts[k]++;
             out[i - at] = is_bad ? nan : (real)k;
@@ -53,12 +58,14 @@ static double row_of_labels(const real *x, ptrdiff_t cols, const label_set *set,
         if (slope)
             memcpy(slope + at, out, (size_t)(end - at) * sizeof(real));
     }
-    for (ptrdiff_t k = set->count - 1, above = 0; slope && k >= 0; k--) {
-        above += k < set->numbers ? set->counts[k + 1] : 0;
-        slope[set->labels[k].column] -= others && (k >= set->numbers || bad_other) ? nan : (real)above;
+    for (ptrdiff_t k = set->count - 1, active = 0; slope && k >= 0; k--) {
+        const real gap = set->labels[k].gap;
+        const int unordered = k >= set->numbers || bad_other || (gap < -REAL_MAX && above) || (gap > REAL_MAX && below);
+        active += k < set->numbers ? set->counts[k + 1] : 0;
+        slope[set->labels[k].column] -= others && unordered ? nan : (real)active;
     }
     rest = rest - rest == 0 ? rest : 0;
-    return bad_other || (bad_label && others) ? NAN : value + rest;
+    return bad_pair || (bad_label && others) ? NAN : value + rest;
 }
 
 static void majorizers(const real *x, ptrdiff_t cols, const label_set *set, real *hess)

@@ -44,6 +44,15 @@ INLINE row begin(const parameters *p, vec own, vec peak)
 
 INLINE vec term(const row *r, vec x) { return v_exp_negative(v_min(v_zero(), (x - r->peak) * r->rate)); }
 
+/* exp(x + lost) for x <= 0, all but correctly rounded: one a row, of whose error powers make a multiple. */
+INLINE vec exact_exp(vec x, vec lost)
+{
+    const vec y = v_max(v_set(EXP_FLOOR), x), n = v_exp_whole(y), unit = one();
+    const pair r = v_exp_rest(y, n);
+    const vec sum = unit + r.hi, rest = (r.hi - (sum - unit)) + v_fma(v_exp_tail(r.hi), r.hi * r.hi, r.lo + lost);
+    return (sum + rest) * v_power_of_2(n);
+}
+
 /* value = log of the total over the class's part; probabilities of the class and of the others, and own / others before
  * the division.  Sets the share. */
 typedef struct {
@@ -54,15 +63,14 @@ INLINE shares shares_of(row *r, const totals *t)
 {
     const vec below = (t->count - one()) + t->term, sum = one() + below; /* t->term is without the ties at the peak */
     const mask ahead = v_ge(r->ahead, v_zero());
-    vec e = v_exp_negative(v_minus_abs(r->ahead));
-    e = v_fma(e, v_select(ahead, v_zero() - r->lost, r->lost), e);
-    const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), share = one() / (own + others);
+    const vec e = exact_exp(v_minus_abs(r->ahead), v_select(ahead, v_zero() - r->lost, r->lost));
+    const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), all = own + others;
     shares s;
     s.value = v_log1p(v_select(ahead, others, below + e)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
-    r->share = v_select(ahead, e, one()) * share;
-    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) * share;
-    s.own = own * share;
-    s.others = others * share;
+    r->share = v_select(ahead, e, one()) / all;
+    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) / all;
+    s.own = own / all;
+    s.others = others / all;
     s.odds = own / others;
     return s;
 }

@@ -15,7 +15,13 @@ INLINE result finish(const parameters *p, row *r, const totals *t)
     const shares s = shares_of(r, t);
     const vec most = v_set(REAL_MAX * (real)1e-8), odds = v_min(most, s.odds); /* r u has limits: 0, 1 */
     const vec gu = p->gamma * v_min(most, s.value), first = v_fma(gu, odds, one());
-    const vec damp = v_pow(s.others, p->gamma);
+    vec damp = one(), gamma = p->gamma; /* q^gamma, small powers by products: they keep more digits */
+    for (int i = 0; i < 4; i++) {
+        const mask whole = v_ge(gamma, one());
+        damp = v_select(whole, damp * s.others, damp);
+        gamma -= v_where(whole, one());
+    }
+    damp *= v_pow(s.others, gamma);
     const vec k = damp * first, two = v_set(2);
     const vec second = two * p->gamma + v_fma(odds * (p->gamma - one()), gu, v_zero() - gu);
     r->bend = odds * second / first; /* c */
