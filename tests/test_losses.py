@@ -944,3 +944,10 @@ def test_infinite_sums_of_weights_and_ids_beyond_any():
     np.testing.assert_array_equal(loss.grad([1.0, 2.0], [0.0, 2.0]), [0, 0])
     far = lossext.CrossEntropyLoss(ignore_index=10**400)
     assert far([[0.0, 0.0]], [1]) == pytest.approx(np.log(2))
+
+
+def test_residual_curvature_under_a_negative_upstream_gradient():
+    x, y = np.array([[0.5, -1.0, 2.0]]), np.array([[0.2, 0.5, 0.3]])
+    loss = lossext.CrossEntropyLoss()
+    there = loss.grad_and_hess(x, y, curvature="residual")[1]
+    np.testing.assert_array_equal(loss.grad_and_hess(x, y, curvature="residual", grad_output=-1.0)[1], -there)

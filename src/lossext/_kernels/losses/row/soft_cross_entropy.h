@@ -31,4 +31,4 @@ INLINE vec slope(const row *r, entry e) { return v_fma(e.t, e.f, v_zero() - e.w 
 INLINE vec curvature(const row *r, entry e) { return spread_of(r, e.t) * r->sum * e.w * r->rate * r->rate; }
 
 #define HAS_RESIDUAL
-INLINE vec residual(const row *r, entry e) { return v_abs(slope(r, e)); }
+INLINE vec residual(const row *r, entry e) { return v_copysign(slope(r, e), e.w); } /* |p - y| by the weights */
