@@ -234,7 +234,7 @@ class SoftmaxFocalLoss(
     link=SOFTMAX,
     start=_start.at_focal_shares,
     curvatures=("exact", "residual"),
-    value_ulp=8.0,
+    value_ulp=9.0,
     grad_ulp=8.0,
     hess_ulp=16.0,
     derivatives_by_row=True,
