@@ -44,7 +44,7 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 autodoc_mock_imports = [
-    library for library in ("catboost", "xgboost", "dask", "distributed") if not importlib.util.find_spec(library)
+    library for library in ("catboost", "xgboost") if not importlib.util.find_spec(library)
 ]
 
 sphinx_gallery_conf = {
