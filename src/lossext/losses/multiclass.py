@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossext import _start, _threads, _validate
-from lossext._declare import CLASS, REAL, SOFTMAX, function_of
+from lossext._declare import CLASS, REAL, SOFTMAX, Link, function_of
 from lossext._kernels import drivers
 from lossext._parameters import above, an_integer, at_least, one_of, parameter, real, weights, within, word
 from lossext._validate import Array
@@ -108,6 +108,13 @@ class CrossEntropyLoss(
             Of float64; a class without weight has the share 1e-15.
         """
         return _start.constant_row(self, target, sample_weight, num_classes)
+
+    def _link(self) -> Link:
+        if self.temperature == 1:
+            return SOFTMAX
+        t = self.temperature
+        formula = SOFTMAX.formula.replace("raw", f"raw / {t:g}")
+        return Link("softmax", formula, lambda mean: t * SOFTMAX.link(mean), lambda raw: SOFTMAX.inverse(raw / t))
 
     def log_normalizer(self, input: npt.ArrayLike) -> Array:
         r"""Logarithm of the sum of :math:`e^{x_j / T}` over the classes: one number a row, in input's dtype."""
