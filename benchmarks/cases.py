@@ -80,6 +80,10 @@ def _target(shape: tuple[int, int], dtype: str, kind: str) -> NDArray[Any]:
     rng = np.random.default_rng(1)
     if kind == "class":
         return rng.integers(0, shape[1], shape[0])
+    if kind == "labels":  # a row's few, padded with -1
+        ids = rng.integers(0, shape[1], (shape[0], min(shape[1], 5)))
+        ids[rng.random(ids.shape) < 0.2] = -1
+        return ids
     block = (rng.random(min(shape[0] * shape[1], 1_000_003)) < 0.4).astype(dtype)
     if kind == "positive":
         block += 1

@@ -300,9 +300,13 @@ def write_plot(raw: dict[str, Any], path: Path) -> None:
     shapes = results.shapes("default", "retained")
     if not shapes:
         return
-    figure, axes = pyplot.subplots(2, 3, figsize=(13, 8), sharex=True, sharey=True, layout="constrained")
+    n_rows = -(-len(TITLES) // 3)
+    size = (13, 4 * n_rows)
+    figure, axes = pyplot.subplots(n_rows, 3, figsize=size, sharex=True, sharey=True, layout="constrained")
+    for axis in axes.flat[len(TITLES) :]:
+        axis.set_visible(False)
     measured = set()
-    for axis, (loss, title) in zip(axes.flat, TITLES.items(), strict=True):
+    for axis, (loss, title) in zip(axes.flat, TITLES.items(), strict=False):
         for (column, shape), (place, peer) in product(enumerate(shapes), enumerate(STYLES)):
             case = {"loss": loss, "shape": list(shape), "dtype": "float32", "what": "value_and_grad"}
             default, kept = (results.ratio(name, peer, **case) for name in ("default", "retained"))
