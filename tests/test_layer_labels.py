@@ -184,7 +184,7 @@ def sampled(labels, **options):
         (ValueError, "labels[0, 1] = -2 is not in [0, 40)", lambda: sampled([[1, -2], [4, 2]])),
         (ValueError, "labels has shape (2, 41); allowed is (2, 40)",
          lambda: sampled(sparse.csr_array(np.eye(2, V + 1)))),
-        (TypeError, "sparse matrix of format csc", lambda: sampled(sparse.csc_array(np.eye(2, V)))),
+        (TypeError, "sparse in format csc", lambda: sampled(sparse.csc_array(np.eye(2, V)))),
         (ValueError, "label of row 0 has weight -1.0", lambda: sampled(-sparse.csr_array(np.eye(2, V)))),
         (ValueError, "weights of the labels of row 1 add up to 0.0",
          lambda: sampled([[1, 2], [3, 4]], label_weight=[[1, 1], [0, 0]])),
