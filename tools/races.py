@@ -17,6 +17,8 @@ def calls():
             target = np.ones(x.shape, np.uint8)  # a good one of every kind of element
             if cls.declaration.takes_ids:
                 target = np.arange(len(x)) % x.shape[1]
+            if cls.declaration.target.kind == "labels":
+                target = target[:, np.newaxis]
             for reduction in ("mean", "none"):
                 yield cls(reduction=reduction), np.clip(x, 0, 1) if cls.declaration.input_domain else x, target
 
