@@ -21,7 +21,7 @@ What they have in common:
   or one of the kinds that the loss has. Default: ``"builtin"`` where there is one; else the exact second derivative of
   a smooth convex loss that does not flatten, else the curvature of the best parabola above the loss (the majorizer),
   else the distance of the probability from the label. Hinges of several classes take the exact one, and where it is 0
-  at a slope, slope / max(z, |margin| / 2) with z the hinge's value: a Newton step of one score goes to the margin.
+  at a slope, ``slope / max(z, |margin| / 2)`` with z the hinge's value: a Newton step of one score goes to the margin.
 - No Hessian is under 1e-16. A majorizer that is infinite at a kink is limited by the scale of the residuals, as XGBoost
   3.4 limits that of its smooth absolute error.
 - Binary: the library's one score of a row goes straight into losses of one score. For losses that compare classes, a
