@@ -655,7 +655,7 @@ def of_rows(loss: Any, x: NDArray[Any], target: NDArray[Any], mask: NDArray[np.b
     if ids:
         y = np.where(row_known[:, 0], target.reshape(-1), 0).astype(np.intp)
     elif name == "MultiLabelMarginLoss":
-        y = np.where(row_known, as_rows(target), -1).astype(np.intp)
+        y = np.where(row_known, as_rows(target).astype(np.intp), -1)
     else:
         y = np.where(row_known, wide(as_rows(target).astype(x.dtype)), 1)
     twin = run(np.where(row_known, as_rows(x), x.dtype.type(0.5)), y)

@@ -385,22 +385,19 @@ cdef class Evaluator:
     cdef place_target(self, call_state *call, y, tuple shape, int split, real):
         """Memory and layout of the target, which was held last."""
         cdef lx_job *job = &call.job
-        if self.label_sets and job.target.layout == LX_CSR:
-            start, column = self.convert.csr_labels(y, shape)
+        if job.target.layout == LX_CSR:
+            if self.label_sets:    # which the places of the entries are
+                start, column = self.convert.csr_labels(y, shape)
+            else:
+                start, column, data = self.convert.csr_target(y, shape, real)
+                job.target.data = hold(&call.held, data)
+                job.target.type = LX_REAL
             job.sparse.start = <const long long *> hold(&call.held, start)
             job.sparse.column = hold(&call.held, column)
             job.sparse.column_type = LX_INT32 if column.dtype is INTS else LX_INT64
             return
         if self.label_sets:
             job.set_length = y.shape[1]
-        if job.target.layout == LX_CSR:
-            start, column, data = self.convert.csr_target(y, shape, real)
-            job.sparse.start = <const long long *> hold(&call.held, start)
-            job.sparse.column = hold(&call.held, column)
-            job.sparse.column_type = LX_INT32 if column.dtype is INTS else LX_INT64
-            job.target.data = hold(&call.held, data)
-            job.target.type = LX_REAL
-            return
         if self.rowwise or same_shape(call.input, last_held(call)):
             job.target.layout = LX_FULL
         else:

@@ -1,5 +1,6 @@
 /* What no element loss changes: operands laid out for a chunk, sums of rows, counts of what is known. */
 #include "element.h"
+#include "targets.h"
 
 /* Where a chunk begins. */
 typedef struct {
@@ -105,81 +106,24 @@ static int all_inside(const real *y, ptrdiff_t n, real low, real high, int sign)
     return !m_any(bad);
 }
 
-#ifdef LX_DOUBLE
-typedef float other_real;
-#else
-typedef double other_real;
-#endif
-
-#define CONVERT(type) \
-    do { \
-        const type *from = (const type *)job->target.data + at; \
-        for (ptrdiff_t i = 0; i < n; i++) \
-            to[i] = (real)from[i]; \
-    } while (0)
-
-/* A target of the other type is looked at before it is rounded, which could make it good; NaN stays NaN. */
-static void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
-{
-    const other_real *from = (const other_real *)job->target.data + at;
-    const double slack = job->domain.slack * (sizeof(other_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON);
-    const double low = job->domain.low - slack, high = job->domain.high + slack;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const double y = from[i], t = job->domain.sign ? fabs(y) : y;
-        to[i] = t >= low && t <= high ? (real)y : (real)NAN;
-        if (job->domain.slack > 0) /* rounded to the bound or beyond it */
-            to[i] = to[i] < (real)job->domain.low ? (real)job->domain.low : to[i];
-    }
-}
-
 /* Stored entries of the rows that a chunk of zeros meets. */
-#define SCATTER(type) \
-    do { \
-        const type *column = (const type *)job->sparse.column; \
-        ptrdiff_t low = job->sparse.start[row], high = job->sparse.start[row + 1]; \
-        const ptrdiff_t end = high; \
-        while (low < high) { /* the first entry at or behind the chunk's first column */ \
-            const ptrdiff_t middle = low + (high - low) / 2; \
-            if ((ptrdiff_t)column[middle] < first) \
-                low = middle + 1; \
-            else \
-                high = middle; \
-        } \
-        for (; low < end && (ptrdiff_t)column[low] < first + length; low++) \
-            to[i + column[low] - first] = ((const real *)job->target.data)[low]; \
-    } while (0)
-
 static void scatter_entries(const lx_job *job, place p, ptrdiff_t n, real *to)
 {
     ptrdiff_t first = p.column, row = p.row, length;
     memset(to, 0, (size_t)n * sizeof(real));
     for (ptrdiff_t i = 0; i < n; i += length, first = 0, row++) {
         length = job->cols - first < n - i ? job->cols - first : n - i;
-        if (job->sparse.column_type == LX_INT32)
-            SCATTER(int32_t);
-        else
-            SCATTER(int64_t);
+        scatter_row(job, row, first, length, to + i);
     }
 }
 
 /* n targets in the kernel's own type to `to`. */
 static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
 {
-    const ptrdiff_t at = p.at;
     if (job->target.layout == LX_CSR)
         scatter_entries(job, p, n, to);
-    else if (job->target.type == LX_OTHER_REAL)
-        convert_other(job, at, n, to);
-    else if (job->target.type == LX_UINT8)
-        CONVERT(uint8_t);
-    else if (job->target.type == LX_INT32)
-        CONVERT(int32_t);
-    else if (job->target.type == LX_INT64)
-        CONVERT(int64_t);
-    else if (job->target.type == LX_INT8)
-        CONVERT(int8_t);
-    else if (job->target.type == LX_INT16)
-        CONVERT(int16_t);
+    else if (job->target.type != LX_REAL)
+        convert_targets(job, p.at, n, to);
     else {
         const real *from = operand_at(&job->target, p, n, job->cols, to);
         if (from != to)

@@ -77,8 +77,8 @@ typedef struct {
     void *grad;  /* or NULL */
     void *hess;  /* or NULL */
     int stream;  /* grad (and hess) are too large for the caches: write around them */
-    int counts;  /* the total is to hold 1: the number of known elements or rows, 2: the sum of their weights, 3: of their
-                    class weights */
+    int counts;  /* what the total is to hold of the known elements or rows, 1: their number, 2: the sum of their
+                    weights, 3: of their class weights */
     int checks_input; /* whether predictions are to lie in [input_low, input_high]; NaN comes through */
     double input_low, input_high;
     ptrdiff_t inner;   /* of row losses: how far apart a row's columns are, which lie along axis 1 of (N, C, inner) */

@@ -2,9 +2,8 @@
  *
  * A header losses/labels/<name>.h says
  *
- *   double row_of_labels(x, cols, set, slope)   the value, from the scores and a labels_of row; `slope` holds zeros, and
- *                                               takes one number a column, unless it is NULL
- *   void majorizers(x, cols, set, hess)         likewise
+ *   double row_of_labels(x, cols, set, slope)   the value; `slope` takes one number a column, unless it is NULL
+ *   void majorizers(x, cols, set, hess)         adds one number a column to `hess`
  *
  * and the family does the rest: sets that are padded with -1 or CSR, their order, weights, unknown rows, totals. */
 #include "job.h"
@@ -90,13 +89,11 @@ static int read_labels(const lx_job *job, ptrdiff_t r, label_set *set)
     return 1;
 }
 
-static double product(double a, double b) { return a == 0 || b == 0 ? 0 * (a + b == a + b ? 0 : a + b) : a * b; }
-
 /* to = scale * to, where 0 * NaN is NaN and 0 * inf is 0. */
 static void scale_row(real *to, ptrdiff_t n, double scale)
 {
     for (ptrdiff_t j = 0; j < n; j++)
-        to[j] = (real)product(scale, to[j]);
+        to[j] = (real)times_weight(scale, to[j]);
 }
 
 static int known(const lx_job *job, ptrdiff_t r)
@@ -112,7 +109,7 @@ static int work_through(const lx_job *job, ptrdiff_t first, ptrdiff_t last, labe
     for (ptrdiff_t r = first; r < last; r++) {
         const real *x = (const real *)job->input + r * cols;
         const double weight = sample_weight ? sample_weight[r] : 1;
-        const double scale = job->grad_scale * product(weight, upstream ? upstream[r] : 1);
+        const double scale = job->grad_scale * times_weight(weight, upstream ? upstream[r] : 1);
         real *grad = job->grad ? (real *)job->grad + r * cols : NULL;
         real *hess = job->hess ? (real *)job->hess + r * cols : NULL;
         double value = 0;
@@ -128,7 +125,7 @@ static int work_through(const lx_job *job, ptrdiff_t first, ptrdiff_t last, labe
         if (grad && !is_known)
             memset(grad, 0, (size_t)cols * sizeof(real));
         if (is_known) {
-            value = product(weight, row_of_labels(x, cols, set, grad));
+            value = times_weight(weight, row_of_labels(x, cols, set, grad));
             if (grad)
                 scale_row(grad, cols, scale);
             for (ptrdiff_t k = 0; k < set->count; k++)

@@ -10,7 +10,7 @@
  *
  *   PARAMETERS(margin)             names of the loss's numbers, found as p->margin; NO_PARAMETERS where there are none
  *   VARIANT(P, 1, 2)               a kernel for each value of P, which is a constant there
- *   enum { TARGETS,                0: a row has a class, given by its id; 1: a row of targets, of which the family takes
+ *   enum { TARGETS,                0: a row has a class, given by its id; 1: a row of targets, and the family takes
  *                                  the column of the greatest score for the class
  *          PEAK,                   1: begin wants the greatest score of the others
  *          BEST,                   1: and finish gives a slope of its own to the lowest column that has it
@@ -115,7 +115,8 @@ INLINE real lane(const vec *v, ptrdiff_t i) { return ((const real *)v)[i]; }
 int SHARED(read_classes)(const lx_job *job, row_group *g);
 int SHARED(read_known_rows)(const lx_job *job, row_group *g);
 const real *SHARED(targets_of)(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrdiff_t n, real *room, int *bad);
-int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns, real *rows);
+int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns,
+                               real *rows);
 void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class);
 void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total);
 void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k);

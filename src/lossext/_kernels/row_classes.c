@@ -1,5 +1,6 @@
 /* What no row loss changes: classes, rows of targets, weights, values, counts. */
 #include "row.h"
+#include "targets.h"
 
 /* ---- classes ---- */
 
@@ -72,50 +73,17 @@ int SHARED(read_known_rows)(const lx_job *job, row_group *g)
 
 /* ---- rows of targets ---- */
 
-#define CONVERT(type) \
-    do { \
-        const type *from = (const type *)job->target.data + r * job->cols + j; \
-        const double low = job->domain.low; \
-        for (ptrdiff_t i = 0; i < n; i++) \
-            to[i] = from[i] >= low ? (real)from[i] : (real)NAN; /* before rounding could make a bad one good */ \
-    } while (0)
-
-#ifdef LX_DOUBLE
-typedef float other_real;
-#else
-typedef double other_real;
-#endif
-
-#define SCATTER(type) \
-    do { \
-        const type *column = (const type *)job->sparse.column; \
-        for (ptrdiff_t e = job->sparse.start[r]; e < job->sparse.start[r + 1]; e++) \
-            if ((size_t)((ptrdiff_t)column[e] - j) < (size_t)n) \
-                to[column[e] - j] = ((const real *)job->target.data)[e]; \
-    } while (0)
-
 static void read_row(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrdiff_t n, real *to)
 {
-    if (job->holds_classes || job->target.layout == LX_CSR)
-        memset(to, 0, (size_t)n * sizeof(real));
-    if (job->holds_classes) {
-        if ((size_t)(class_of(job, r) - j) < (size_t)n)
-            to[class_of(job, r) - j] = 1;
-    } else if (job->target.layout == LX_CSR) {
-        if (job->sparse.column_type == LX_INT32)
-            SCATTER(int32_t);
-        else
-            SCATTER(int64_t);
-    } else
-        switch (job->target.type) {
-        case LX_REAL: CONVERT(real); break;
-        case LX_OTHER_REAL: CONVERT(other_real); break;
-        case LX_UINT8: CONVERT(uint8_t); break;
-        case LX_INT8: CONVERT(int8_t); break;
-        case LX_INT16: CONVERT(int16_t); break;
-        case LX_INT32: CONVERT(int32_t); break;
-        default: CONVERT(int64_t);
-        }
+    if (!job->holds_classes && job->target.layout != LX_CSR) {
+        convert_targets(job, r * job->cols + j, n, to);
+        return;
+    }
+    memset(to, 0, (size_t)n * sizeof(real));
+    if (!job->holds_classes)
+        scatter_row(job, r, j, n, to);
+    else if ((size_t)(class_of(job, r) - j) < (size_t)n)
+        to[class_of(job, r) - j] = 1;
 }
 
 INLINE mask is_bad(const lx_domain *d, vec y)
@@ -155,7 +123,8 @@ const real *SHARED(targets_of)(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrd
 
 /* The same of columns [j, j + n) of a group's rows, into columns; `rows` is room for them as rows.  True if a target is
  * bad. */
-int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns, real *rows)
+int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns,
+                               real *rows)
 {
     const real *weight = job->weight[LX_WEIGHT].data;
     const vec scale = v_set((real)job->target_scale), shift = v_set((real)job->target_shift);
@@ -187,8 +156,6 @@ int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t 
 
 /* ---- weights ---- */
 
-static double product(double a, double b) { return a == 0 || b == 0 ? 0 * (isnan(a + b) ? a + b : 0) : a * b; }
-
 /* Those of rows of targets stand in the targets already. */
 void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class)
 {
@@ -197,9 +164,9 @@ void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class)
     real *scale = lanes_of(g->scale), *grad_scale = lanes_of(g->grad_scale);
     for (ptrdiff_t i = 0; i < g->count; i++) {
         const ptrdiff_t r = g->first + i;
-        const double w = product(weight ? weight[g->y[i]] : 1.0, sample_weight ? sample_weight[r] : 1.0);
+        const double w = times_weight(weight ? weight[g->y[i]] : 1.0, sample_weight ? sample_weight[r] : 1.0);
         scale[i] = (real)w;
-        grad_scale[i] = (real)(job->grad_scale * product(w, upstream ? upstream[r] : 1.0));
+        grad_scale[i] = (real)(job->grad_scale * times_weight(w, upstream ? upstream[r] : 1.0));
     }
 }
 
@@ -257,7 +224,7 @@ static double class_weight(const lx_job *job, ptrdiff_t r)
             room[j % LX_CHUNK] = ((const real *)job->target.data)[start_of_row(job, r) + j * job->inner];
         else if (j % LX_CHUNK == 0)
             read_row(job, r, j, job->cols - j < LX_CHUNK ? job->cols - j : LX_CHUNK, room);
-        sum += product(weight[j], room[j % LX_CHUNK]);
+        sum += times_weight(weight[j], room[j % LX_CHUNK]);
     }
     return sum;
 }
@@ -274,7 +241,7 @@ int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_to
             return LX_BAD_TARGET;
         double weight = job->counts == 1 ? 1 : class_weight(job, r);
         if (job->counts == 2)
-            weight = product(weight, sample_weight ? sample_weight[r] : 1.0);
+            weight = times_weight(weight, sample_weight ? sample_weight[r] : 1.0);
         const double more = weight - lost, sum = total->count + more;
         lost = (sum - total->count) - more;
         total->count = sum;

@@ -47,7 +47,7 @@ void lx_team_gather(lx_team *team, int threads); /* before the region begins */
 lx_member lx_team_arrive(lx_team *team);
 void lx_let_others_arrive(lx_team *team);
 ptrdiff_t lx_team_take(lx_team *team, lx_member *member, ptrdiff_t units); /* 0 to units - 1, each once; -1: no more */
-void lx_team_leave(lx_team *team, const lx_member *member); /* returns when all threads of the region have come to this */
+void lx_team_leave(lx_team *team, const lx_member *member); /* returns when all threads of the region are here */
 
 /* Work in phases: the units of one are independent of each other, and need all of the phase before.  Every thread of a
  * team calls lx_work_through once, and takes units as they come. */

@@ -209,6 +209,21 @@ def has_probabilities(estimator: Any) -> bool:
 where_probabilities = available_if(has_probabilities)
 
 
+def means(loss: DenseLoss, scores: Array) -> Array:
+    """By the loss's link; the scores where it has none."""
+    return loss.inverse_link(scores) if loss.declaration.link else scores
+
+
+def without_objective(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as `get_params` gives them to users, or to the library while it trains.
+
+    Each estimator has a `get_params` of its own: LightGBM and XGBoost call that of the first base, if it has one, on an
+    object of that base alone.
+    """
+    params.pop("objective", None)
+    return estimator._library_parameters(params) if asks() else params
+
+
 class OnPredictions:
     """A metric of predictions, for a library that would call it with raw scores."""
 

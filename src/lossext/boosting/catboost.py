@@ -125,9 +125,8 @@ class CatBoostObjective(CatBoostAdapter):
     Notes
     -----
     CatBoost wants a metric with a custom objective. It calls a multiclass or multilabel objective for one row at a
-    time, some 20 us each, half of them its own, and takes the Hessian of a row as its diagonal. Its own objectives have
-    other defaults of ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same
-    settings.
+    time, and takes the Hessian of a row as its diagonal. Its own objectives have other defaults of
+    ``leaf_estimation_iterations`` and ``leaf_estimation_method``: the model is the same with the same settings.
 
     Give ``CatBoostClassifier`` the classes, ``class_names=[0, 1]``: with a custom objective it forgets them, and its
     ``predict`` fails. CatBoost's models do not know the constant: use ``objective.predict(model.predict(X,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from lossext.boosting._estimators import (
     constructor_of,
     encode,
     indicators,
+    means,
     numbers,
     numbers_of,
     probabilities,
@@ -136,6 +137,15 @@ def refuse_pool(X: Any) -> None:
         raise TypeError("X is a Pool, whose labels cannot be looked at; give X and y (and cat_features) by themselves")
 
 
+def relabelled(eval_set: Any, targets_of: Callable[[Any], Array]) -> Any:
+    """An evaluation set, or a list of them, with targets as the objective takes them."""
+    pairs = eval_set if isinstance(eval_set, list) else [eval_set]
+    for pair in pairs:
+        refuse_pool(pair)
+    found = [(part, targets_of(labels)) for part, labels in pairs]
+    return found if isinstance(eval_set, list) else found[0]
+
+
 class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[misc, name-defined]
     """`catboost.CatBoostClassifier` of any loss of classes: objective, metric, start and link belong together.
 
@@ -171,7 +181,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
     -----
     The loss is the metric of evaluation sets, on which early stopping goes, unless ``eval_metric`` is given. Leaves are
     estimated by one Newton step unless ``leaf_estimation_method`` and ``leaf_estimation_iterations`` say otherwise. Of
-    more than two classes CatBoost calls an objective of Python row by row: some 10 us each.
+    more than two classes CatBoost calls an objective of Python row by row.
 
     Examples
     --------
@@ -202,12 +212,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         weight = product(sample_weight, *self._class_weights(classes, codes, y, sample_weight))
         given = {"classes_count": len(classes)} if len(classes) > 2 else {}
         if eval_set is not None:
-            several = isinstance(eval_set, list)
-            pairs = eval_set if several else [eval_set]
-            for part in pairs:
-                refuse_pool(part)
-            pairs = [(part, codes if labels is y else numbers_of(classes, labels)) for part, labels in pairs]
-            more["eval_set"] = pairs if several else pairs[0]
+            more["eval_set"] = relabelled(eval_set, lambda z: codes if z is y else numbers_of(classes, z))
         target = indicators(loss, codes, len(classes))
         self._fit_objective(super().fit, loss, target, X, codes.astype(np.float64), weight, more, **given)
         self._ours["classes"] = classes
@@ -228,7 +233,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
                 raise ValueError(f"class_weights has {len(given)} entries for {len(classes)} classes")
             weights.append(np.asarray(given, np.float64)[codes])
         if auto not in (None, "None"):
-            counts = np.bincount(codes, sample_weight)  # of weights, as CatBoost
+            counts = np.bincount(codes, sample_weight)
             power = {"Balanced": 1.0, "SqrtBalanced": 0.5}[auto]
             weights.append(((counts.max() / counts) ** power)[codes])
         if params.get("scale_pos_weight") is not None and len(classes) == 2:
@@ -343,12 +348,7 @@ class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[mi
         loss = chosen(self.loss, None)
         target = numbers(y)
         if eval_set is not None:
-            several = isinstance(eval_set, list)
-            pairs = eval_set if several else [eval_set]
-            for part in pairs:
-                refuse_pool(part)
-            pairs = [(part, repeated(loss, numbers(labels))) for part, labels in pairs]
-            more["eval_set"] = pairs if several else pairs[0]
+            more["eval_set"] = relabelled(eval_set, lambda z: repeated(loss, numbers(z)))
         weight = product(sample_weight)
         self._fit_objective(super().fit, loss, target, X, repeated(loss, target), weight, more)
         return self
@@ -359,8 +359,7 @@ class CatBoostRegressor(Fitting, catboost.CatBoostRegressor):  # type: ignore[mi
         return raw if prediction_type == "RawFormulaVal" else self._means(raw)
 
     def _means(self, raw: Array) -> Array:
-        loss = self._of_fit("loss")
-        return loss.inverse_link(raw) if loss.declaration.link else raw
+        return means(self._of_fit("loss"), raw)
 
     def staged_predict(self, data: Any, prediction_type: str | None = None, **more: Any) -> Iterator[Array]:
         """Answers of the first trees."""

@@ -13,7 +13,6 @@ from lossext.boosting._adapter import require
 from lossext.boosting._estimators import (
     OWN,
     OnPredictions,
-    asks,
     chosen,
     class_numbers,
     class_weights,
@@ -21,12 +20,14 @@ from lossext.boosting._estimators import (
     encode,
     indicators,
     library_asks,
+    means,
     numbers,
     probabilities,
     product,
     refuse_objective,
     start_of,
     where_probabilities,
+    without_objective,
 )
 from lossext.boosting.lightgbm import LightGBMObjective
 from lossext.losses._dense import DenseLoss
@@ -183,9 +184,7 @@ class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc, na
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, without objective."""
-        params = super().get_params(deep)
-        params.pop("objective", None)
-        return self._library_parameters(params) if asks() else params
+        return without_objective(self, super().get_params(deep))
 
     def fit(
         self,
@@ -252,10 +251,9 @@ def answers(loss: DenseLoss, start: Array, raw: Array) -> Array:
     return probability[:, 1] if scores.ndim == 1 else probability
 
 
-def means(loss: DenseLoss, start: Array, raw: Array) -> Array:
+def means_with(loss: DenseLoss, start: Array, raw: Array) -> Array:
     """Means of raw scores that the model keeps without their start."""
-    scores = raw + start
-    return loss.inverse_link(scores) if loss.declaration.link else scores
+    return means(loss, raw + start)
 
 
 class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc, name-defined]
@@ -305,9 +303,7 @@ class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc, name
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, without objective."""
-        params = super().get_params(deep)
-        params.pop("objective", None)
-        return self._library_parameters(params) if asks() else params
+        return without_objective(self, super().get_params(deep))
 
     def fit(
         self,
@@ -327,7 +323,7 @@ class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc, name
         start = self._start(init_score, init_model, plain, target, product(sample_weight))
         objective = LightGBMObjective(loss, start, curvature=self.curvature)
         given = {"num_class": loss._n_outputs} if loss._n_outputs > 1 else {}
-        answer = functools.partial(means, loss, objective.init_raw)
+        answer = functools.partial(means_with, loss, objective.init_raw)
         self._train(
             super().fit, objective, given, X, y, sample_weight=sample_weight, init_score=init_score,
             init_model=init_model, eval_metric=self._metrics(eval_metric, objective, answer), **more,
@@ -341,4 +337,4 @@ class LGBMRegressor(Fitting, lightgbm.LGBMRegressor):  # type: ignore[misc, name
         result = self._predict(X, raw_score, pred_leaf, pred_contrib, **more)
         if raw_score or pred_leaf or pred_contrib:
             return result
-        return means(self._objective.loss, np.zeros(()), result)
+        return means(self._objective.loss, result)

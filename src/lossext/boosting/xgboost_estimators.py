@@ -11,7 +11,6 @@ from lossext._validate import Array
 from lossext.boosting._adapter import require
 from lossext.boosting._builtin import newton_step, version
 from lossext.boosting._estimators import (
-    OF_CLASSES,
     OWN,
     OnPredictions,
     asks,
@@ -22,6 +21,7 @@ from lossext.boosting._estimators import (
     encode,
     indicators,
     library_asks,
+    means,
     numbers,
     numbers_of,
     probabilities,
@@ -29,6 +29,7 @@ from lossext.boosting._estimators import (
     refuse_objective,
     start_of,
     where_probabilities,
+    without_objective,
 )
 from lossext.boosting.xgboost import XGBoostMetric, XGBoostObjective, in_link_of
 from lossext.losses._dense import DenseLoss
@@ -110,11 +111,9 @@ def held_back(start: Any) -> bool:
 
 def answers(loss: DenseLoss, scores: Array) -> Array:
     """What functions for ``eval_metric`` get."""
-    if not loss.declaration.link:
-        return scores
-    if loss.declaration.target.kind in OF_CLASSES and scores.ndim == 2 and not loss.declaration.takes_ids:
-        return loss.inverse_link(scores)
-    return loss.inverse_link(scores) if not loss.declaration.takes_ids else probabilities(loss, scores)
+    if loss.declaration.link and loss.declaration.takes_ids:
+        return probabilities(loss, scores)
+    return means(loss, scores)
 
 
 class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc, name-defined]
@@ -171,9 +170,7 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc, name-
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, without objective."""
-        params = super().get_params(deep)
-        params.pop("objective", None)
-        return self._library_parameters(params) if asks() else params
+        return without_objective(self, super().get_params(deep))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -288,9 +285,7 @@ class XGBRegressor(Fitting, xgboost.XGBRegressor):  # type: ignore[misc, name-de
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, without objective."""
-        params = super().get_params(deep)
-        params.pop("objective", None)
-        return self._library_parameters(params) if asks() else params
+        return without_objective(self, super().get_params(deep))
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, verbose: Any = False, **more: Any) -> XGBRegressor:
         """As `xgboost.XGBRegressor.fit`, but quiet."""
@@ -313,5 +308,4 @@ class XGBRegressor(Fitting, xgboost.XGBRegressor):  # type: ignore[misc, name-de
     def predict(self, X: Any, *, output_margin: bool = False, **more: Any) -> Array:
         """Means; raw scores if asked."""
         raw = self._raw(X, **more)
-        loss = chosen(self.loss, None)
-        return raw if output_margin or not loss.declaration.link else loss.inverse_link(raw)
+        return raw if output_margin else means(chosen(self.loss, None), raw)

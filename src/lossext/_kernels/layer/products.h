@@ -11,8 +11,8 @@ enum { DEPTH = 256 }; /* of b's panel and a's rows that the first cache holds */
 enum { AHEAD_STEP = HEIGHT * sizeof(real) < 64 ? HEIGHT * sizeof(real) : 64 };
 
 /* c[i][j] = (add: +=) sum over k < depth of a[i a_row + k a_step] b[k b_row + j], i < height, j < width.
- * b can be read to whole vectors.  Meanwhile AHEAD_STEP bytes from `ahead` on are fetched at each k of HEIGHT rows: what
- * the next product reads. */
+ * b can be read to whole vectors.  Meanwhile AHEAD_STEP bytes from `ahead` on are fetched at each k of HEIGHT rows:
+ * what the next product reads. */
 typedef struct {
     ptrdiff_t height, depth, width;
     const real *a;

@@ -63,20 +63,7 @@ INLINE int m_any(mask a) { return vmaxvq_u32((uint32x4_t)a) != 0; }
 INLINE vec v_select(mask m, vec a, vec b) { return OP(vbslq)(m, a, b); }
 INLINE vec v_where(mask m, vec a) { return OP(vbslq)(m, a, v_set(0)); }
 INLINE vec v_without(vec a, mask m) { return OP(vbslq)(m, v_set(0), a); }
-INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
-{
-    real lanes[LANES];
-    for (ptrdiff_t i = 0; i < LANES; i++)
-        lanes[i] = i < n ? p[i] : fill;
-    return v_load(lanes);
-}
-INLINE void v_store_first(real *p, vec a, ptrdiff_t n)
-{
-    real lanes[LANES];
-    v_store(lanes, a);
-    for (ptrdiff_t i = 0; i < n; i++)
-        p[i] = lanes[i];
-}
+#include "tails.h"
 
 INLINE vec v_exponent(vec a)
 {

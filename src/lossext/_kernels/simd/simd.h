@@ -79,6 +79,9 @@ INLINE vec v_sign(vec a)
     return v_select(v_gt(a, v_zero()), v_set(1), v_select(v_lt(a, v_zero()), v_set(-1), a));
 }
 
+/* a * b where 0 * inf is 0, of weights in double. */
+INLINE double times_weight(double a, double b) { return a == 0 || b == 0 ? 0 * (isnan(a + b) ? a + b : 0) : a * b; }
+
 /* `count` elements from p, the other lanes 0; the compiler drops the choice where count is the constant LANES. */
 INLINE vec v_load_count(const real *p, ptrdiff_t count)
 {

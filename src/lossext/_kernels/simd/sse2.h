@@ -68,20 +68,7 @@ INLINE int m_any(mask a) { return OP(movemask)(a) != 0; }
 INLINE vec v_select(mask m, vec a, vec b) { return OP(or)(OP(and)(m, a), OP(andnot)(m, b)); }
 INLINE vec v_where(mask m, vec a) { return OP(and)(m, a); }
 INLINE vec v_without(vec a, mask m) { return OP(andnot)(m, a); }
-INLINE vec v_load_first(const real *p, ptrdiff_t n, real fill)
-{
-    real lanes[LANES];
-    for (ptrdiff_t i = 0; i < LANES; i++)
-        lanes[i] = i < n ? p[i] : fill;
-    return v_load(lanes);
-}
-INLINE void v_store_first(real *p, vec a, ptrdiff_t n)
-{
-    real lanes[LANES];
-    v_store(lanes, a);
-    for (ptrdiff_t i = 0; i < n; i++)
-        p[i] = lanes[i];
-}
+#include "tails.h"
 
 INLINE vec v_exponent(vec a)
 {

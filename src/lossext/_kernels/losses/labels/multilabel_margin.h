@@ -39,8 +39,8 @@ static double row_of_labels(const real *x, ptrdiff_t cols, const label_set *set,
                 continue;
             const real score = ((const real *)&scores)[i - at];
             const ptrdiff_t k = active_labels(set, score);
-            const real lowest_gap = set->numbers ? set->labels[set->numbers - 1].gap : 0;
-            const int pair = set->numbers && (highest + score != highest + score || lowest_gap + score != lowest_gap + score);
+            const real lowest = set->numbers ? set->labels[set->numbers - 1].gap : 0; /* of the gaps */
+            const int pair = set->numbers && (isnan(highest + score) || isnan(lowest + score));
             const int is_bad = bad_label || pair;
             others = 1;
             bad_pair |= pair;

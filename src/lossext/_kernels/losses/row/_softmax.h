@@ -13,21 +13,16 @@
 typedef struct {
     vec peak, rate, ahead, lost; /* peak: finite, for the terms; rate: 1 / T; ahead + lost is exact */
     vec own, share, rest;        /* the score of the class; from finish: p_j = share t_j, and 1 - p_j of the peak */
-    vec CARRIED;                 /* the loss's own, from finish */
+#ifdef CARRIED
+    vec CARRIED; /* the loss's own, from finish */
+#endif
 } row;
 
-/* a / T and what that rounding lost, a + lost over T (Dekker's product where multiplication rounds twice). */
+/* a / T and what that rounding lost, a + lost over T. */
 INLINE vec exact_quotient(vec a, vec lost, vec temperature, vec *rest)
 {
-    const vec q = a / temperature;
-    vec left = v_fnma(q, temperature, a);
-    if (!FUSED) {
-        const vec split = v_set((real)(sizeof(real) == sizeof(double) ? 134217729.0 : 4097.0));
-        const vec qh = q * split - (q * split - q), ql = q - qh;
-        const vec th = temperature * split - (temperature * split - temperature), tl = temperature - th;
-        const vec product = q * temperature, tail = ((qh * th - product) + qh * tl + ql * th) + ql * tl;
-        left = (a - product) - tail;
-    }
+    const vec q = a / temperature, p = q * temperature;
+    const vec left = (a - p) - v_product_error(q, temperature, p);
     *rest = finite_or_zero((left + lost) / temperature);
     return q;
 }

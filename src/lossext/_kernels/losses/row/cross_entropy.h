@@ -3,7 +3,6 @@
 PARAMETERS(temperature)
 enum { TARGETS = 0, PEAK = 1, BEST = 0, KEEP = 1, EAGER = 0, SUMS = UNIT | TIES };
 #define TEMPERATURE p->temperature
-#define CARRIED unused
 #include "losses/row/_softmax.h"
 
 INLINE result finish(const parameters *p, row *r, const totals *t)

@@ -35,8 +35,8 @@ INLINE vec slope(const row *r, entry e) { return (void)r, e.t; }
 
 INLINE vec curvature(const row *r, entry e) { return (void)r, (void)e, v_zero(); }
 
-/* With z_b the greatest of z_j = margin - x_y + x_j: 1 / |z_b| at the class; at the others 1 / |z_j| where z_b < 0, else
- * 1 / (z_b - z_j), at b the greatest of all these. */
+/* With z_b the greatest of z_j = margin - x_y + x_j: 1 / |z_b| at the class; at the others 1 / |z_j| where z_b < 0,
+ * else 1 / (z_b - z_j), at b the greatest of all these. */
 #define HAS_MAJORIZER
 INLINE vec majorizer(const row *r, entry e)
 {

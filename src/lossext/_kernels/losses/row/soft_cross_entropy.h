@@ -16,7 +16,7 @@ INLINE result finish(const parameters *p, row *r, const totals *t)
 {
     const shares s = shares_of(r, t);
     const vec sum = t->own_target + t->target, own_slope = (t->target - sum * s.others) * r->rate;
-    const vec of_greatest = v_where(v_not_equal(sum, v_zero()), sum * s.value); /* an infinite one counts if a target does */
+    const vec of_greatest = v_where(v_not_equal(sum, v_zero()), sum * s.value); /* infinite: only with targets */
     (void)p;
     r->sum = sum;
     return (result){.value = v_fma(t->cost, r->rate, of_greatest),

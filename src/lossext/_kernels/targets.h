@@ -1,0 +1,73 @@
+/* Targets of any type that kernels read, in the kernel's own type. */
+#ifndef LX_TARGETS_H
+#define LX_TARGETS_H
+
+#include "job.h"
+#include "simd/simd.h"
+
+#ifdef LX_DOUBLE
+typedef float other_real;
+#else
+typedef double other_real;
+#endif
+
+/* A target of the other type is looked at before it is rounded, which could make it good; NaN stays NaN. */
+INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
+{
+    const other_real *from = (const other_real *)job->target.data + at;
+    const double slack = job->domain.slack * (sizeof(other_real) == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON);
+    const double low = job->domain.low - slack, high = job->domain.high + slack;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double y = from[i], t = job->domain.sign ? fabs(y) : y;
+        to[i] = t >= low && t <= high ? (real)y : (real)NAN;
+        if (job->domain.slack > 0) /* rounded to the bound or beyond it */
+            to[i] = to[i] < (real)job->domain.low ? (real)job->domain.low : to[i];
+    }
+}
+
+#define CONVERT(type) \
+    for (ptrdiff_t i = 0; i < n; i++) \
+        to[i] = (real)((const type *)job->target.data + at)[i]
+
+/* n targets of a contiguous array from element `at` on. */
+INLINE void convert_targets(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
+{
+    switch (job->target.type) {
+    case LX_REAL: CONVERT(real); break;
+    case LX_OTHER_REAL: convert_other(job, at, n, to); break;
+    case LX_UINT8: CONVERT(uint8_t); break;
+    case LX_INT8: CONVERT(int8_t); break;
+    case LX_INT16: CONVERT(int16_t); break;
+    case LX_INT32: CONVERT(int32_t); break;
+    default: CONVERT(int64_t);
+    }
+}
+#undef CONVERT
+
+/* Stored entries of a row in columns [first, first + n), into zeros. */
+#define SCATTER(type) \
+    do { \
+        const type *column = (const type *)job->sparse.column; \
+        while (low < high) { /* the first entry at or behind the first column */ \
+            const ptrdiff_t middle = low + (high - low) / 2; \
+            if ((ptrdiff_t)column[middle] < first) \
+                low = middle + 1; \
+            else \
+                high = middle; \
+        } \
+        for (; low < end && (ptrdiff_t)column[low] < first + n; low++) \
+            to[column[low] - first] = ((const real *)job->target.data)[low]; \
+    } while (0)
+
+INLINE void scatter_row(const lx_job *job, ptrdiff_t row, ptrdiff_t first, ptrdiff_t n, real *to)
+{
+    ptrdiff_t low = job->sparse.start[row], high = job->sparse.start[row + 1];
+    const ptrdiff_t end = high;
+    if (job->sparse.column_type == LX_INT32)
+        SCATTER(int32_t);
+    else
+        SCATTER(int64_t);
+}
+#undef SCATTER
+
+#endif
