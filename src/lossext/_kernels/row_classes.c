@@ -4,43 +4,6 @@
 
 /* ---- classes ---- */
 
-#define READ(type) \
-    for (ptrdiff_t i = 0; i < g->count; i++) { \
-        const type given = ((const type *)job->target.data)[g->first + i]; \
-        const int known = (!mask || mask[g->first + i]) && !(job->ignores && given == job->ignore_index); \
-        const int outside = (uint64_t)given >= (uint64_t)job->cols; \
-        const ptrdiff_t class = outside || !known ? 0 : (ptrdiff_t)given; \
-        bad |= outside && known; \
-        unknown |= !known; \
-        g->y[i] = class; \
-        id[i] = (real)(int32_t)class; \
-        own[i] = x[class * job->inner]; \
-        is_known[i] = (real)known; \
-        place = place + 1 == job->inner ? 0 : place + 1; \
-        x += place ? 1 : 1 + (job->cols - 1) * job->inner; \
-    }
-
-/* True if there is a bad one, which is then read as class 0; so are those of rows that are not known. */
-int SHARED(read_classes)(const lx_job *job, row_group *g)
-{
-    const uint8_t *mask = job->mask.data;
-    const real *x = (const real *)job->input + start_of_row(job, g->first);
-    real *id = lanes_of(g->id), *own = lanes_of(g->own), *is_known = lanes_of(g->known);
-    ptrdiff_t place = g->first % job->inner;
-    int bad = 0, unknown = 0;
-    if (job->target.type == LX_INT32)
-        READ(int32_t)
-    else
-        READ(int64_t)
-    for (ptrdiff_t i = g->count; i % LANES; i++) {
-        g->y[i] = 0;
-        id[i] = own[i] = 0;
-        is_known[i] = 1;
-    }
-    g->all_known = !unknown;
-    return bad;
-}
-
 INLINE int64_t class_of(const lx_job *job, ptrdiff_t r)
 {
     return job->target.type == LX_INT32 ? ((const int32_t *)job->target.data)[r]
@@ -55,17 +18,66 @@ INLINE int row_is_known(const lx_job *job, ptrdiff_t r)
     return !(job->holds_classes && job->ignores && class_of(job, r) == job->ignore_index);
 }
 
+/* True if not all are. */
+static int read_known(const lx_job *job, row_group *g)
+{
+    int unknown = 0;
+    for (ptrdiff_t i = 0; i < g->count; i++) {
+        const int known = row_is_known(job, g->first + i);
+        lanes_of(g->known)[i] = (real)known;
+        unknown |= !known;
+    }
+    return unknown;
+}
+
+/* Class 0 stands for bad ones, and for those of rows that are not known. */
+#define READ(type) \
+    for (ptrdiff_t i = 0; i < g->count; i++) { \
+        const type given = ((const type *)job->target.data)[g->first + i]; \
+        const int outside = (uint64_t)given >= (uint64_t)job->cols, known = !unknown || is_known[i] > 0; \
+        bad |= outside & known; \
+        g->y[i] = outside | !known ? 0 : (ptrdiff_t)given; \
+    }
+
+/* True if there is a bad one. */
+int SHARED(read_classes)(const lx_job *job, row_group *g)
+{
+    const real *x = (const real *)job->input + start_of_row(job, g->first), *is_known = lanes_of(g->known);
+    real *id = lanes_of(g->id), *own = lanes_of(g->own);
+    const int unknown = (job->mask.data || job->ignores) && read_known(job, g);
+    int bad = 0;
+    if (job->target.type == LX_INT32)
+        READ(int32_t)
+    else
+        READ(int64_t)
+    for (ptrdiff_t i = g->count; i % LANES; i++) {
+        g->y[i] = 0;
+        own[i] = 0;
+        lanes_of(g->known)[i] = 1;
+    }
+    for (ptrdiff_t i = 0; i < g->vectors * LANES; i++)
+        id[i] = (real)(int32_t)g->y[i];
+    if (job->inner == 1)
+        for (ptrdiff_t i = 0; i < g->count; i++, x += job->cols)
+            own[i] = x[g->y[i]];
+    else
+        for (ptrdiff_t i = 0, place = g->first % job->inner; i < g->count; i++) {
+            own[i] = x[g->y[i] * job->inner];
+            place = place + 1 == job->inner ? 0 : place + 1;
+            x += place ? 1 : 1 + (job->cols - 1) * job->inner;
+        }
+    g->all_known = !unknown;
+    return bad;
+}
+#undef READ
+
 /* Of losses of rows of targets; true if one of the classes that stand for them is bad. */
 int SHARED(read_known_rows)(const lx_job *job, row_group *g)
 {
     int bad = 0;
-    g->all_known = 1;
-    for (ptrdiff_t i = 0; i < g->count; i++) {
-        const int known = row_is_known(job, g->first + i);
-        lanes_of(g->known)[i] = (real)known;
-        g->all_known &= known;
-        bad |= known && job->holds_classes && (uint64_t)class_of(job, g->first + i) >= (uint64_t)job->cols;
-    }
+    g->all_known = !read_known(job, g);
+    for (ptrdiff_t i = 0; job->holds_classes && i < g->count; i++)
+        bad |= lane(g->known, i) > 0 && (uint64_t)class_of(job, g->first + i) >= (uint64_t)job->cols;
     for (ptrdiff_t i = g->count; i % LANES; i++)
         lanes_of(g->known)[i] = 1;
     return bad;

@@ -14,10 +14,8 @@ typedef struct {
 } piece;
 
 /* Adds the terms of a piece up and puts them in place of the scores. */
-INLINE void fold_columns(const row *context, vec id, real *x, const real *y, piece p, tally *to)
+INLINE tally fold_columns(row r, vec id, real *x, const real *y, piece p, tally s)
 {
-    const row r = *context;
-    tally s = *to;
     vec j = v_set((real)p.j);
     real *const end = x + p.n * LANES;
     const int settled = p.cols > 2 * SETTLE;
@@ -47,7 +45,7 @@ INLINE void fold_columns(const row *context, vec id, real *x, const real *y, pie
         tally_one(&s, t, costs, target, 0);
     }
 #undef TERM_OF
-    *to = s;
+    return s;
 }
 
 static NOINLINE void fold_lanes(group *g, columns *c, piece p)
@@ -57,7 +55,7 @@ static NOINLINE void fold_lanes(group *g, columns *c, piece p)
         tally s = tally_zero();
         if (p.j)
             s = c->tallies[k];
-        fold_columns(&g->row[k], g->rows.id[k], c->x + at, c->y + (TARGETS ? at : 0), p, &s);
+        s = fold_columns(g->row[k], g->rows.id[k], c->x + at, c->y + (TARGETS ? at : 0), p, s);
         if (p.j + p.n < p.cols)
             c->tallies[k] = s;
         else {
