@@ -79,6 +79,7 @@ def no_minimum() -> ValueError:
     return ValueError("weights of a column sum to less than 0: no constant minimises the loss")
 
 
+@_validate.quiet
 def constant_row(loss: Any, target: Any, sample_weight: Any, num_classes: int | None) -> Array:
     """Likewise of a loss of the softmax of a row: one raw score a class, with a mean of 0."""
     shares = class_shares(loss, target, sample_weight, num_classes)

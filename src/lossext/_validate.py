@@ -463,7 +463,8 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     n_rows, n_columns = shape
     sound = start.dtype == INT64 and columns.dtype in (INT32, INT64)
     sound = sound and start.shape == (n_rows + 1,) and columns.ndim == data.ndim == 1
-    sound = sound and start[0] == 0 and bool((np.diff(start) >= 0).all()) and len(data) >= start[-1] <= len(columns)
+    # compared, as differences of int64 wrap
+    sound = sound and start[0] == 0 and bool((start[1:] >= start[:-1]).all()) and len(data) >= start[-1] <= len(columns)
     if not sound:
         raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
     columns, data = columns[: start[-1]], data[: start[-1]]
