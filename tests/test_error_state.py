@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import parameters_of, values_of
 
 import lossext as lx
-from cases import parameters_of, values_of
 from lossext import samplers
 
 TINY = {"f2": 6e-8, "f4": 1e-45, "f8": 5e-324}

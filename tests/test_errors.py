@@ -454,3 +454,16 @@ def test_bad_isa_variable():
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "LOSSEXT_ISA" in run.stderr
     assert "pentium" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["link", "inverse_link"])
+@pytest.mark.parametrize("shape", [(), (3,), (3, 0), (0, 0, 2)])
+def test_links_of_rows_want_columns(name, shape):
+    with pytest.raises(ValueError, match=r"has shape .*; allowed is \(N, C\)"):
+        getattr(lossext.CrossEntropyLoss(), name)(np.ones(shape))
+
+
+@pytest.mark.parametrize("cls", [lossext.CrossEntropyLoss, lossext.SoftmaxFocalLoss])
+def test_a_start_wants_columns(cls):
+    with pytest.raises(ValueError, match=r"target has shape \(3, 0\); at least one column"):
+        cls(**({"label_smoothing": 0.1} if cls is lossext.CrossEntropyLoss else {})).init_raw(np.ones((3, 0)))

@@ -127,6 +127,8 @@ def require_rows(y: Any) -> None:
     """ValueError unless it is a matrix."""
     if len(y.shape) != 2:
         raise ValueError(f"target has shape {y.shape}; allowed is (N,) class ids or (N, C) probabilities")
+    if y.shape[1] == 0:
+        raise ValueError(f"target has shape {y.shape}; at least one column is needed")
 
 
 def weighted_column_sums(loss: Any, y: Any, row_weight: Array | None) -> Array:
