@@ -31,6 +31,8 @@ TARGET_TYPES = {
 
 NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
 
+MOST = 2**63 - 1
+
 _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
 
 
@@ -352,10 +354,12 @@ def integer(name: str, value: Any) -> int:
 
 
 def positive(name: str, value: Any) -> int:
-    """An int of at least 1."""
+    """A number of things: an int of at least 1 that int64 holds."""
     number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name} = {number} is not at least 1")
+    if number > MOST:
+        raise ValueError(f"{name} = {number} is more than {MOST}, the most that int64 can count")
     return number
 
 
@@ -417,7 +421,7 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
     if facts.broadcasts:
         try:
             return np.broadcast_shapes(shape, target_shape)
-        except ValueError:
+        except (ValueError, RuntimeError):  # the latter: more than the 32 axes that NumPy broadcasts
             pass
         raise ValueError(f"target has shape {target_shape}, which does not broadcast with input's, {shape}")
     raise ValueError(f"target has shape {target_shape}; allowed is input's, {shape}")

@@ -261,7 +261,7 @@ class DenseLoss(Accumulates, Parameterized):
         if _validate.is_csr(target):
             return tuple(target.shape)  # type: ignore[union-attr]
         shape = np.shape(target)
-        if self.declaration.target.kind == "class" and np.asarray(target).dtype.kind != "f":  # else probabilities
+        if self.declaration.target.kind == "class" and np.asarray(target).dtype.kind in "iu":  # else probabilities
             weight = self._parameters.get("weight")
             count = len(weight) if weight is not None else int(np.max(target, initial=0)) + 1
             return (*shape[:1], count, *shape[1:])
