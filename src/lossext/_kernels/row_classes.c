@@ -18,16 +18,35 @@ INLINE int row_is_known(const lx_job *job, ptrdiff_t r)
     return !(job->holds_classes && job->ignores && class_of(job, r) == job->ignore_index);
 }
 
-/* True if not all are. */
-static int read_known(const lx_job *job, row_group *g)
+#define LEAVE_OUT(type) \
+    for (ptrdiff_t i = 0; (type)ignored == ignored && i < n; i++) \
+        known[i] = ((const type *)job->target.data)[r + i] == (type)ignored ? 0 : known[i];
+
+/* 1 for the known ones of n rows from r on, else 0; and how many there are.  In loops that become vectors. */
+static ptrdiff_t read_known(const lx_job *job, ptrdiff_t r, ptrdiff_t n, real *known)
 {
-    int unknown = 0;
-    for (ptrdiff_t i = 0; i < g->count; i++) {
-        const int known = row_is_known(job, g->first + i);
-        lanes_of(g->known)[i] = (real)known;
-        unknown |= !known;
-    }
-    return unknown;
+    const uint8_t *mask = job->mask.data;
+    const int64_t ignored = job->ignore_index;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        known[i] = !mask || mask[r + i] ? 1 : 0;
+    if (job->holds_classes && job->ignores && job->target.type == LX_INT32)
+        LEAVE_OUT(int32_t)
+    if (job->holds_classes && job->ignores && job->target.type != LX_INT32)
+        LEAVE_OUT(int64_t)
+    for (ptrdiff_t i = 0; i < n; i++)
+        count += known[i] > 0;
+    return count;
+}
+#undef LEAVE_OUT
+
+/* Whether one of n known rows from r on has a class that is none. */
+static int any_bad_class(const lx_job *job, ptrdiff_t r, ptrdiff_t n, const real *known)
+{
+    int bad = 0;
+    for (ptrdiff_t i = 0; job->holds_classes && i < n; i++)
+        bad |= known[i] > 0 && (uint64_t)class_of(job, r + i) >= (uint64_t)job->cols;
+    return bad;
 }
 
 /* Class 0 stands for bad ones, and for those of rows that are not known. */
@@ -44,7 +63,8 @@ int SHARED(read_classes)(const lx_job *job, row_group *g)
 {
     const real *x = (const real *)job->input + start_of_row(job, g->first), *is_known = lanes_of(g->known);
     real *id = lanes_of(g->id), *own = lanes_of(g->own);
-    const int unknown = (job->mask.data || job->ignores) && read_known(job, g);
+    const int partly = job->mask.data || job->ignores;
+    const int unknown = partly && read_known(job, g->first, g->count, lanes_of(g->known)) < g->count;
     int bad = 0;
     if (job->target.type == LX_INT32)
         READ(int32_t)
@@ -74,13 +94,10 @@ int SHARED(read_classes)(const lx_job *job, row_group *g)
 /* Of losses of rows of targets; true if one of the classes that stand for them is bad. */
 int SHARED(read_known_rows)(const lx_job *job, row_group *g)
 {
-    int bad = 0;
-    g->all_known = !read_known(job, g);
-    for (ptrdiff_t i = 0; job->holds_classes && i < g->count; i++)
-        bad |= lane(g->known, i) > 0 && (uint64_t)class_of(job, g->first + i) >= (uint64_t)job->cols;
+    g->all_known = read_known(job, g->first, g->count, lanes_of(g->known)) == g->count;
     for (ptrdiff_t i = g->count; i % LANES; i++)
         lanes_of(g->known)[i] = 1;
-    return bad;
+    return any_bad_class(job, g->first, g->count, lanes_of(g->known));
 }
 
 /* ---- rows of targets ---- */
@@ -246,17 +263,26 @@ int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_to
 {
     const real *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data;
     double lost = 0; /* what roundings took away (Kahan) */
-    for (ptrdiff_t r = first; r < last; r++) {
-        if (!row_is_known(job, r))
-            continue;
-        if (job->holds_classes && (uint64_t)class_of(job, r) >= (uint64_t)job->cols)
+    real known[LX_CHUNK];
+    for (ptrdiff_t at = first, n; at < last; at += n) {
+        n = last - at < LX_CHUNK ? last - at : LX_CHUNK;
+        const ptrdiff_t count = read_known(job, at, n, known);
+        if (any_bad_class(job, at, n, known))
             return LX_BAD_TARGET;
-        double weight = job->counts == 1 ? 1 : class_weight(job, r);
-        if (job->counts == 2)
-            weight = times_weight(weight, sample_weight ? sample_weight[r] : 1.0);
-        const double more = weight - lost, sum = total->count + more;
-        lost = (sum - total->count) - more;
-        total->count = sum;
+        if (job->counts == 1) {
+            total->count += (double)count;
+            continue;
+        }
+        for (ptrdiff_t r = at; r < at + n; r++) {
+            if (known[r - at] == 0)
+                continue;
+            double weight = class_weight(job, r);
+            if (job->counts == 2)
+                weight = times_weight(weight, sample_weight ? sample_weight[r] : 1.0);
+            const double more = weight - lost, sum = total->count + more;
+            lost = (sum - total->count) - more;
+            total->count = sum;
+        }
     }
     return 0;
 }
