@@ -229,7 +229,7 @@ class Fuzzer:
                 chosen = np.zeros((len(y), shape[1] + 1))
                 np.put_along_axis(chosen, y.astype(np.int64), 1, axis=1)  # -1 is the last column
                 y, sparse = self.sparse(chosen[:, :-1])[0], True
-            elif kind_of(cls) != "sign":
+            elif kind_of(cls) != "sign" and y.dtype.kind in "fiub":
                 y, sound = self.sparse(np.asarray(y, "f8"))
                 plain, sparse = plain and sound, True
             plain = plain and kind_of(cls) != "labels"  # in which the first -1 ends a row

@@ -302,6 +302,46 @@ GAMES = {
                 y = CSR(np.ones(3), np.array([0, 1, 2]), np.array(start), (3, 4))
                 refused(loss.value_and_grad, np.zeros((3, 4)), y)
     """,
+    "arrays that end where memory ends": """
+        import ctypes, mmap
+        PAGE = mmap.PAGESIZE
+        libc = ctypes.CDLL(None, use_errno=True)
+        def walled(array):
+            "A copy whose last byte is the last one before a page that nobody may touch."
+            whole = -(-array.nbytes // PAGE) * PAGE
+            memory = mmap.mmap(-1, whole + PAGE)
+            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+            assert libc.mprotect(ctypes.c_void_p(start + whole), ctypes.c_size_t(PAGE), 0) == 0
+            result = np.frombuffer(memory, array.dtype, array.size, whole - array.nbytes).reshape(array.shape)
+            result[...] = array
+            return result
+        def at_the_wall(cls, n, c, real):
+            d = cls.declaration
+            x = walled(RNG.random((n, c)).astype(real))
+            values, known = ((n,) if by_row else (n, c) for by_row in (d.value_by_row, d.family != "element"))
+            targets = [np.arange(n) % c if d.takes_ids else np.ones((n, c), kind) for kind in ("f4", "f8", "u1")]
+            targets = targets[:1] if d.takes_ids else targets
+            if d.target.kind == "labels":
+                targets = [np.stack([targets[0], 0 * targets[0] - 1], axis=1)]
+            if d.soft_kernel:
+                targets.append(RNG.random((n, c)).astype(real))
+            more = {"sample_weight": walled(np.ones(n, real)), "mask": walled(np.ones(known, bool))}
+            if not d.value_by_row:
+                more["element_weight"] = walled(np.ones(c, real))
+            weight = {"weight": walled(np.ones(c, real))} if d.weights else {}
+            for y in map(walled, targets):
+                for keywords in ({}, more):
+                    each = cls(reduction="none", **(weight if keywords else {}))
+                    each.value_and_grad(x, y, out=walled(np.empty((n, c), real)), **keywords)
+                    each.grad(x, y, grad_output=walled(np.ones(values, real)))
+                    for curvature in d.curvatures:
+                        each.grad_and_hess(x, y, curvature=curvature, **keywords)
+        for cls in lx.registry():
+            for real in ("f4", "f8"):
+                for c in (1, 2, 3, 5, 7, 9, 17, 33, 70):
+                    for n in (1, 2, 5, 8, 9, 10, 16, 17, 18, 33, 65, 130):
+                        at_the_wall(cls, n, c, real)
+    """,
     "predictions change": """
         for loss, x, y in dense(2048, 40):
             good, bad = x.copy(), np.where(RNG.random(x.shape) < 0.5, np.nan, np.inf)
