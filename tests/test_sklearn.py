@@ -21,12 +21,13 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, normalize
+from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import lossext as lx
@@ -800,3 +801,79 @@ def test_digits_at_hand():
     X, y = load_digits(return_X_y=True)
     model = make_pipeline(StandardScaler(), LossClassifier("bce_with_logits")).fit(X[:1200], y[:1200])
     assert accuracy_score(y[1200:], model.predict(X[1200:])) > 0.9
+
+
+def texts(n_rows, n_classes, n_words=3000, seed=0):
+    """Rows of length 1 of words: half of them the class's own, the frequent ones of a few classes."""
+    rng = np.random.default_rng(seed)
+    frequency = 1 / np.arange(1, n_words + 1)
+    share = rng.dirichlet(np.full(n_classes, 0.7))
+    y = rng.choice(n_classes, n_rows, p=share)
+    own = frequency * rng.gamma(0.15, size=(n_classes, n_words))
+    own /= own.sum(axis=1, keepdims=True)
+    common = frequency / frequency.sum()
+    words = np.vstack([rng.choice(n_words, 25, p=0.75 * common + 0.25 * own[c]) for c in y])
+    where = np.repeat(np.arange(n_rows), 25).astype(np.int32), words.ravel().astype(np.int32)
+    return normalize(sparse.csr_array((np.ones(words.size), where), (n_rows, n_words))), y
+
+
+@pytest.mark.parametrize("settings", [{}, {"class_weight": "balanced"}, {"loss": lx.HingeLoss(margin=0.3)}])
+def test_hinges_of_sparse_features_reach_the_minimum(settings):
+    X, y = texts(600, 5)
+    weight = np.random.default_rng(1).uniform(0.5, 2, 600)
+    model = LossClassifier(**{"loss": "hinge", "fit_intercept": False, **settings}).fit(X, y, sample_weight=weight)
+    margin = getattr(settings.get("loss"), "margin", 1.0)
+    k = np.ones(5) if model.class_weight_ is None else model.class_weight_
+    total = weight.sum()
+
+    def objective(coef):
+        signs = 2 * (y[:, np.newaxis] == np.arange(5)) - 1
+        losses = np.maximum(0, margin - signs * (X @ coef.T)) * (weight * k[y])[:, np.newaxis]
+        return losses.sum() / total + model.alpha_ / 2 * (coef**2).sum()
+
+    peer = LinearSVC(loss="hinge", fit_intercept=False, C=1 / (model.alpha_ * total * margin), tol=1e-8, max_iter=10**6)
+    best = np.vstack([peer.fit(X, y == c, sample_weight=weight * k[y]).coef_ for c in range(5)])
+    assert objective(model.coef_) == pytest.approx(model.objective_, rel=1e-9)
+    assert objective(model.coef_) <= objective(margin * best) * (1 + 1e-5)
+
+
+def test_intercepts_of_hinges_of_sparse_features_are_free():
+    X, y = texts(600, 3)
+    fast = LossClassifier("hinge").fit(X, y)
+    long = sparse.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), X.shape)
+    np.testing.assert_array_equal(LossClassifier("hinge").fit(long, y).coef_, fast.coef_)
+    slow = LossClassifier("hinge", solver="newton-cg", max_iter=5000).fit(X, y)
+    assert fast.objective_ <= slow.objective_ * (1 + 1e-5)
+    shifted = fast.decision_function(X) + np.array([-0.01, 0, 0.01])[:, np.newaxis, np.newaxis]
+    signs = 2 * (y[:, np.newaxis] == np.arange(3)) - 1
+    low, here, high = np.maximum(0, 1 - signs * shifted).mean(axis=1)
+    assert (here <= low + 1e-4).all()
+    assert (here <= high + 1e-4).all()
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_a_label_that_no_sparse_row_has(fit_intercept):
+    X, y = texts(200, 3)
+    Y = np.column_stack((np.zeros(200, int), y == 0, np.ones(200, int)))
+    model = LossClassifier("hinge", fit_intercept=fit_intercept).fit(X, Y)
+    predicted = model.predict(X)
+    assert not predicted[:, 0].any()
+    assert predicted[:, 2].all()
+    alone = LossClassifier("hinge", fit_intercept=fit_intercept).fit(X, Y[:, 1])
+    np.testing.assert_array_equal(alone.coef_[0], model.coef_[1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "peer"), [("cross_entropy", "log_loss"), ("bce_with_logits", "log_loss"), ("hinge", "hinge")]
+)
+def test_a_stream_of_texts_is_learnt_as_by_sgd_classifier(loss, peer):
+    X, y = texts(6000, 30)
+    accuracies = []
+    for model in (
+        LossClassifier(loss, alpha=1e-4, random_state=0),
+        SGDClassifier("hinge" if loss == "hinge" else "log_loss", random_state=0),
+    ):
+        for start in (*range(0, 4000, 500), *range(0, 4000, 500)):
+            model.partial_fit(X[start : start + 500], y[start : start + 500], classes=np.arange(30))
+        accuracies.append(model.score(X[4000:], y[4000:]))
+    assert accuracies[0] >= accuracies[1] - 0.01
