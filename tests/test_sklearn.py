@@ -868,12 +868,24 @@ def test_a_label_that_no_sparse_row_has(fit_intercept):
 )
 def test_a_stream_of_texts_is_learnt_as_by_sgd_classifier(loss, peer):
     X, y = texts(6000, 30)
+    peer = SGDClassifier("hinge" if loss == "hinge" else "log_loss", random_state=0)
     accuracies = []
-    for model in (
-        LossClassifier(loss, alpha=1e-4, random_state=0),
-        SGDClassifier("hinge" if loss == "hinge" else "log_loss", random_state=0),
-    ):
+    for model in (LossClassifier(loss, alpha=1e-4, random_state=0), peer):
         for start in (*range(0, 4000, 500), *range(0, 4000, 500)):
             model.partial_fit(X[start : start + 500], y[start : start + 500], classes=np.arange(30))
         accuracies.append(model.score(X[4000:], y[4000:]))
     assert accuracies[0] >= accuracies[1] - 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("loss", ["bce_with_logits", "cross_entropy", "hinge", lx.HingeLoss(p=2)])
+def test_constant_columns_change_nothing(loss, container, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2)) * [1.0, 1e3]
+    y = (X[:, 0] + 0.3 * rng.normal(size=500) > 0).astype(int)
+    constants = np.repeat([[1e6, 0.0, 1e-9]], 500, axis=0)
+    alone = LossClassifier(loss).fit(container(X.astype(dtype)), y)
+    beside = LossClassifier(loss).fit(container(np.hstack((constants, X)).astype(dtype)), y)
+    assert beside.objective_ == pytest.approx(alone.objective_, rel=1e-6)
+    assert np.abs(beside.coef_[0, :3] * constants[0]).max() < 1e-6

@@ -27,21 +27,15 @@ SHARPER = 0.1  # of the tolerance is liblinear's
 
 
 def fits(loss: ScoreLoss, X: Any) -> bool:
-    """Whether the loss is liblinear's hinge but for a scale, ``max(0, margin - y x)``, and X has not too many numbers."""
-    return (
-        X.nnz < 1 << 31
-        and loss.has_kinks
-        and loss.kind == "sign"
-        and _losses.parameters_of(loss.loss).get("margin", 0.0) > 0
-    )
+    """Whether the loss is liblinear's hinge, ``max(0, margin - y x)``, but for a scale, and its numbers can count X."""
+    margin = _losses.parameters_of(loss.loss).get("margin", 0.0)
+    return bool(loss.has_kinks and loss.kind == "sign" and margin > 0 and X.nnz < 1 << 31)
 
 
 def as_liblinear_reads(X: Any) -> Any:
     """CSR of float64 with short indices; what is so already is not copied."""
-    parts = (
-        X.data.astype(np.float64, copy=False),
-        *(part.astype(np.int32, copy=False) for part in (X.indices, X.indptr)),
-    )
+    where = (part.astype(np.int32, copy=False) for part in (X.indices, X.indptr))
+    parts = (X.data.astype(np.float64, copy=False), *where)
     return sparse.csr_array(parts, shape=X.shape, copy=False)
 
 
