@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -889,3 +890,18 @@ def test_constant_columns_change_nothing(loss, container, dtype):
     beside = LossClassifier(loss).fit(container(np.hstack((constants, X)).astype(dtype)), y)
     assert beside.objective_ == pytest.approx(alone.objective_, rel=1e-6)
     assert np.abs(beside.coef_[0, :3] * constants[0]).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_the_example_on_texts():
+    example = Path(__file__).parents[1] / "examples" / "text.py"
+    if not example.exists():
+        pytest.skip("the tests stand alone")
+    run = subprocess.run([sys.executable, example, "--rows", "800"], capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    rows = re.findall(r"^(\S.*?) +[\d.]+ s +([\d.]+) +([\d.]+) +[\d.]+$", run.stdout, re.MULTILINE)
+    memory, accuracy = ({name: float(numbers[i]) for name, *numbers in rows} for i in (0, 1))
+    peers = {"BCE with logits": "OneVsRest(liblinear)", "hinge": "LinearSVC, hinge", "hinge p=2": "LinearSVC"}
+    for ours, peer in peers.items():
+        assert abs(accuracy[f"LossClassifier, {ours}"] - accuracy[peer]) <= 0.01
+        assert memory[f"LossClassifier, {ours}"] <= 4
