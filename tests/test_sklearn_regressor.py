@@ -146,3 +146,20 @@ def test_bad_input(diabetes):
         model.fit(X[:, :3], y[:-1])
     assert model.coef_ is before
     assert loss_scorer("huber")(model, X, y) == pytest.approx(-lx.huber_loss(model.predict(X), y))
+
+
+@pytest.mark.parametrize("solver", ["newton", "newton-cg"])
+@pytest.mark.parametrize("name", ["huber", "pseudo_huber", "log_cosh", "smooth_l1"])
+@pytest.mark.parametrize("unit", [1e3, 1e5, 1e7])
+def test_targets_far_beyond_the_bend(name, unit, solver):
+    """Where all rows are in a loss's straight tails, the fit is that of least absolute deviations."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 5))
+    y = unit * (X @ np.arange(1.0, 6) + rng.normal(size=500) + 50 * (rng.random(500) < 0.05))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LossRegressor(name, alpha=0, solver=solver).fit(X, y)
+    exact = linear_model.QuantileRegressor(alpha=0).fit(X, y)
+    least, found = (np.abs(y - each.predict(X)).mean() for each in (exact, model))
+    assert found <= least * (1 + 1e-3 / unit**0.5 + 1e-5)
+    assert np.abs(model.coef_ / unit - np.arange(1.0, 6)).max() < 0.2
