@@ -5,7 +5,6 @@ python -m benchmarks.dask_cost
 
 import argparse
 import asyncio
-import json
 import logging
 import time
 from typing import Any
@@ -23,9 +22,10 @@ from lossext.sklearn._scores import ScoreLoss
 
 # chunks, rows of a chunk, features, columns of the scores
 CASES = [
-    (8, 1000, 10, 1), (32, 1000, 10, 1), (64, 1000, 10, 1), (8, 50000, 10, 1), (8, 50000, 40, 1), (8, 20000, 40, 8),
-    (32, 1000, 100, 20), (32, 1000, 100, 100), (8, 1000, 100, 100),
+    (8, 1000, 10, 1), (64, 1000, 10, 1), (256, 1000, 10, 1), (8, 100000, 10, 1), (8, 100000, 40, 1),
+    (8, 20000, 40, 8), (32, 1000, 100, 20), (32, 1000, 100, 100), (8, 1000, 100, 100),
 ]  # fmt: skip
+LEVELS = [(8, 1), (64, 2), (512, 3)]  # chunks, levels of the tree of sums
 
 
 def patch(latency: float) -> float:
@@ -68,6 +68,15 @@ def measured(client: Any, case: tuple[int, ...], latency: float, repeats: int) -
     return float(np.median(seconds)), written / repeats
 
 
+def fit(name: str, words: list[str], parts: list[Any], found: Any) -> Any:
+    """Coefficients of the parts, by least squares of relative errors."""
+    matrix = np.column_stack(parts) / found[:, np.newaxis]
+    fitted = np.linalg.lstsq(matrix, np.ones(len(found)), rcond=None)[0]
+    text = " + ".join(f"{number:.3g} {word}" for number, word in zip(fitted, words, strict=True))
+    print(f"{name} = {text}; off by {np.abs(matrix @ fitted - 1).max():.0%} at most", flush=True)
+    return fitted
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
@@ -75,27 +84,40 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.02)
     options = parser.parse_args()
     table = []
+    print("workers, chunks, rows of a chunk, features, columns: seconds, bytes of a pass")
     for n_workers in options.workers:
         settings = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None}
         with LocalCluster(silence_logs=logging.ERROR, **settings) as cluster, Client(cluster) as client:
             for case in CASES:
-                seconds, size = measured(client, case, 0.0, options.repeats)
-                table.append((n_workers, *case, seconds, size))
-                print(json.dumps(table[-1]), flush=True)
-            for latency in (0.0, options.latency, 2 * options.latency):
-                seconds, _ = measured(client, CASES[0], latency, options.repeats)
-                print(f"{n_workers} workers, {latency * 1e3:.0f} ms more for a message: {seconds * 1e3:.0f} ms a pass")
+                found = measured(client, case, 0.0, options.repeats)
+                table.append((n_workers, *case, *found))
+                print(f"{(n_workers, *case)}: {found[0]:.4f}, {found[1]:.0f}", flush=True)
+            messages = []
+            for n_chunks, levels in LEVELS:
+                without, late = (
+                    measured(client, (n_chunks, 10, 10, 1), latency, options.repeats)[0]
+                    for latency in (0.0, options.latency)
+                )
+                messages.append((late - without) / options.latency)
+                print(f"{n_workers} workers, {levels} levels: {messages[-1]:.1f} messages one after the other")
+            at_first, of_level = messages[0] - (messages[1] - messages[0]), messages[1] - messages[0]
+            print(f"by the first two {at_first:.1f} + {of_level:.1f} levels, so the last {at_first + 3 * of_level:.1f}")
     workers, chunks, rows, features, columns, seconds, size = np.array(table, float).T
-    numbers = (features + 1) * columns
+    sums = 8 * (features + 1) * columns
     work = chunks * rows * features * columns / workers
-    # seconds: a pass, a chunk (scheduler), numbers added up or sent, multiplications of a worker
-    for name, parts, found in (
-        ("seconds", (np.ones_like(chunks), chunks, chunks * numbers, work), seconds),
-        ("bytes", (np.ones_like(chunks), chunks, workers * numbers, (workers > 1) * chunks * numbers), size),
-    ):
-        parts = np.column_stack(parts) / found[:, np.newaxis]  # relative errors count
-        fitted = np.linalg.lstsq(parts, np.ones(len(found)), rcond=None)[0]
-        print(name, [f"{number:.3g}" for number in fitted], f"off by {np.abs(parts @ fitted - 1).max():.0%} at most")
+    one = np.ones_like(chunks)
+    fit(
+        "seconds",
+        ["", "chunks", "chunks x bytes of sums", "rows x features x columns / workers"],
+        [one, chunks, chunks * sums, work],
+        seconds,
+    )
+    fit(
+        "bytes",
+        ["", "chunks", "workers x bytes of sums", "chunks x bytes of sums (several workers)"],
+        [one, chunks, workers * sums, (workers > 1) * chunks * sums],
+        size,
+    )
 
 
 if __name__ == "__main__":

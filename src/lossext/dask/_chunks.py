@@ -87,9 +87,7 @@ class Chunks:
             key = (token, 0, index)
             first = None if self.start is None else self.start[index]
             parts = List(*map(TaskRef, keys))  # references, since keys of what is persisted are not in the graph
-            graph[key] = Task(
-                key, on_worker, work, (index, len(self.keys), first), self.names, parts, TaskRef(shared)
-            )
+            graph[key] = Task(key, on_worker, work, (index, len(self.keys), first), self.names, parts, TaskRef(shared))
             level.append(key)
         for height in itertools.count(1):
             groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
@@ -199,8 +197,8 @@ def as_array(part: Any, dtype: Any = None) -> Any:
     """
     if sparse.issparse(part):
         part = part.tocsr() if dtype is None else part.tocsr().astype(dtype, copy=False)
-        parts = tuple(np.require(a, requirements="CA") for a in (part.data, part.indices, part.indptr))
+        parts = tuple(np.require(a, requirements=["C", "A"]) for a in (part.data, part.indices, part.indptr))
         return type(part)(parts, shape=part.shape, copy=False)
     if hasattr(part, "to_numpy"):
         part = part.to_numpy()
-    return np.require(part, dtype, "CA")
+    return np.require(part, dtype, ["C", "A"])

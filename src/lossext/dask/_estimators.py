@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import dask
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
@@ -79,21 +80,17 @@ class OnDask:
     def _minimise(self: Any, model: Any, rows: Any, *others: Any) -> None:
         super()._minimise(model._replace(loss=Loss(model.loss, rows)), rows, *others)  # type: ignore[misc]
 
-    def _by_chunk(self: Any, name: str, X: Any) -> Any:
+    def _by_chunk(self: Any, name: str, X: Any, *arguments: Any) -> Any:
         """What a method of the estimator says of a collection, as a collection."""
         check_is_fitted(self)
-        method = getattr(self._here(), name)
-        sample = getattr(X, "_meta_nonempty", None)
+        here, sample = self._here(), getattr(X, "_meta_nonempty", None)
         example = np.zeros((1, self.n_features_in_), X.dtype) if sample is None else sample
-        result = np.asarray(method(example))
+        meta = np.asarray(getattr(here, name)(example, *arguments))[:0]
+        there = dask.delayed(here, traverse=False)  # an object of its own in the graph, not one a chunk
         if sample is not None:
-            if result.ndim > 1:
-                return X.map_partitions(by_method, self._here(), name, meta=_frame(result))
-            return X.map_partitions(by_method, self._here(), name, meta=_series(result))
-        if result.ndim == 1:
-            return X.map_blocks(by_method, self._here(), name, drop_axis=1, dtype=result.dtype)
-        chunks = (X.chunks[0], (result.shape[1],))
-        return X.map_blocks(by_method, self._here(), name, chunks=chunks, dtype=result.dtype)
+            return X.map_partitions(by_method, there, name, *arguments, meta=framed(meta))
+        shape = {"drop_axis": 1} if meta.ndim == 1 else {"chunks": (X.chunks[0], meta.shape[1:])}
+        return X.map_blocks(by_method, there, name, *arguments, meta=meta, **shape)
 
     def predict(self: Any, X: Any) -> Any:
         """Predictions of new rows; of a collection, a collection.
@@ -140,30 +137,18 @@ def refuse(chunks: Chunks, found: Survey) -> None:
         raise ValueError(f"Found array with 0 sample(s) in {len(chunks)} chunks while a minimum of 1 is required.")
 
 
-def _frame(result: Array) -> Any:
+def framed(found: Array, index: Any = None) -> Any:
+    """As a series, or a dataframe of several columns."""
     import pandas as pd
 
-    return pd.DataFrame(result[:0])
+    return (pd.Series if found.ndim == 1 else pd.DataFrame)(found, index=index)
 
 
-def _series(result: Array) -> Any:
-    import pandas as pd
-
-    return pd.Series(result[:0])
-
-
-def by_method(part: Any, estimator: Any, name: str) -> Any:
+def by_method(part: Any, estimator: Any, name: str, *arguments: Any) -> Any:
     """A method's result for one chunk."""
-    if not part.shape[0]:
-        example = np.zeros((1, estimator.n_features_in_))
-        found = np.asarray(getattr(estimator, name)(example))[:0]
-    else:
-        found = np.asarray(getattr(estimator, name)(part))
-    if not hasattr(part, "index"):
-        return found
-    import pandas as pd
-
-    return (pd.Series if found.ndim == 1 else pd.DataFrame)(found, index=part.index)
+    method, n_rows = getattr(estimator, name), part.shape[0]
+    found = np.asarray(method(part if n_rows else np.zeros((1, estimator.n_features_in_)), *arguments))[:n_rows]
+    return framed(found, part.index) if hasattr(part, "index") else found
 
 
 def right(parts: dict[str, Any], index: int, estimator: Any) -> Any:
@@ -262,6 +247,20 @@ class LossClassifier(OnDask, plain.LossClassifier):
         dask array, series or dataframe, or ndarray
         """
         return self._by_chunk("decision_function", X) if is_collection(X) else super().decision_function(X)
+
+    def predict_top_k(self, X: Any, k: int = 5) -> Any:
+        """The k classes of greatest scores, the greatest first; of a collection, a collection.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or array-like of shape (N, n_features)
+        k : int
+
+        Returns
+        -------
+        dask array or dataframe, or ndarray
+        """
+        return self._by_chunk("predict_top_k", X, k) if is_collection(X) else super().predict_top_k(X, k)
 
     def _probabilities(self, X: Any, name: str) -> Any:
         return self._by_chunk(name, X) if is_collection(X) else getattr(self._here(), name)(X)
