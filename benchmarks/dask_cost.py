@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 from distributed import Client, LocalCluster
 
-from lossext.dask import _work
+from lossext.dask import _chunks, _work
 from lossext.dask._chunks import Chunks, merged_sums
 from lossext.dask._rows import Rows
 from lossext.dask._work import Plan, Point
@@ -25,7 +25,7 @@ CASES = [
     (8, 1000, 10, 1), (64, 1000, 10, 1), (256, 1000, 10, 1), (8, 100000, 10, 1), (8, 100000, 40, 1),
     (8, 20000, 40, 8), (32, 1000, 100, 20), (32, 1000, 100, 100), (8, 1000, 100, 100),
 ]  # fmt: skip
-LEVELS = [(8, 1), (64, 2), (512, 3)]  # chunks, levels of the tree of sums
+LEVELS = (1, 3, 5)  # of a tree of sums of two each
 
 
 def patch(latency: float) -> float:
@@ -48,8 +48,8 @@ def patch(latency: float) -> float:
     return count
 
 
-def measured(client: Any, case: tuple[int, ...], latency: float, repeats: int) -> tuple[float, float]:
-    """Median seconds of a pass for values and gradients, and bytes written by all processes."""
+def measured(client: Any, case: tuple[int, ...], latencies: tuple[float, ...], repeats: int) -> tuple[Any, float]:
+    """Median seconds of a pass for values and gradients, at each latency in turn; bytes written by all processes."""
     n_chunks, n_rows, n_features, n_columns = case
     X = da.ones((n_chunks * n_rows, n_features), chunks=(n_rows, n_features)).persist()
     y = da.zeros((n_chunks * n_rows, n_columns), chunks=(n_rows, n_columns)).persist()
@@ -58,14 +58,17 @@ def measured(client: Any, case: tuple[int, ...], latency: float, repeats: int) -
     rows = Rows(chunks, X.shape, Plan(loss, "<f8", False))
     point = Point(ScoreLoss(loss._loss(), n_columns), None, np.zeros((n_features, n_columns)), np.zeros(n_columns))
     rows.sums(point)
-    patch(latency), client.run(patch, latency)
-    seconds = []
+    seconds: list[list[float]] = []
+    written = 0.0
     for _ in range(repeats):
-        start = time.perf_counter()
-        chunks.run(_work.sums, merged_sums, rows.plan, point)
-        seconds.append(time.perf_counter() - start)
-    written = patch(0.0) + sum(client.run(patch, 0.0).values())
-    return float(np.median(seconds)), written / repeats
+        seconds.append([])
+        for latency in latencies:
+            patch(latency), client.run(patch, latency)
+            start = time.perf_counter()
+            chunks.run(_work.sums, merged_sums, rows.plan, point)
+            seconds[-1].append(time.perf_counter() - start)
+            written += patch(0.0) + sum(client.run(patch, 0.0).values())
+    return np.median(seconds, axis=0), written / repeats / len(latencies)
 
 
 def fit(name: str, words: list[str], parts: list[Any], found: Any) -> Any:
@@ -89,19 +92,20 @@ def main() -> None:
         settings = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None}
         with LocalCluster(silence_logs=logging.ERROR, **settings) as cluster, Client(cluster) as client:
             for case in CASES:
-                found = measured(client, case, 0.0, options.repeats)
-                table.append((n_workers, *case, *found))
-                print(f"{(n_workers, *case)}: {found[0]:.4f}, {found[1]:.0f}", flush=True)
+                (seconds,), size = measured(client, case, (0.0,), options.repeats)
+                table.append((n_workers, *case, seconds, size))
+                print(f"{(n_workers, *case)}: {seconds:.4f}, {size:.0f}", flush=True)
             messages = []
-            for n_chunks, levels in LEVELS:
-                without, late = (
-                    measured(client, (n_chunks, 10, 10, 1), latency, options.repeats)[0]
-                    for latency in (0.0, options.latency)
-                )
+            _chunks.FAN_IN = 2  # levels without many chunks
+            for levels in LEVELS:
+                (without, late), _ = measured(client, (2**levels, 10, 10, 1), (0.0, options.latency), options.repeats)
                 messages.append((late - without) / options.latency)
                 print(f"{n_workers} workers, {levels} levels: {messages[-1]:.1f} messages one after the other")
-            at_first, of_level = messages[0] - (messages[1] - messages[0]), messages[1] - messages[0]
-            print(f"by the first two {at_first:.1f} + {of_level:.1f} levels, so the last {at_first + 3 * of_level:.1f}")
+            _chunks.FAN_IN = 8
+            of_level = (messages[1] - messages[0]) / (LEVELS[1] - LEVELS[0])
+            at_first = messages[0] - LEVELS[0] * of_level
+            text = f"{at_first:.1f} + {of_level:.1f} levels"
+            print(f"by the first two {text}, so the last {at_first + LEVELS[-1] * of_level:.1f}", flush=True)
     workers, chunks, rows, features, columns, seconds, size = np.array(table, float).T
     sums = 8 * (features + 1) * columns
     work = chunks * rows * features * columns / workers
