@@ -86,9 +86,9 @@ class OnDask:
         here, sample = self._here(), getattr(X, "_meta_nonempty", None)
         example = np.zeros((1, self.n_features_in_), X.dtype) if sample is None else sample
         meta = np.asarray(getattr(here, name)(example, *arguments))[:0]
-        there = dask.delayed(here, traverse=False)  # an object of its own in the graph, not one a chunk
         if sample is not None:
-            return X.map_partitions(by_method, there, name, *arguments, meta=framed(meta))
+            return X.map_partitions(by_method, here, name, *arguments, meta=framed(meta))
+        there = dask.delayed(here, traverse=False)  # an object of its own in the graph, not one a chunk
         shape = {"drop_axis": 1} if meta.ndim == 1 else {"chunks": (X.chunks[0], meta.shape[1:])}
         return X.map_blocks(by_method, there, name, *arguments, meta=meta, **shape)
 
