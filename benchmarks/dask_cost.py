@@ -107,19 +107,20 @@ def main() -> None:
             text = f"{at_first:.1f} + {of_level:.1f} levels"
             print(f"by the first two {text}, so the last {at_first + LEVELS[-1] * of_level:.1f}", flush=True)
     workers, chunks, rows, features, columns, seconds, size = np.array(table, float).T
-    sums = 8 * (features + 1) * columns
-    work = chunks * rows * features * columns / workers
-    one = np.ones_like(chunks)
+    sums, numbers = 8 * (features + 1) * columns, chunks * rows * features / workers
+    one, several = np.ones_like(chunks), 1.0 * (workers > 1)
+    words = ["", "chunks", "chunks (of several workers)"]
+    parts = [one, chunks, several * chunks]
     fit(
         "seconds",
-        ["", "chunks", "chunks x bytes of sums", "rows x features x columns / workers"],
-        [one, chunks, chunks * sums, work],
+        [*words, "rows x features / workers", "rows x features x columns / workers"],
+        [*parts, numbers, numbers * columns],
         seconds,
     )
     fit(
         "bytes",
-        ["", "chunks", "workers x bytes of sums", "chunks x bytes of sums (several workers)"],
-        [one, chunks, workers * sums, (workers > 1) * chunks * sums],
+        [*words, "S", "(workers - 1) x S", "chunks x S (of several workers)"],
+        [*parts, sums, (workers - 1) * sums, several * chunks * sums],
         size,
     )
 
