@@ -43,7 +43,9 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-autodoc_mock_imports = [library for library in ("catboost", "xgboost") if not importlib.util.find_spec(library)]
+autodoc_mock_imports = [
+    library for library in ("catboost", "xgboost", "dask", "distributed") if not importlib.util.find_spec(library)
+]
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/gallery"],

@@ -36,6 +36,7 @@ TITLES = {
     "lossext.samplers": "Samplers",
     "lossext.sklearn": "scikit-learn",
     "lossext.boosting": "Boosting",
+    "lossext.dask": "Dask",
 }
 PEERS = ("bound", "lossext", "torch")
 log = logging.getLogger(__name__)

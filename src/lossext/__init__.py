@@ -23,7 +23,7 @@ if __doc__:  # not under python -OO
 
 
 def __getattr__(name: str) -> _Any:
-    """`lossext.boosting` and `lossext.sklearn`, which are imported when first asked for."""
-    if name in ("boosting", "sklearn"):
+    """`lossext.boosting`, `lossext.dask` and `lossext.sklearn`, which are imported when first asked for."""
+    if name in ("boosting", "dask", "sklearn"):
         return _importlib.import_module(f"lossext.{name}")
     raise AttributeError(f"module 'lossext' has no attribute {name!r}")
