@@ -40,7 +40,7 @@ TITLES = {
     "lossext.sklearn": "scikit-learn",
     "lossext.boosting": "Boosting",
 }
-PEERS = ("bound", "lossext", "torch")
+PEERS = ("bound", "lossext", "torch", "scikit-learn")
 log = logging.getLogger(__name__)
 
 
@@ -94,17 +94,13 @@ class Losses(Generated):
 
 
 class LossTable(Generated):
-    """Every loss of the registry, by subject."""
+    """Every loss, by subject."""
 
     def run(self):
-        lines = [".. list-table::", "   :header-rows: 1", "", "   * - subject", "     - class", "     - what it is"]
-        for subject, losses in subjects().items():
-            for cls in losses:
-                lines += [
-                    f"   * - :doc:`{subject} </losses/{subject}>`",
-                    f"     - :class:`~lossext.{cls.__name__}`",
-                    f"     - {summary_of(cls)}",
-                ]
+        lines = []
+        for subject, losses in {**subjects(), "layer": layer_losses()}.items():
+            lines += [f":doc:`/losses/{subject}`", ""]
+            lines += [f"- :class:`~lossext.{cls.__name__}`: {summary_of(cls)}" for cls in losses] + [""]
         parent = nodes.Element()
         self.parse("\n".join(lines), parent)
         return parent.children
@@ -115,7 +111,7 @@ class AccuracyTable(Generated):
 
     def run(self):
         lines = [".. list-table::", "   :header-rows: 1", ""]
-        lines += ["   * - loss", "     - stated", "     - lossext", "     - torch"]
+        lines += ["   * - loss", "     - stated", *(f"     - {who}" for who in PEERS[1:])]
         for name, found in accuracy()["losses"].items():
             errors = [" / ".join(f"{e:.3g}" for e in found[who]) if who in found else "" for who in PEERS]
             lines += [f"   * - :class:`~lossext.{name}`", *(f"     - {error}" for error in errors)]

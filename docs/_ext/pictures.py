@@ -132,25 +132,37 @@ def repr_of(loss):
     return f"{type(loss).__name__}({', '.join(f'{k}={v:g}' for k, v in own.items() if isinstance(v, NUMBERS))})"
 
 
+MARKERS = {"bound": "k|", "torch": "C1s", "scikit-learn": "C2^", "lossext": "C0o"}
+AXIS = 0.1, 200.0  # ulp; an error beyond has its size beside it
+
+
 def draw_accuracy(losses, path: Path) -> None:
     """The greatest errors that tools/accuracy.py measured."""
     with mpl.rc_context({"svg.hashsalt": "accuracy", "font.size": 9}):
-        figure = Figure(figsize=(9.6, 0.28 * len(losses) + 1), layout="constrained")
+        figure = Figure(figsize=(9.6, 0.24 * len(losses) + 1), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
-        places = np.arange(len(losses))[::-1]
+        places = dict(zip(losses, range(len(losses), 0, -1), strict=True))
         for axis, part, called in zip(axes, (0, 1), ("value", "slope"), strict=True):
-            for who, marker in (("bound", "k|"), ("torch", "C1s"), ("lossext", "C0o")):
-                known = [
-                    (place, found[who][part])
-                    for place, found in zip(places, losses.values(), strict=True)
-                    if who in found
-                ]
-                where, error = zip(*known, strict=True)
-                axis.plot(np.maximum(error, 0.1), where, marker, label=who, markersize=9 if who == "bound" else 5)
-            axis.set(xscale="log", xlabel="greatest error, ulp", title=called)
+            for who, marker in MARKERS.items():
+                known = {name: found[who][part] for name, found in losses.items() if who in found}
+                where = [places[name] for name in known]
+                axis.plot(
+                    np.clip(list(known.values()), *AXIS),
+                    where,
+                    marker,
+                    label=who,
+                    markersize=9 if who == "bound" else 5,
+                )
+                for name, error in known.items():
+                    if error > AXIS[1]:
+                        axis.annotate(
+                            f"{error:.0e}", (AXIS[1], places[name]), (-28, -3), textcoords="offset points", fontsize=7
+                        )
+            axis.set(xscale="log", xlabel="greatest error, ulp", title=called, xlim=(0.07, 300))
             axis.grid(alpha=0.3)
-        axes[0].set_yticks(places, list(losses))
-        axes[1].legend()
+        axes[0].set_yticks(list(places.values()), list(places))
+        axes[0].set_ylim(0, len(losses) + 1)
+        axes[1].legend(loc="lower right")
         figure.savefig(path, metadata={"Date": None})
 
 
