@@ -51,8 +51,10 @@ def subject_of(cls):
 def subjects():
     """The losses of the registry, by the module that they stand in."""
     found = {}
-    for cls in lossext.registry():
-        found.setdefault(subject_of(cls), []).append(cls)
+    for module in lossext.losses.SUBJECTS:
+        for cls in lossext.registry():
+            if cls.__module__ == module.__name__:
+                found.setdefault(subject_of(cls), []).append(cls)
     return found
 
 
@@ -166,7 +168,7 @@ def section_of(cls):
 
 def facts_of_layer(cls):
     own = [name for name in inspect.signature(cls).parameters if name not in ("self", "reduction")]
-    function = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=BCE)(?=L)", "_", cls.__name__).lower()
+    function = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=CE)(?=L)", "_", cls.__name__).lower()
     facts = {"class": f":class:`~lossext.{cls.__name__}`, with {', '.join(f'``{name}``' for name in own)}"}
     if function in layer.__all__:
         facts["function"] = f":func:`~lossext.{function}`"
