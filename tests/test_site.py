@@ -102,9 +102,8 @@ def test_every_loss_has_its_picture_and_its_place():
 
 @built
 def test_every_public_name_is_in_the_reference():
-    names = [
-        f"lossext.{name}" for name in dir(lossext) if not name.startswith("_") and callable(getattr(lossext, name))
-    ]
+    top = [name for name in dir(lossext) if not name.startswith("_") and callable(getattr(lossext, name))]
+    names = [f"lossext.{name}" for name in top]
     names += [f"lossext.samplers.{name}" for name in lossext.samplers.__all__]
     with contextlib.suppress(ImportError):  # of libraries that are not there
         names += [f"lossext.sklearn.{name}" for name in lossext.sklearn.__all__]
