@@ -80,6 +80,17 @@ def test_quantiles_are_those_of_a_linear_program(quantile):
     assert (ours.predict(X) >= y).mean() == pytest.approx(quantile, abs=0.01)
 
 
+@pytest.mark.parametrize("quantile", [0.02, 0.1, 0.9, 0.95])
+@pytest.mark.parametrize("solver", ["auto", "newton", "newton-cg", "lbfgs"])
+def test_quantiles_of_few_rows_with_a_penalty(quantile, solver):
+    """At a start where no row is near its kink, nothing curves but the penalty: the step is 1e12 times too long."""
+    X, y = load_diabetes(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LossRegressor(lx.PinballLoss(quantile=quantile), alpha=1e-4, solver=solver).fit(X, y)
+    assert (y <= model.predict(X)).mean() == pytest.approx(quantile, abs=0.03)
+
+
 def test_several_quantiles_at_once(diabetes):
     X, y = diabetes
     model = LossRegressor(lx.PinballLoss(quantile=[0.1, 0.5, 0.9]), alpha=0.0, sort_quantiles=True).fit(X, y)

@@ -158,7 +158,8 @@ def least(
         curve = 2 * ridge[2] + together(loss, np.einsum("nc,nc->c", image, bent))
         with np.errstate(all="ignore"):
             new = length - rise / curve
-        middle = np.where(np.isfinite(high), 0.5 * (low + high), 4 * length)
+        shorter = np.where(low > 0, 0.5 * (low + high), 0.1 * high)  # without curvature a step can be 1e12 too long
+        middle = np.where(np.isfinite(high), shorter, 4 * length)
         inside = (new > low) & (new < np.minimum(high, 10 * length))
         length = np.where(going, np.where(inside, new, middle), length)
     if (waiting & ~lower).any():  # where the last one rose, the last that did not
