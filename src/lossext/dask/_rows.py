@@ -140,7 +140,14 @@ class Loss(ScoreLoss):
         """The point of some coordinates."""
         return Point(self.here, width, *self.space.coef(np.asarray(z, np.float64)))
 
-    def evaluate(self, scores: Array, columns: Columns, width: Any = None, hess: bool = False) -> Any:
+    @property
+    def has_parabolas(self) -> bool:
+        """Where their curvatures should stand for others, rows would have to be looked at."""
+        return False
+
+    def evaluate(
+        self, scores: Array, columns: Columns, width: Any = None, hess: bool = False, above: bool = False
+    ) -> Any:
         """Sums of the loss, gradient in the coordinates, and what stands for the curvatures."""
         point = self.at(scores, width)
         values, slope_w, slope_b = self.rows.sums(point)
