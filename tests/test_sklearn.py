@@ -74,8 +74,8 @@ def test_passes_every_check_of_scikit_learn(estimator):
         warnings.simplefilter("ignore")
         results = check_estimator(estimator, on_fail=None, on_skip=None)
     failed = {result["check_name"]: result["exception"] for result in results if result["status"] == "failed"}
-    if estimator.loss == "multiclass_hinge":  # whose minimum is flat: coefficients agree to 4 digits, not to 7
-        failed = {check: error for check, error in failed.items() if "sample_weight_equivalence" not in check}
+    if estimator.loss == "multiclass_hinge":  # on sparse features its coefficients agree to 4 digits, not to 7
+        failed.pop("check_sample_weight_equivalence_on_sparse_data", None)
     assert not failed
 
 
@@ -295,15 +295,7 @@ def test_class_weight_is_sample_weight(iris, loss):
     a = LossClassifier(loss, class_weight=by_class).fit(X, y)
     weight = np.array([1, 3, 0.5])[y]
     b = LossClassifier(loss).fit(X, y, sample_weight=weight)
-    if loss == "multi_margin":  # whose minimum is flat
-
-        def objective(model):
-            scores = model.decision_function(X)
-            return lx.MultiMarginLoss(reduction="sum")(scores, y, sample_weight=weight) + (model.coef_**2).sum() / 2
-
-        assert objective(a) == pytest.approx(objective(b), rel=1e-3)
-    else:
-        np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-3)
+    np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-3)
 
 
 def test_balanced_weights(cancer):

@@ -18,6 +18,7 @@ FORCING = 0.25  # of the gradient may be left by conjugate gradients, less near 
 MAX_INNER = 500
 MAX_INNER_OF_KINKS = 100  # whose steps lead but to the next piece
 FAINT = 0.01  # of the curvature, added where few rows near a kink would make steps far too long
+DAMPED = 1e-4  # of the curvature, added where a direction along which no row is near a kink would have no end
 FEW_ROWS = 1024  # that curve, of a column: so many make a matrix to factorise
 FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
 ARMIJO = 1e-4
@@ -250,6 +251,8 @@ def conjugate_gradients(
         if not going.any():
             break
         product = space.back(bend(way_image)) + alpha * space.penalty(way, way_image)[1]
+        if problem.width is not None and not space.implicit:
+            product += DAMPED * way
         curve = together(loss, space.dot(product, way, way_image))
         bends = curve > FLAT * together(loss, space.dot(way, way, way_image))
         length = np.where(going & bends, norm / np.where(bends, curve, 1), 0)

@@ -229,7 +229,7 @@ def smoothed(
         value = value + 0.5 * problem.alpha * (half.sum(keepdims=True) if problem.loss.coupled else half)
         excess = np.abs(result.value - value)
         # the minimum is at least the rounded one, less what rounding adds there
-        found = Result(z, value, excess, n_iter, result.settled)
+        found = Result(z, value, excess + np.maximum(result.gap, 0), n_iter, result.settled)
         if best is None or value.sum() < best.value.sum():
             best = found
         if n_iter >= max_iter or (excess <= ROUNDED * np.abs(value)).all() or not settled:
