@@ -53,6 +53,10 @@ LOSS_OPTIMIZATION = ["-O2", "-fpeel-loops"]
 UNITS = ("element_shared", "row_shared", "row_classes", "maths", "layer/layer")  # beside the losses
 TYPES = {"f32": [], "f64": [("LX_DOUBLE", "1")]}
 
+# structs of vectors are to live in registers; a copy through memory goes in pieces that are read back as a whole, for
+# which a processor waits
+WHOLE_STRUCTS = ["--param=sra-max-scalarization-size-Ospeed=4096"]
+
 # what a compiler and linker know of these: no executable stack, no table of functions that stays writable, canaries of
 # arrays on the stack, checked lengths of memcpy, branch targets
 HARDENING = {
@@ -188,7 +192,8 @@ class BuildExt(build_ext):
 
     def kernel_flags(self, optimization, level):
         if self.kind == "unix" or KERNEL_CC:
-            return [*FLAGS["unix"], *optimization, *self.hardening, *LEVELS.get(level, {}).get("unix", [])]
+            own = LEVELS.get(level, {}).get("unix", [])
+            return [*FLAGS["unix"], *optimization, *self.whole_structs, *self.hardening, *own]
         return [*FLAGS["msvc"], *LEVELS.get(level, {}).get("msvc", [])]
 
     def compile_kernel(self, source, folder, macros, includes, flags):
@@ -208,16 +213,23 @@ class BuildExt(build_ext):
         subprocess.run(command, check=True)
         return [str(target)]
 
+    def knows(self, flags):
+        return self.compiles("int main(void) { return 0; }\n", ["-O2", "-Werror", *flags])
+
+    @functools.cached_property
+    def whole_structs(self):
+        return WHOLE_STRUCTS if self.kind == "unix" and not KERNEL_CC and self.knows(WHOLE_STRUCTS) else []
+
+    @functools.cached_property
+    def sanitized(self):
+        return self.kind == "unix" and any("-fsanitize" in flag for flag in self.compiler.compiler_so)
+
     @functools.cached_property
     def hardening(self):
         """Those of the flags that this compiler has; a sanitizer looks closer by itself."""
-        if self.kind != "unix" or any("-fsanitize" in flag for flag in self.compiler.compiler_so):
+        if self.kind != "unix" or self.sanitized:
             return []
-        found = []
-        for flags in HARDENING["compile"]:
-            if self.compiles("int main(void) { return 0; }\n", ["-O2", "-Werror", *flags]):
-                found += flags
-        return found
+        return [flag for flags in HARDENING["compile"] if self.knows(flags) for flag in flags]
 
     def link_hardening(self):
         if self.kind != "unix":
@@ -230,13 +242,10 @@ class BuildExt(build_ext):
 
     def kernel_objects(self, levels, generated):
         """Every loss from the one source of its family, and the other kernels, by type and instruction set."""
-        small = (
-            LOSS_OPTIMIZATION
-            if self.compiles("int main(void) { return 0; }", ["-Werror", *LOSS_OPTIMIZATION])
-            else ["-O2"]
-        )
+        small = LOSS_OPTIMIZATION if self.knows(LOSS_OPTIMIZATION) else ["-O2"]
         units = [(loss.family, f"{loss.family}_{loss.name}", small, loss_macros(loss)) for loss in losses()]
-        units += [(name, Path(name).name, ["-O3"], []) for name in UNITS]
+        large = ["-O1"] if self.sanitized else ["-O3"]  # with checks, -O3 takes four times as long to compile
+        units += [(name, Path(name).name, large, []) for name in UNITS]
         jobs = []
         for source, unit, optimization, macros in units:
             for level in ["baseline", *levels]:

@@ -72,9 +72,11 @@ def estimators(several: bool) -> list[tuple[str, Any]]:
     rest = [
         ("OneVsRest(liblinear)", OneVsRestClassifier(LogisticRegression(solver="liblinear", **free))),
         ("OneVsRest(LinearSVC)", OneVsRestClassifier(LinearSVC(**free))),
+        ("OneVsRest(LinearSVC, hinge)", OneVsRestClassifier(LinearSVC(loss="hinge", **free))),
         ("OneVsRest(SGDClassifier)", OneVsRestClassifier(SGDClassifier(random_state=0, **free))),
         ("LossClassifier, bce_with_logits", LossClassifier("bce_with_logits", **free)),
         ("LossClassifier, sigmoid_focal", LossClassifier("sigmoid_focal", **free)),
+        ("LossClassifier, hinge", LossClassifier("hinge", **free)),
         ("LossClassifier, hinge p=2", LossClassifier(lx.HingeLoss(p=2), **free)),
     ]
     return rest if several else [*rest, ("LossClassifier, cross_entropy", LossClassifier("cross_entropy", **free))]

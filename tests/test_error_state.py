@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import parameters_of, values_of
 
 import lossext as lx
 from lossext import samplers
@@ -68,6 +69,22 @@ def test_dense_losses(cls, kind):
             for weight in (None, [1e-300, 1e-320], [1e300, 1e308], [0, 0]):
                 tried(loss.init_raw, y, weight)
     assert called or cls.declaration.input_domain
+
+
+@pytest.mark.parametrize("cls", lx.registry(), ids=lambda cls: cls.__name__)
+def test_each_value_of_each_parameter(cls):
+    """A power of softmax focal below 1 divided by 0 on the way to the start."""
+    x, y = np.array([[0.5, 0.25, 0.75], [0.1, 0.9, 0.3]]), np.ones((2, 3))
+    if cls.declaration.takes_ids:
+        y = np.array([1, 0]) if cls.declaration.target.kind == "class" else np.array([[1, -1], [0, 2]])
+    for name in parameters_of(cls):
+        for value in values_of(cls, name) if name not in cls.declaration.weights else (2.0, [1e-300, 0.0, 1e300]):
+            loss = tried(cls, **{name: value})
+            if loss is None:
+                continue
+            tried(loss.value_and_grad, x, y), tried(loss.inverse_link, x), tried(loss.link, x), tried(loss.divisor, y)
+            for weight in (None, [1e-300, 1e-320], [1e300, 1e308], [0, 1]):
+                tried(loss.init_raw, y, weight)
 
 
 def test_an_overflow_of_the_value_is_infinite():

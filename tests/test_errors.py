@@ -11,6 +11,7 @@ import pytest
 from cases import dense, function_of, input_of, kind_of, name, parameters_of, plain, target_of
 
 import lossext
+from lossext import samplers
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -454,3 +455,67 @@ def test_bad_isa_variable():
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "LOSSEXT_ISA" in run.stderr
     assert "pentium" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["link", "inverse_link"])
+@pytest.mark.parametrize("shape", [(), (3,), (3, 0), (0, 0, 2)])
+def test_links_of_rows_want_columns(name, shape):
+    with pytest.raises(ValueError, match=r"has shape .*; allowed is \(N, C\)"):
+        getattr(lossext.CrossEntropyLoss(), name)(np.ones(shape))
+
+
+@pytest.mark.parametrize("cls", [lossext.CrossEntropyLoss, lossext.SoftmaxFocalLoss])
+def test_a_start_wants_columns(cls):
+    with pytest.raises(ValueError, match=r"target has shape \(3, 0\); at least one column"):
+        cls(**({"label_smoothing": 0.1} if cls is lossext.CrossEntropyLoss else {})).init_raw(np.ones((3, 0)))
+
+
+def test_more_axes_than_numpy_broadcasts():
+    with pytest.raises(ValueError, match="does not broadcast with input's"):
+        lossext.HingeEmbeddingLoss()(np.ones((1,) * 34), np.ones((1,) * 33))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("target", [[1j, 2j], ["a"], [None], [0.5], [True]])
+def test_divisor_of_what_is_no_class(target):
+    with pytest.raises((TypeError, ValueError), match="target"):
+        lossext.NLLLoss().divisor(target)
+
+
+ENORMOUS = 10**400
+GRADIENT = lossext.RowSparse([1], [[1.0]], (3, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("num_classes", lambda: lossext.LinearSoftmaxLoss().init_raw([0, 1], num_classes=ENORMOUS)),
+        ("num_classes", lambda: lossext.CrossEntropyLoss().init_raw([0, 1], num_classes=ENORMOUS)),
+        ("num_classes", lambda: lossext.balanced_weights([0, 1], ENORMOUS)),
+        ("num_classes", lambda: samplers.UniformSampler(ENORMOUS)),
+        ("num_sampled", lambda: samplers.LogUniformSampler(10).sample([0], ENORMOUS)),
+        ("num_sampled", lambda: lossext.NCELoss(ENORMOUS, 10)),
+        ("n", lambda: samplers.UniformSampler(10).spawn(ENORMOUS)),
+        ("n", lambda: lossext.SampledSoftmaxLoss(5, 10).spawn(ENORMOUS)),
+        ("k", lambda: lossext.topk(np.ones((3, 1)), np.ones(3), [[1.0]], ENORMOUS)),
+        ("step", lambda: GRADIENT.adam(*np.zeros((3, 3, 1)), ENORMOUS)),
+        ("num_buckets", lambda: lossext.FrequencyEstimator(ENORMOUS)),
+    ],
+)
+def test_more_than_can_be_counted(name, call):
+    with pytest.raises(ValueError, match=rf"^{name} = 10+ is more than 9223372036854775807"):
+        call()
+
+
+@pytest.mark.parametrize("w", [1j, [ENORMOUS], ["a"], [[1.0]], [1j, 1j]])
+def test_parameters_of_a_scipy_objective(w):
+    objective = lossext.scipy_objective(lossext.MSELoss(), np.ones((3, 2)), np.ones(3))
+    for call in (objective, lambda w: objective.hessp(np.zeros(2), w), objective.unpack):
+        with pytest.raises((TypeError, ValueError), match=r"^[vw] (has|cannot)"):
+            call(w)
+
+
+@pytest.mark.parametrize("labels", ["abc", [0.5], [-1], [20], [2**63 - 1], {}, ..., [[0, 1], [2]]])
+def test_a_draw_apart_from_what_are_no_classes(labels):
+    with pytest.raises((TypeError, ValueError), match=r"^labels"):
+        samplers.UniformSampler(20, seed=0).draw_apart(labels, 3)

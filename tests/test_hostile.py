@@ -269,6 +269,79 @@ GAMES = {
                 for loss in (lx.BCEWithLogitsLoss(), lx.MultiLabelSoftMarginLoss()):
                     changing(array, good, bad, 0.4, lambda: loss.value_and_grad(x, y, n_threads=2))
     """,
+    "sparse targets whose parts do not go together": """
+        class CSR:
+            def __init__(self, data, indices, indptr, shape):
+                self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
+        m = 2**63 - 1
+        starts = [[0, m, -(2**62), 3], [0, m, -m, 3], [0, 3, 2, 3], [0, 1, 2, 4], [0, 1, 2, -1], [1, 1, 2, 3],
+                  [-1, 1, 2, 3], [0, 2**62, 2**62, 2**62], [0, 1, 3], [0, 1, 2, 3, 3], [], 3, [[0, 1, 2, 3]],
+                  np.array([0, m + 1, 1, 3], "u8"), np.array([0, 1, 2, 3.0])]
+        places = [[0, 1, 4], [0, 1, -1], [0, 1, m], [0, 1, -m], [0, 1, 2**32], np.array([0, 1, 2**64 - 1], "u8"),
+                  np.array([0, 1, 2**32 - 1], "u4"), [[0, 1, 2]], [0, 1], [], 3, [0.0, 1.0, 2.0]]
+        data = [[1.0, 1.0], [], 1.0, [[1.0, 1.0, 1.0]], [1.0, 1.0, np.nan], ["a", "b", "c"], [None, 1, 2]]
+        whole = ([1.0, 1.0, 1.0], [0, 1, 2], [0, 1, 2, 3], (3, 4))
+        bad = [(0, value) for value in data] + [(1, value) for value in places] + [(2, value) for value in starts]
+        bad += [(3, shape) for shape in [(3, 5), (4, 4), (3,), (), (2**62, 4), (-3, 4)]]
+        w, b, x = layer(v=4, d=2, n=3)
+        calls = [lambda y, loss=loss: loss.value_and_grad(RNG.random((3, 4)), y) for loss, _, _ in dense()]
+        calls += [lambda y, loss=loss: loss.divisor(y) for loss, _, _ in dense()]
+        calls += [lambda y, loss=loss: loss.init_raw(y) for loss, _, _ in dense()]
+        calls += [lambda y: lx.LinearSoftmaxLoss().grad(w, b, y, x), lambda y: lx.LinearBCELoss().grad(w, b, y, x),
+                  lambda y: lx.SampledSoftmaxLoss(2, 4, num_true=None).grad(w, b, y, x),
+                  lambda y: lx.SampledSoftmaxLoss(2, 4).grad(w, b, [0, 1, 2], x, exclude=y),
+                  lambda y: lx.topk(w, b, x, 2, exclude=y), lambda y: lx.balanced_weights(y, 4),
+                  lambda y: lx.balanced_pos_weight(y)]
+        for call in calls:
+            for at, value in bad:
+                parts = [np.array(part) if i < 3 else part for i, part in enumerate(whole)]
+                parts[at] = np.array(value) if at < 3 else value
+                tried(call, CSR(*parts))
+        for start in starts[:8]:
+            for loss in (lx.BCEWithLogitsLoss(), lx.CrossEntropyLoss(), lx.MultiLabelMarginLoss()):
+                y = CSR(np.ones(3), np.array([0, 1, 2]), np.array(start), (3, 4))
+                refused(loss.value_and_grad, np.zeros((3, 4)), y)
+    """,
+    "arrays that end where memory ends": """
+        import ctypes, mmap
+        PAGE = mmap.PAGESIZE
+        libc = ctypes.CDLL(None, use_errno=True)
+        def walled(array):
+            "A copy whose last byte is the last one before a page that nobody may touch."
+            whole = -(-array.nbytes // PAGE) * PAGE
+            memory = mmap.mmap(-1, whole + PAGE)
+            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+            assert libc.mprotect(ctypes.c_void_p(start + whole), ctypes.c_size_t(PAGE), 0) == 0
+            result = np.frombuffer(memory, array.dtype, array.size, whole - array.nbytes).reshape(array.shape)
+            result[...] = array
+            return result
+        def at_the_wall(cls, n, c, real):
+            d = cls.declaration
+            x = walled(RNG.random((n, c)).astype(real))
+            values, known = ((n,) if by_row else (n, c) for by_row in (d.value_by_row, d.family != "element"))
+            targets = [np.arange(n) % c if d.takes_ids else np.ones((n, c), kind) for kind in ("f4", "f8", "u1")]
+            targets = targets[:1] if d.takes_ids else targets
+            if d.target.kind == "labels":
+                targets = [np.stack([targets[0], 0 * targets[0] - 1], axis=1)]
+            if d.soft_kernel:
+                targets.append(RNG.random((n, c)).astype(real))
+            more = {"sample_weight": walled(np.ones(n, real)), "mask": walled(np.ones(known, bool))}
+            if not d.value_by_row:
+                more["element_weight"] = walled(np.ones(c, real))
+            weight = {"weight": walled(np.ones(c, real))} if d.weights else {}
+            for y in map(walled, targets):
+                for keywords in ({}, more):
+                    each = cls(reduction="none", **(weight if keywords else {}))
+                    each.value_and_grad(x, y, out=walled(np.empty((n, c), real)), **keywords)
+                    each.grad(x, y, grad_output=walled(np.ones(values, real)))
+                    for curvature in d.curvatures:
+                        each.grad_and_hess(x, y, curvature=curvature, **keywords)
+        for cls in lx.registry():
+            for real in ("f4", "f8"):
+                for c in (1, 2, 3, 5, 7, 9, 17, 33, 70):
+                    for n in (1, 2, 5, 8, 9, 10, 16, 17, 18, 33, 65, 130):
+                        at_the_wall(cls, n, c, real)
+    """,
     "predictions change": """
         for loss, x, y in dense(2048, 40):
             good, bad = x.copy(), np.where(RNG.random(x.shape) < 0.5, np.nan, np.inf)

@@ -271,6 +271,19 @@ def test_values_that_are_part_of_the_table():
     assert (buffer == 1).all()
 
 
+@pytest.mark.parametrize("name", ["array", "mean", "squares"])
+def test_state_that_overlaps_the_values(name):
+    buffer = np.ones((5, 2))
+    g = lx.RowSparse([0, 1, 2, 3], buffer[1:], (4, 2))
+    arrays = {key: np.zeros((4, 2)) for key in ("array", "mean", "squares")} | {name: buffer[:4]}
+    with pytest.raises(ValueError, match=f"{name} shares memory with the values"):
+        g.adam(**arrays, step=1)
+    if name != "mean":
+        with pytest.raises(ValueError, match=f"{name} shares memory with the values"):
+            g.adagrad(arrays["array"], arrays["squares"])
+    assert (buffer == 1).all()
+
+
 def forced(**state):
     """As someone makes it who goes around the constructor."""
     g = lx.RowSparse([0, 1], np.ones((2, 3)), (2, 3))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +22,13 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, normalize
+from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import lossext as lx
@@ -800,3 +802,106 @@ def test_digits_at_hand():
     X, y = load_digits(return_X_y=True)
     model = make_pipeline(StandardScaler(), LossClassifier("bce_with_logits")).fit(X[:1200], y[:1200])
     assert accuracy_score(y[1200:], model.predict(X[1200:])) > 0.9
+
+
+def texts(n_rows, n_classes, n_words=3000, seed=0):
+    """Rows of length 1 of words: half of them the class's own, the frequent ones of a few classes."""
+    rng = np.random.default_rng(seed)
+    frequency = 1 / np.arange(1, n_words + 1)
+    share = rng.dirichlet(np.full(n_classes, 0.7))
+    y = rng.choice(n_classes, n_rows, p=share)
+    own = frequency * rng.gamma(0.15, size=(n_classes, n_words))
+    own /= own.sum(axis=1, keepdims=True)
+    common = frequency / frequency.sum()
+    words = np.vstack([rng.choice(n_words, 25, p=0.75 * common + 0.25 * own[c]) for c in y])
+    where = np.repeat(np.arange(n_rows), 25).astype(np.int32), words.ravel().astype(np.int32)
+    return normalize(sparse.csr_array((np.ones(words.size), where), (n_rows, n_words))), y
+
+
+@pytest.mark.parametrize("settings", [{}, {"class_weight": "balanced"}, {"loss": lx.HingeLoss(margin=0.3)}])
+def test_hinges_of_sparse_features_reach_the_minimum(settings):
+    X, y = texts(600, 5)
+    weight = np.random.default_rng(1).uniform(0.5, 2, 600)
+    model = LossClassifier(**{"loss": "hinge", "fit_intercept": False, **settings}).fit(X, y, sample_weight=weight)
+    margin = getattr(settings.get("loss"), "margin", 1.0)
+    k = np.ones(5) if model.class_weight_ is None else model.class_weight_
+    total = weight.sum()
+
+    def objective(coef):
+        signs = 2 * (y[:, np.newaxis] == np.arange(5)) - 1
+        losses = np.maximum(0, margin - signs * (X @ coef.T)) * (weight * k[y])[:, np.newaxis]
+        return losses.sum() / total + model.alpha_ / 2 * (coef**2).sum()
+
+    peer = LinearSVC(loss="hinge", fit_intercept=False, C=1 / (model.alpha_ * total * margin), tol=1e-8, max_iter=10**6)
+    best = np.vstack([peer.fit(X, y == c, sample_weight=weight * k[y]).coef_ for c in range(5)])
+    assert objective(model.coef_) == pytest.approx(model.objective_, rel=1e-9)
+    assert objective(model.coef_) <= objective(margin * best) * (1 + 1e-5)
+
+
+def test_intercepts_of_hinges_of_sparse_features_are_free():
+    X, y = texts(600, 3)
+    fast = LossClassifier("hinge").fit(X, y)
+    long = sparse.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), X.shape)
+    np.testing.assert_array_equal(LossClassifier("hinge").fit(long, y).coef_, fast.coef_)
+    slow = LossClassifier("hinge", solver="newton-cg", max_iter=5000).fit(X, y)
+    assert fast.objective_ <= slow.objective_ * (1 + 1e-5)
+    shifted = fast.decision_function(X) + np.array([-0.01, 0, 0.01])[:, np.newaxis, np.newaxis]
+    signs = 2 * (y[:, np.newaxis] == np.arange(3)) - 1
+    low, here, high = np.maximum(0, 1 - signs * shifted).mean(axis=1)
+    assert (here <= low + 1e-4).all()
+    assert (here <= high + 1e-4).all()
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_a_label_that_no_sparse_row_has(fit_intercept):
+    X, y = texts(200, 3)
+    Y = np.column_stack((np.zeros(200, int), y == 0, np.ones(200, int)))
+    model = LossClassifier("hinge", fit_intercept=fit_intercept).fit(X, Y)
+    predicted = model.predict(X)
+    assert not predicted[:, 0].any()
+    assert predicted[:, 2].all()
+    alone = LossClassifier("hinge", fit_intercept=fit_intercept).fit(X, Y[:, 1])
+    np.testing.assert_array_equal(alone.coef_[0], model.coef_[1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "peer"), [("cross_entropy", "log_loss"), ("bce_with_logits", "log_loss"), ("hinge", "hinge")]
+)
+def test_a_stream_of_texts_is_learnt_as_by_sgd_classifier(loss, peer):
+    X, y = texts(6000, 30)
+    peer = SGDClassifier("hinge" if loss == "hinge" else "log_loss", random_state=0)
+    accuracies = []
+    for model in (LossClassifier(loss, alpha=1e-4, random_state=0), peer):
+        for start in (*range(0, 4000, 500), *range(0, 4000, 500)):
+            model.partial_fit(X[start : start + 500], y[start : start + 500], classes=np.arange(30))
+        accuracies.append(model.score(X[4000:], y[4000:]))
+    assert accuracies[0] >= accuracies[1] - 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("loss", ["bce_with_logits", "cross_entropy", "hinge", lx.HingeLoss(p=2)])
+def test_constant_columns_change_nothing(loss, container, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2)) * [1.0, 1e3]
+    y = (X[:, 0] + 0.3 * rng.normal(size=500) > 0).astype(int)
+    constants = np.repeat([[1e6, 0.0, 1e-9]], 500, axis=0)
+    alone = LossClassifier(loss).fit(container(X.astype(dtype)), y)
+    beside = LossClassifier(loss).fit(container(np.hstack((constants, X)).astype(dtype)), y)
+    assert beside.objective_ == pytest.approx(alone.objective_, rel=1e-6)
+    assert np.abs(beside.coef_[0, :3] * constants[0]).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_the_example_on_texts():
+    example = Path(__file__).parents[1] / "examples" / "text.py"
+    if not example.exists():
+        pytest.skip("the tests stand alone")
+    run = subprocess.run([sys.executable, example, "--rows", "800"], capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    rows = re.findall(r"^(\S.*?) +[\d.]+ s +([\d.]+) +([\d.]+) +[\d.]+$", run.stdout, re.MULTILINE)
+    memory, accuracy = ({name: float(numbers[i]) for name, *numbers in rows} for i in (0, 1))
+    peers = {"BCE with logits": "OneVsRest(liblinear)", "hinge": "LinearSVC, hinge", "hinge p=2": "LinearSVC"}
+    for ours, peer in peers.items():
+        assert abs(accuracy[f"LossClassifier, {ours}"] - accuracy[peer]) <= 0.01
+        assert memory[f"LossClassifier, {ours}"] <= 4

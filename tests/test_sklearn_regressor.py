@@ -80,6 +80,17 @@ def test_quantiles_are_those_of_a_linear_program(quantile):
     assert (ours.predict(X) >= y).mean() == pytest.approx(quantile, abs=0.01)
 
 
+@pytest.mark.parametrize("quantile", [0.02, 0.1, 0.9, 0.95])
+@pytest.mark.parametrize("solver", ["auto", "newton", "newton-cg", "lbfgs"])
+def test_quantiles_of_few_rows_with_a_penalty(quantile, solver):
+    """At a start where no row is near its kink, nothing curves but the penalty: the step is 1e12 times too long."""
+    X, y = load_diabetes(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LossRegressor(lx.PinballLoss(quantile=quantile), alpha=1e-4, solver=solver).fit(X, y)
+    assert (y <= model.predict(X)).mean() == pytest.approx(quantile, abs=0.03)
+
+
 def test_several_quantiles_at_once(diabetes):
     X, y = diabetes
     model = LossRegressor(lx.PinballLoss(quantile=[0.1, 0.5, 0.9]), alpha=0.0, sort_quantiles=True).fit(X, y)
@@ -146,3 +157,20 @@ def test_bad_input(diabetes):
         model.fit(X[:, :3], y[:-1])
     assert model.coef_ is before
     assert loss_scorer("huber")(model, X, y) == pytest.approx(-lx.huber_loss(model.predict(X), y))
+
+
+@pytest.mark.parametrize("solver", ["newton", "newton-cg"])
+@pytest.mark.parametrize("name", ["huber", "pseudo_huber", "log_cosh", "smooth_l1"])
+@pytest.mark.parametrize("unit", [1e3, 1e5, 1e7])
+def test_targets_far_beyond_the_bend(name, unit, solver):
+    """Where all rows are in a loss's straight tails, the fit is that of least absolute deviations."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 5))
+    y = unit * (X @ np.arange(1.0, 6) + rng.normal(size=500) + 50 * (rng.random(500) < 0.05))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LossRegressor(name, alpha=0, solver=solver).fit(X, y)
+    exact = linear_model.QuantileRegressor(alpha=0).fit(X, y)
+    least, found = (np.abs(y - each.predict(X)).mean() for each in (exact, model))
+    assert found <= least * (1 + 1e-3 / unit**0.5 + 1e-5)
+    assert np.abs(model.coef_ / unit - np.arange(1.0, 6)).max() < 0.2

@@ -242,3 +242,12 @@ def test_grid_search_in_a_pipeline():
     pipeline = make_pipeline(StandardScaler(), SampledSoftmaxClassifier(random_state=0))
     search = GridSearchCV(pipeline, {"sampledsoftmaxclassifier__solver": SOLVERS}, cv=3, n_jobs=2).fit(X, y)
     assert search.best_score_ > 0.93
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "adam"])
+def test_few_rows_are_learnt_as_by_logistic_regression(solver):
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    model = SampledSoftmaxClassifier(num_sampled=4, solver=solver, random_state=0).fit(X[::2], y[::2])
+    exact = LogisticRegression(max_iter=1000).fit(X[::2], y[::2])
+    assert model.score(X[1::2], y[1::2]) >= exact.score(X[1::2], y[1::2]) - 0.03

@@ -564,7 +564,7 @@ def loss_like(name: str, **parameters: Any) -> Any:
 
 def real_type(dtype: Any) -> type:
     """In which type a loss computes on an input of this one."""
-    return np.float32 if dtype in (np.float16, np.float32) else np.float64
+    return np.float32 if dtype.newbyteorder("=") in (np.float16, np.float32) else np.float64
 
 
 def sum_to_shape(a: Wide, shape: tuple[int, ...]) -> Wide:

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from benchmarks.cases import Case, arrays
+from benchmarks.cases import COMMON, Case, arrays
 
 jit = numba.njit(parallel=True, fastmath=True, cache=True)
 
@@ -20,7 +20,9 @@ def version() -> str:
 def call(case: Case) -> Callable[[], Any]:
     a = arrays(case)
     grad = None if case.what == "value" else np.ones(case.shape, case.dtype)  # numba compiles None as a case of its own
-    if "multi_margin" in case.loss:
+    if case.loss in OTHERS:
+        loss = partial(OTHERS[case.loss], a.x, a.y, grad)
+    elif "multi_margin" in case.loss:
         loss = partial(multi_margin_p1 if case.loss.endswith("p1") else multi_margin_p2, a.x, a.y, grad)
     elif case.loss == "hinge_embedding":
         loss = partial(hinge_embedding, a.x, a.y, grad)
@@ -105,3 +107,55 @@ def hinge_embedding(x, y, grad):  # type: ignore[no-untyped-def]
             if grad is not None:
                 grad[i, j] = scale if y[i, j] == 1 else -scale if z >= 0 else 0
     return total / x.size
+
+
+@jit
+def cross_entropy(x, y, grad):  # type: ignore[no-untyped-def]
+    total, scale = 0.0, x.dtype.type(1 / x.shape[0])
+    for i in numba.prange(x.shape[0]):
+        peak = x[i, 0]
+        for j in range(1, x.shape[1]):
+            peak = max(peak, x[i, j])
+        mass = x.dtype.type(0)
+        for j in range(x.shape[1]):
+            e = math.exp(x[i, j] - peak)
+            mass += e
+            if grad is not None:
+                grad[i, j] = e
+        total += math.log(mass) + peak - x[i, y[i]]
+        if grad is not None:
+            share = scale / mass
+            for j in range(x.shape[1]):
+                grad[i, j] *= share
+            grad[i, y[i]] -= scale
+    return total / x.shape[0]
+
+
+@jit
+def mse(x, y, grad):  # type: ignore[no-untyped-def]
+    total, scale = 0.0, x.dtype.type(2 / x.size)
+    for i in numba.prange(x.shape[0]):
+        for j in range(x.shape[1]):
+            d = x[i, j] - y[i, j]
+            total += d * d
+            if grad is not None:
+                grad[i, j] = d * scale
+    return total / x.size
+
+
+@jit
+def huber(x, y, grad):  # type: ignore[no-untyped-def]
+    """With a bound of 1, also smooth L1."""
+    total, scale, half = 0.0, x.dtype.type(1 / x.size), x.dtype.type(0.5)
+    for i in numba.prange(x.shape[0]):
+        for j in range(x.shape[1]):
+            d = x[i, j] - y[i, j]
+            within = max(min(d, x.dtype.type(1)), x.dtype.type(-1))
+            total += within * (d - half * within)
+            if grad is not None:
+                grad[i, j] = within * scale
+    return total / x.size
+
+
+OTHERS = {"cross_entropy": cross_entropy, "mse": mse, "huber": huber, "smooth_l1": huber}
+LOSSES = {*COMMON, *OTHERS}

@@ -18,6 +18,7 @@ OTHERS = {
     "poisson_nll": F.poisson_nll_loss,
     "kl_div": F.kl_div,
     "binary_cross_entropy": F.binary_cross_entropy,
+    "cross_entropy": F.cross_entropy,
 }
 LOSSES = {*COMMON, *OTHERS}
 

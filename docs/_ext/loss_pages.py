@@ -1,12 +1,14 @@
 """What the site says of each loss and of each public name, from the registry and from the modules' `__all__`.
 
-Directives: ``losses`` (a section for each loss of a subject), ``loss-table`` (all of them), ``loss-picture`` (one).
+Directives: ``losses`` (a section for each loss of a subject), ``loss-table`` (all of them), ``loss-picture`` (one),
+``subjects`` (a small picture of each subject).
 """
 
 import importlib
 import inspect
 import json
 import pkgutil
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from sphinx.util import logging
 
 import lossext
 from lossext._declare import parameters_of
+from lossext.losses import layer
 
 DOCS = Path(__file__).parents[1]
 PICTURES = DOCS / "_pictures"
@@ -38,7 +41,7 @@ TITLES = {
     "lossext.boosting": "Boosting",
     "lossext.dask": "Dask",
 }
-PEERS = ("bound", "lossext", "torch")
+PEERS = ("bound", "lossext", "torch", "scikit-learn")
 log = logging.getLogger(__name__)
 
 
@@ -49,9 +52,16 @@ def subject_of(cls):
 def subjects():
     """The losses of the registry, by the module that they stand in."""
     found = {}
-    for cls in lossext.registry():
-        found.setdefault(subject_of(cls), []).append(cls)
+    for module in lossext.losses.SUBJECTS:
+        for cls in lossext.registry():
+            if cls.__module__ == module.__name__:
+                found.setdefault(subject_of(cls), []).append(cls)
     return found
+
+
+def layer_losses():
+    """The losses over a linear layer, which are not of the registry."""
+    return [getattr(layer, name) for name in layer.__all__ if name.endswith("Loss")]
 
 
 def accuracy():
@@ -76,7 +86,8 @@ class Losses(Generated):
 
     def run(self):
         sections = []
-        for cls in subjects()[self.arguments[0]]:
+        subject = self.arguments[0]
+        for cls in layer_losses() if subject == "layer" else subjects()[subject]:
             section = nodes.section(ids=[cls.__name__.lower()], names=[cls.__name__.lower()])
             section += nodes.title("", cls.__name__)
             self.state.document.note_explicit_target(section)
@@ -86,17 +97,13 @@ class Losses(Generated):
 
 
 class LossTable(Generated):
-    """Every loss of the registry, by subject."""
+    """Every loss, by subject."""
 
     def run(self):
-        lines = [".. list-table::", "   :header-rows: 1", "", "   * - subject", "     - class", "     - what it is"]
-        for subject, losses in subjects().items():
-            for cls in losses:
-                lines += [
-                    f"   * - :doc:`{subject} </losses/{subject}>`",
-                    f"     - :class:`~lossext.{cls.__name__}`",
-                    f"     - {summary_of(cls)}",
-                ]
+        lines = []
+        for subject, losses in {**subjects(), "layer": layer_losses()}.items():
+            lines += [f":doc:`/losses/{subject}`", ""]
+            lines += [f"- :class:`~lossext.{cls.__name__}`: {summary_of(cls)}" for cls in losses] + [""]
         parent = nodes.Element()
         self.parse("\n".join(lines), parent)
         return parent.children
@@ -107,7 +114,7 @@ class AccuracyTable(Generated):
 
     def run(self):
         lines = [".. list-table::", "   :header-rows: 1", ""]
-        lines += ["   * - loss", "     - stated", "     - lossext", "     - torch"]
+        lines += ["   * - loss", "     - stated", *(f"     - {who}" for who in PEERS[1:])]
         for name, found in accuracy()["losses"].items():
             errors = [" / ".join(f"{e:.3g}" for e in found[who]) if who in found else "" for who in PEERS]
             lines += [f"   * - :class:`~lossext.{name}`", *(f"     - {error}" for error in errors)]
@@ -127,8 +134,25 @@ class LossPicture(Generated):
         return parent.children
 
 
+class Subjects(Generated):
+    """A small picture for each subject, which leads to its page."""
+
+    def run(self):
+        lines = [".. container:: subjects", ""]
+        for subject in (*subjects(), "layer"):
+            title = TITLES[f"lossext.losses.{subject}"]
+            lines += [f"   .. figure:: /_pictures/subject-{subject}.svg", f"      :target: losses/{subject}.html"]
+            lines += [f"      :alt: Values of the losses of {title.lower()}", "", f"      :doc:`/losses/{subject}`", ""]
+        parent = nodes.Element()
+        self.parse("\n".join(lines), parent)
+        return parent.children
+
+
 def picture_of(name):
-    return f".. image:: /_pictures/{name}.svg\n   :alt: Value, slope and curvature of {name}\n   :width: 100%\n"
+    lines = (
+        f"   .. image:: /_pictures/{name}.svg\n      :alt: Value, slope and curvature of {name}\n      :width: 100%\n"
+    )
+    return f".. container:: figure-of-loss\n\n{lines}"
 
 
 def summary_of(cls):
@@ -136,9 +160,24 @@ def summary_of(cls):
 
 
 def section_of(cls):
-    declaration = cls.declaration
     text = inspect.getdoc(cls).partition("Parameters\n----------\n")[0]
     example = inspect.getdoc(cls).partition("Examples\n--------\n")[2]
+    facts = facts_of(cls) if cls in lossext.registry() else facts_of_layer(cls)
+    table = "\n".join(f":{name}: {fact}" for name, fact in facts.items())
+    return f"{picture_of(cls.__name__)}\n{text}\n{example}\n\n{table}\n"
+
+
+def facts_of_layer(cls):
+    own = [name for name in inspect.signature(cls).parameters if name not in ("self", "reduction")]
+    function = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=CE)(?=L)", "_", cls.__name__).lower()
+    facts = {"class": f":class:`~lossext.{cls.__name__}`, with {', '.join(f'``{name}``' for name in own)}"}
+    if function in layer.__all__:
+        facts["function"] = f":func:`~lossext.{function}`"
+    return facts
+
+
+def facts_of(cls):
+    declaration = cls.declaration
     own = [name for name, p in parameters_of(cls).items() if p.check is not None]
     facts = {
         "class": f":class:`~lossext.{cls.__name__}`, with {', '.join(f'``{name}``' for name in own)}",
@@ -153,8 +192,7 @@ def section_of(cls):
     }
     if declaration.input_domain:
         facts["input"] = declaration.input_domain.requirement
-    table = "\n".join(f":{name}: {fact}" for name, fact in facts.items())
-    return f"{picture_of(cls.__name__)}\n{text}\n{example}\n\n{table}\n"
+    return facts
 
 
 # ---- the reference ----
@@ -220,8 +258,10 @@ def write_reference(mocked):
 
 def write_pages(app, config):
     PICTURES.mkdir(exist_ok=True)
-    for cls in lossext.registry():
+    for cls in (*lossext.registry(), *layer_losses()):
         pictures.draw(cls, PICTURES / f"{cls.__name__}.svg")
+    for subject, losses in {**subjects(), "layer": layer_losses()}.items():
+        pictures.draw_subject(subject, losses, PICTURES / f"subject-{subject}.svg")
     pictures.draw_accuracy(accuracy()["losses"], PICTURES / "accuracy.svg")
     config.autosummary_context = {"losses": [cls.__name__ for cls in lossext.registry()]}
     missing = [subject for subject in subjects() if not (DOCS / "losses" / f"{subject}.md").exists()]
@@ -236,19 +276,34 @@ def only_our_members(app, what, name, obj, skip, options):
     return True if module and not module.startswith("lossext") else None
 
 
+WORD = re.compile(r"\\text\{[^}]*\}|(?<![\\A-Za-z])(?<!_\{)[A-Za-z]{2,}(?:\\_[a-z]+)?")
+
+
+def mathml(formula, display="inline"):
+    """A formula, whose words (names of parameters) are set upright, with room around names of functions."""
+
+    def upright(found):
+        word = found[0]
+        return word if word.startswith("\\") else "\\text{" + word.replace("\\_", "_") + "}"
+
+    room = '<mspace width="0.17em" />'
+    return re.sub(r"<mi>(?:log|exp)</mi>", rf"{room}\g<0>{room}", convert(WORD.sub(upright, formula), display=display))
+
+
 def visit_math(self, node):
-    self.body.append(f'<span class="math">{convert(node.astext())}</span>')
+    self.body.append(f'<span class="math">{mathml(node.astext())}</span>')
     raise nodes.SkipNode
 
 
 def visit_math_block(self, node):
-    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    self.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 
 def setup(app):
     app.add_directive("losses", Losses)
     app.add_directive("loss-table", LossTable)
+    app.add_directive("subjects", Subjects)
     app.add_directive("loss-picture", LossPicture)
     app.add_directive("accuracy-table", AccuracyTable)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -2,8 +2,8 @@
 Quantile intervals: how sure is a prediction?
 =============================================
 
-The pinball loss at the levels 0.05, 0.5 and 0.95 makes LightGBM predict an interval that should hold nine of ten
-outcomes. Data: progress of diabetes in 442 patients (scikit-learn).
+Quantile regression by the pinball loss, at the levels 0.05, 0.5 and 0.95, makes LightGBM predict intervals that should
+hold nine of ten outcomes. Data: progress of diabetes in 442 patients (scikit-learn).
 """
 
 import matplotlib.pyplot as plt

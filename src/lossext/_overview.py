@@ -28,8 +28,8 @@ What holds for all losses of an array of predictions, unless a class says otherw
 - The bits are the same for any number of threads: `n_threads`, LOSSEXT_NUM_THREADS, or what the machine allows.
 """
 ENDING = """
-Beside them: `RowSparse`, `topk`, `balanced_weights`, `balanced_pos_weight`, `scipy_objective`, `custom_loss`,
-`check_objective`, `registry`, `show_config`; `lossext.samplers`, `lossext.sklearn`, `lossext.boosting`.
+Beside them: `RowSparse`, `topk`, `FrequencyEstimator`, `balanced_weights`, `balanced_pos_weight`, `scipy_objective`,
+`custom_loss`, `check_objective`, `registry`, `show_config`; `lossext.samplers`, `lossext.sklearn`, `lossext.boosting`.
 `python -m lossext` tries every loss.
 """
 
@@ -43,7 +43,7 @@ def overview(modules: tuple[ModuleType, ...]) -> str:
     """The rules, and the classes of each subject."""
     lines = [RULES]
     for module in modules:
-        classes = [name for name in module.__all__ if name[0].isupper() and not name.endswith("Grad")]
+        classes = [name for name in module.__all__ if name.endswith("Loss")]
         names = textwrap.fill(", ".join(classes), 110, initial_indent="    ", subsequent_indent="    ")
         lines.append(f"{subject_of(module.__name__)}::\n\n{names}\n")
     return "\n".join((*lines, ENDING))

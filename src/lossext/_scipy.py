@@ -66,7 +66,7 @@ class ScipyObjective:
         return coef, intercept.reshape(self._coef_shape[1:])
 
     def _checked(self, name: str, vector: Any) -> Array:
-        array: Array = np.asarray(vector, np.float64)
+        array = _validate.native(_validate.weights(name, vector), _validate.FLOAT64)
         if array.shape != (self.size,):
             raise ValueError(f"{name} has shape {array.shape}; allowed is ({self.size},)")
         return array
@@ -172,7 +172,7 @@ def scipy_objective(
         raise ValueError(f"alpha = {alpha} is not at least 0")
     if loss.declaration.takes_ids:
         target = _validate.native(_validate.class_ids("y", target)[0], _validate.INT64)
-        count = int(target.max(initial=-1)) + 1 if n_classes is None else _validate.integer("n_classes", n_classes)
+        count = int(target.max(initial=-1)) + 1 if n_classes is None else _validate.positive("n_classes", n_classes)
         columns: _validate.Shape = (count,)
     else:
         columns = target.shape[1:]

@@ -79,6 +79,7 @@ def no_minimum() -> ValueError:
     return ValueError("weights of a column sum to less than 0: no constant minimises the loss")
 
 
+@_validate.quiet
 def constant_row(loss: Any, target: Any, sample_weight: Any, num_classes: int | None) -> Array:
     """Likewise of a loss of the softmax of a row: one raw score a class, with a mean of 0."""
     shares = class_shares(loss, target, sample_weight, num_classes)
@@ -126,6 +127,8 @@ def require_rows(y: Any) -> None:
     """ValueError unless it is a matrix."""
     if len(y.shape) != 2:
         raise ValueError(f"target has shape {y.shape}; allowed is (N,) class ids or (N, C) probabilities")
+    if y.shape[1] == 0:
+        raise ValueError(f"target has shape {y.shape}; at least one column is needed")
 
 
 def weighted_column_sums(loss: Any, y: Any, row_weight: Array | None) -> Array:

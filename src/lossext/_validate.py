@@ -31,6 +31,8 @@ TARGET_TYPES = {
 
 NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
 
+MOST = 2**63 - 1
+
 _READY = 0x0001 | 0x0100  # NumPy's C_CONTIGUOUS and ALIGNED flags
 
 
@@ -352,10 +354,12 @@ def integer(name: str, value: Any) -> int:
 
 
 def positive(name: str, value: Any) -> int:
-    """An int of at least 1."""
+    """A number of things: an int of at least 1 that int64 holds."""
     number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name} = {number} is not at least 1")
+    if number > MOST:
+        raise ValueError(f"{name} = {number} is more than {MOST}, the most that int64 can count")
     return number
 
 
@@ -417,7 +421,7 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
     if facts.broadcasts:
         try:
             return np.broadcast_shapes(shape, target_shape)
-        except ValueError:
+        except (ValueError, RuntimeError):  # the latter: more than the 32 axes that NumPy broadcasts
             pass
         raise ValueError(f"target has shape {target_shape}, which does not broadcast with input's, {shape}")
     raise ValueError(f"target has shape {target_shape}; allowed is input's, {shape}")
@@ -463,7 +467,8 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     n_rows, n_columns = shape
     sound = start.dtype == INT64 and columns.dtype in (INT32, INT64)
     sound = sound and start.shape == (n_rows + 1,) and columns.ndim == data.ndim == 1
-    sound = sound and start[0] == 0 and bool((np.diff(start) >= 0).all()) and len(data) >= start[-1] <= len(columns)
+    # compared, as differences of int64 wrap
+    sound = sound and start[0] == 0 and bool((start[1:] >= start[:-1]).all()) and len(data) >= start[-1] <= len(columns)
     if not sound:
         raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
     columns, data = columns[: start[-1]], data[: start[-1]]

@@ -326,8 +326,9 @@ class RowSparse:
     ) -> None:
         """One rule on the parameters, with their first and second moments where the rule has these."""
         array, first, second = arrays
-        if np.may_share_memory(array, self._values):
-            raise ValueError("array shares memory with the values that are to be added to it")
+        for name, other in (("array", array), ("mean", first), ("squares", second)):
+            if other is not None and np.may_share_memory(other, self._values):
+                raise ValueError(f"{name} shares memory with the values of the gradient")
         half = array.dtype == FLOAT16
         real = FLOAT64 if array.dtype == FLOAT64 else FLOAT32
         job = drivers.RowUpdate()

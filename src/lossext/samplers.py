@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 PATIENCE = 16  # draws for each class that is wanted, before its turn is computed
-MOST_CLASSES = 2**63 - 1
 NONE_AVOIDED = np.empty(0, np.int64)
 SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
 
@@ -234,14 +233,6 @@ class Sampler(Parameterized):
         raise NotImplementedError
 
 
-def class_count(value: Any) -> int:
-    """num_classes, which int64 can hold."""
-    classes = _validate.positive("num_classes", value)
-    if classes > MOST_CLASSES:
-        raise ValueError(f"num_classes = {classes} is more than {MOST_CLASSES}, the most that int64 can count")
-    return classes
-
-
 class UniformSampler(Sampler):
     """All classes are equally likely.
 
@@ -268,7 +259,7 @@ class UniformSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        classes = class_count(num_classes)
+        classes = _validate.positive("num_classes", num_classes)
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
 
     def _candidates(self, count: int) -> Array:
@@ -287,8 +278,10 @@ class UniformSampler(Sampler):
     @_validate.quiet
     def draw_apart(self, labels: Array | None, num_sampled: int) -> Array:
         """Classes other than the labels, as long as there are enough."""
+        avoided = None if labels is None else _validate.ids_in_range("labels", labels, self.num_classes, own=True)
+        count = _validate.positive("num_sampled", num_sampled)
         with self._drawing():
-            return self._draw(num_sampled, labels)[0]
+            return self._draw(count, avoided)[0]
 
 
 class LogUniformSampler(Sampler):
@@ -312,7 +305,7 @@ class LogUniformSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        classes = class_count(num_classes)
+        classes = _validate.positive("num_classes", num_classes)
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
         self._seen, self._in_lower_half, self._warned = 0, 0, False
 
@@ -440,7 +433,7 @@ class LearnedUnigramSampler(Sampler):
     """
 
     def __init__(self, num_classes: int, unique: bool = True, seed: int | np.random.Generator | None = None) -> None:
-        classes = class_count(num_classes)
+        classes = _validate.positive("num_classes", num_classes)
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
         places = np.arange(classes + 1)
         self._weights = np.ones(classes, np.int64)  # 1 + count
@@ -480,7 +473,7 @@ class AllSampler(Parameterized):
     num_classes = Parameter[int]()
 
     def __init__(self, num_classes: int) -> None:
-        self._set_parameters(num_classes=class_count(num_classes))
+        self._set_parameters(num_classes=_validate.positive("num_classes", num_classes))
 
     def sample(self, labels: npt.ArrayLike, num_sampled: int) -> SampledValues:
         """All classes, each with an expected count of 1.

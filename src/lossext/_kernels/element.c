@@ -24,6 +24,7 @@ enum { TAKES_LIMIT = 0 };
 INLINE vec limit(E e) { return value(e); }
 #endif
 
+enum { LARGE_BYTES = 4 << 20 }; /* input beyond the second cache */
 enum { N_PARAMETERS = sizeof(E) / sizeof(vec) - 4 };
 
 INLINE E element_at(const chunk *c, ptrdiff_t i)
@@ -281,10 +282,13 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
 
     /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines,
      * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
-     * on it. */
-    ptrdiff_t n = last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
+     * on it.  In the caches this costs more than it saves: elements that fill no whole vectors are laid out anew. */
+    const int large = job->rows * job->cols >= LARGE_BYTES / (ptrdiff_t)sizeof(real);
+    ptrdiff_t n = large && last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
     for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
         n = n < last - at ? n : last - at;
+        if (n > STEP)
+            n -= n % STEP; /* what is left is a short chunk of its own */
         bad |= SHARED(lay_chunk)(job, at, n, &c, &room);
         for (int k = 0; VARIES && k < (int)N_PARAMETERS; k++)
             SHARED(lay_varying)(job, k, at, n, &c, varying_room[k]);

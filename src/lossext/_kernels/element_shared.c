@@ -311,6 +311,21 @@ void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, ch
 
 /* ---- sums of rows, and counts ---- */
 
+INLINE void add_to_row(unfinished_row *row, double more)
+{
+    const double sum = row->sum + more;
+#ifdef LX_DOUBLE /* as exact_add */
+    const double from_more = sum - row->sum;
+    row->rest += (row->sum - (sum - from_more)) + (more - from_more);
+#endif
+    row->sum = sum;
+}
+
+INLINE double total_of_row(const unfinished_row *row)
+{
+    return row->sum + (fabs(row->rest) <= DBL_MAX ? row->rest : 0);
+}
+
 /* Adds n values to the sum of the row that they begin in, and writes the rows that they complete. */
 void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, ptrdiff_t n, unfinished_row *row)
 {
@@ -322,13 +337,13 @@ void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, pt
             exact_sum lanes = exact_of(wide_zero());
             for (; i + LANES <= end; i += LANES)
                 lanes = exact_add(lanes, wide_of(v_load(values + i)));
-            row->sum += wide_total(lanes.sum);
+            add_to_row(row, wide_total(lanes.sum));
             row->rest += exact_rest(lanes);
         }
         for (; i < end; i++)
-            row->sum += values[i];
+            add_to_row(row, values[i]);
         if (complete) {
-            *rows++ = (real)((row->sum + row->rest) / job->value_divisor);
+            *rows++ = (real)(total_of_row(row) / job->value_divisor);
             row->sum = row->rest = 0;
         }
     }

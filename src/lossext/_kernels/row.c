@@ -98,7 +98,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
             return LX_BAD_TARGET;
         if (weighted)
             SHARED(read_weights)(job, &g.rows, !TARGETS);
-        if (lanes ? rows_as_lanes(job, &g, g.rows.first + step >= last) : rows_along(job, &g))
+        if (lanes ? rows_as_lanes(job, &g, last - g.rows.first) : rows_along(job, &g))
             return LX_BAD_TARGET;
         for (ptrdiff_t k = 0; job->grad && k < g.rows.vectors; k++)
             if (m_any(v_gt(v_abs(g.result[k].own_slope), v_set(REAL_MAX))))

@@ -10,24 +10,25 @@ INLINE row row_of(const group *g, ptrdiff_t i)
     return r;
 }
 
-/* Columns of a long row: all of them, or some where targets have to be laid out. */
+/* Columns [j, j + n) of a long row's `cols`: all of them, or some where targets have to be laid out. */
 typedef struct {
     const real *x, *y;
-    ptrdiff_t j, n;
+    ptrdiff_t j, n, cols;
 } stretch;
+
+INLINE int settles(ptrdiff_t cols) { return cols > SETTLE * LANES; }
 
 /* Terms go to kept[i & keep]: keep = 0 where nobody wants them, or they are cheap.
  *
  * In short rows every vector is masked, as branches that depend on the class would be mispredicted, and where terms are
  * dear; in long ones only the four vectors that hold it. */
-INLINE void fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_t keep, tally *to, const int eager)
+INLINE tally fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_t keep, tally sums, const int eager)
 {
     const row r = row_of(g, i);
     const ptrdiff_t own = g->rows.y[i] - s.j, n = s.n;
-    const int masked = !to->settles;
+    const int masked = !settles(s.cols);
     const vec w = v_set(lane(g->rows.grad_scale, i));
     entry e = {v_zero(), w * v_set(EAGER), w, v_zero(), v_zero()};
-    tally sums = *to;
     ptrdiff_t at = 0;
 #define WITHOUT_OWN(masked, v, at) (masked ? v_without(v, m_lane(own - (at))) : (v))
 #define FOUR(masked) \
@@ -71,16 +72,17 @@ INLINE void fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_t
         tally_one(&sums, t, v_where(others, cost(&r, score, target)), target, 1);
     }
 #undef WITHOUT_OWN
-    *to = sums;
+    return sums;
 }
 
 /* The next stretch of row i from column j on. */
 INLINE stretch stretch_of(const lx_job *job, const group *g, ptrdiff_t i, ptrdiff_t j, real *room, int *bad)
 {
     const ptrdiff_t cols = job->cols, most = TARGETS ? (ptrdiff_t)ALONG_ELEMENTS : cols;
-    stretch s = {(const real *)job->input + (g->rows.first + i) * cols + j, NULL, j, cols - j < most ? cols - j : most};
+    const ptrdiff_t n = cols - j < most ? cols - j : most;
+    stretch s = {(const real *)job->input + (g->rows.first + i) * cols + j, NULL, j, n, cols};
     if (TARGETS)
-        s.y = SHARED(targets_of)(job, g->rows.first + i, j, s.n, room, bad);
+        s.y = SHARED(targets_of)(job, g->rows.first + i, j, n, room, bad);
     return s;
 }
 
@@ -90,25 +92,22 @@ static NOINLINE int fold_along(const lx_job *job, group *g, ptrdiff_t i, real *k
     ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
     tally sums = tally_zero();
     int bad = 0;
-    sums.settles = job->cols > SETTLE * LANES;
     for (ptrdiff_t j = 0; j < job->cols;) {
         const stretch s = stretch_of(job, g, i, j, room, &bad);
         const ptrdiff_t own = g->rows.y[i] - j;
-        fold_stretch(g, i, s, kept + (j & keep), keep, &sums, 0);
+        sums = fold_stretch(g, i, s, kept + (j & keep), keep, sums, 0);
         if (TARGETS && (size_t)own < (size_t)s.n)
             lanes_of(&g->totals[i / LANES].own_target)[i % LANES] = s.y[own];
         j += s.n;
     }
-    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, sums.settles);
+    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, settles(job->cols));
     return bad;
 }
 
 static NOINLINE void fold_and_map_along(const lx_job *job, group *g, ptrdiff_t i, real *grad)
 {
-    tally sums = tally_zero();
-    sums.settles = job->cols > SETTLE * LANES;
-    fold_stretch(g, i, stretch_of(job, g, i, 0, NULL, NULL), grad, -1, &sums, 1);
-    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, sums.settles);
+    const tally sums = fold_stretch(g, i, stretch_of(job, g, i, 0, NULL, NULL), grad, -1, tally_zero(), 1);
+    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, settles(job->cols));
 }
 
 /* to[j] = each(r, e) for the columns of a stretch, from terms or scores; what stands at the class is overwritten

@@ -4,43 +4,6 @@
 
 /* ---- classes ---- */
 
-#define READ(type) \
-    for (ptrdiff_t i = 0; i < g->count; i++) { \
-        const type given = ((const type *)job->target.data)[g->first + i]; \
-        const int known = (!mask || mask[g->first + i]) && !(job->ignores && given == job->ignore_index); \
-        const int outside = (uint64_t)given >= (uint64_t)job->cols; \
-        const ptrdiff_t class = outside || !known ? 0 : (ptrdiff_t)given; \
-        bad |= outside && known; \
-        unknown |= !known; \
-        g->y[i] = class; \
-        id[i] = (real)(int32_t)class; \
-        own[i] = x[class * job->inner]; \
-        is_known[i] = (real)known; \
-        place = place + 1 == job->inner ? 0 : place + 1; \
-        x += place ? 1 : 1 + (job->cols - 1) * job->inner; \
-    }
-
-/* True if there is a bad one, which is then read as class 0; so are those of rows that are not known. */
-int SHARED(read_classes)(const lx_job *job, row_group *g)
-{
-    const uint8_t *mask = job->mask.data;
-    const real *x = (const real *)job->input + start_of_row(job, g->first);
-    real *id = lanes_of(g->id), *own = lanes_of(g->own), *is_known = lanes_of(g->known);
-    ptrdiff_t place = g->first % job->inner;
-    int bad = 0, unknown = 0;
-    if (job->target.type == LX_INT32)
-        READ(int32_t)
-    else
-        READ(int64_t)
-    for (ptrdiff_t i = g->count; i % LANES; i++) {
-        g->y[i] = 0;
-        id[i] = own[i] = 0;
-        is_known[i] = 1;
-    }
-    g->all_known = !unknown;
-    return bad;
-}
-
 INLINE int64_t class_of(const lx_job *job, ptrdiff_t r)
 {
     return job->target.type == LX_INT32 ? ((const int32_t *)job->target.data)[r]
@@ -55,20 +18,86 @@ INLINE int row_is_known(const lx_job *job, ptrdiff_t r)
     return !(job->holds_classes && job->ignores && class_of(job, r) == job->ignore_index);
 }
 
+#define LEAVE_OUT(type) \
+    for (ptrdiff_t i = 0; (type)ignored == ignored && i < n; i++) \
+        known[i] = ((const type *)job->target.data)[r + i] == (type)ignored ? 0 : known[i];
+
+/* 1 for the known ones of n rows from r on, else 0; and how many there are.  In loops that become vectors. */
+static ptrdiff_t read_known(const lx_job *job, ptrdiff_t r, ptrdiff_t n, real *known)
+{
+    const uint8_t *mask = job->mask.data;
+    const int64_t ignored = job->ignore_index;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        known[i] = !mask || mask[r + i] ? 1 : 0;
+    if (job->holds_classes && job->ignores && job->target.type == LX_INT32)
+        LEAVE_OUT(int32_t)
+    if (job->holds_classes && job->ignores && job->target.type != LX_INT32)
+        LEAVE_OUT(int64_t)
+    for (ptrdiff_t i = 0; i < n; i++)
+        count += known[i] > 0;
+    return count;
+}
+#undef LEAVE_OUT
+
+/* Whether one of n known rows from r on has a class that is none. */
+static int any_bad_class(const lx_job *job, ptrdiff_t r, ptrdiff_t n, const real *known)
+{
+    int bad = 0;
+    for (ptrdiff_t i = 0; job->holds_classes && i < n; i++)
+        bad |= known[i] > 0 && (uint64_t)class_of(job, r + i) >= (uint64_t)job->cols;
+    return bad;
+}
+
+/* Class 0 stands for bad ones, and for those of rows that are not known. */
+#define READ(type) \
+    for (ptrdiff_t i = 0; i < g->count; i++) { \
+        const type given = ((const type *)job->target.data)[g->first + i]; \
+        const int outside = (uint64_t)given >= (uint64_t)job->cols, known = !unknown || is_known[i] > 0; \
+        bad |= outside & known; \
+        g->y[i] = outside | !known ? 0 : (ptrdiff_t)given; \
+    }
+
+/* True if there is a bad one. */
+int SHARED(read_classes)(const lx_job *job, row_group *g)
+{
+    const real *x = (const real *)job->input + start_of_row(job, g->first), *is_known = lanes_of(g->known);
+    real *id = lanes_of(g->id), *own = lanes_of(g->own);
+    const int partly = job->mask.data || job->ignores;
+    const int unknown = partly && read_known(job, g->first, g->count, lanes_of(g->known)) < g->count;
+    int bad = 0;
+    if (job->target.type == LX_INT32)
+        READ(int32_t)
+    else
+        READ(int64_t)
+    for (ptrdiff_t i = g->count; i % LANES; i++) {
+        g->y[i] = 0;
+        own[i] = 0;
+        lanes_of(g->known)[i] = 1;
+    }
+    for (ptrdiff_t i = 0; i < g->vectors * LANES; i++)
+        id[i] = (real)(int32_t)g->y[i];
+    if (job->inner == 1)
+        for (ptrdiff_t i = 0; i < g->count; i++, x += job->cols)
+            own[i] = x[g->y[i]];
+    else
+        for (ptrdiff_t i = 0, place = g->first % job->inner; i < g->count; i++) {
+            own[i] = x[g->y[i] * job->inner];
+            place = place + 1 == job->inner ? 0 : place + 1;
+            x += place ? 1 : 1 + (job->cols - 1) * job->inner;
+        }
+    g->all_known = !unknown;
+    return bad;
+}
+#undef READ
+
 /* Of losses of rows of targets; true if one of the classes that stand for them is bad. */
 int SHARED(read_known_rows)(const lx_job *job, row_group *g)
 {
-    int bad = 0;
-    g->all_known = 1;
-    for (ptrdiff_t i = 0; i < g->count; i++) {
-        const int known = row_is_known(job, g->first + i);
-        lanes_of(g->known)[i] = (real)known;
-        g->all_known &= known;
-        bad |= known && job->holds_classes && (uint64_t)class_of(job, g->first + i) >= (uint64_t)job->cols;
-    }
+    g->all_known = read_known(job, g->first, g->count, lanes_of(g->known)) == g->count;
     for (ptrdiff_t i = g->count; i % LANES; i++)
         lanes_of(g->known)[i] = 1;
-    return bad;
+    return any_bad_class(job, g->first, g->count, lanes_of(g->known));
 }
 
 /* ---- rows of targets ---- */
@@ -234,17 +263,26 @@ int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_to
 {
     const real *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data;
     double lost = 0; /* what roundings took away (Kahan) */
-    for (ptrdiff_t r = first; r < last; r++) {
-        if (!row_is_known(job, r))
-            continue;
-        if (job->holds_classes && (uint64_t)class_of(job, r) >= (uint64_t)job->cols)
+    real known[LX_CHUNK];
+    for (ptrdiff_t at = first, n; at < last; at += n) {
+        n = last - at < LX_CHUNK ? last - at : LX_CHUNK;
+        const ptrdiff_t count = read_known(job, at, n, known);
+        if (any_bad_class(job, at, n, known))
             return LX_BAD_TARGET;
-        double weight = job->counts == 1 ? 1 : class_weight(job, r);
-        if (job->counts == 2)
-            weight = times_weight(weight, sample_weight ? sample_weight[r] : 1.0);
-        const double more = weight - lost, sum = total->count + more;
-        lost = (sum - total->count) - more;
-        total->count = sum;
+        if (job->counts == 1) {
+            total->count += (double)count;
+            continue;
+        }
+        for (ptrdiff_t r = at; r < at + n; r++) {
+            if (known[r - at] == 0)
+                continue;
+            double weight = class_weight(job, r);
+            if (job->counts == 2)
+                weight = times_weight(weight, sample_weight ? sample_weight[r] : 1.0);
+            const double more = weight - lost, sum = total->count + more;
+            lost = (sum - total->count) - more;
+            total->count = sum;
+        }
     }
     return 0;
 }

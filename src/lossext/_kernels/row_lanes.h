@@ -14,10 +14,8 @@ typedef struct {
 } piece;
 
 /* Adds the terms of a piece up and puts them in place of the scores. */
-INLINE void fold_columns(const row *context, vec id, real *x, const real *y, piece p, tally *to)
+INLINE tally fold_columns(row r, vec id, real *x, const real *y, piece p, tally s)
 {
-    const row r = *context;
-    tally s = *to;
     vec j = v_set((real)p.j);
     real *const end = x + p.n * LANES;
     const int settled = p.cols > 2 * SETTLE;
@@ -47,7 +45,7 @@ INLINE void fold_columns(const row *context, vec id, real *x, const real *y, pie
         tally_one(&s, t, costs, target, 0);
     }
 #undef TERM_OF
-    *to = s;
+    return s;
 }
 
 static NOINLINE void fold_lanes(group *g, columns *c, piece p)
@@ -57,7 +55,7 @@ static NOINLINE void fold_lanes(group *g, columns *c, piece p)
         tally s = tally_zero();
         if (p.j)
             s = c->tallies[k];
-        fold_columns(&g->row[k], g->rows.id[k], c->x + at, c->y + (TARGETS ? at : 0), p, &s);
+        s = fold_columns(g->row[k], g->rows.id[k], c->x + at, c->y + (TARGETS ? at : 0), p, s);
         if (p.j + p.n < p.cols)
             c->tallies[k] = s;
         else {
@@ -147,22 +145,27 @@ static void place_majorizers(const lx_job *job, const group *g, const vec *sums,
 }
 #endif
 
-/* The last rows go through a buffer: they may be too few, and behind them the array ends or is another thread's. */
-static NOINLINE void read_columns(const lx_job *job, const group *g, const real *from, piece p, columns *c, int last)
+/* The last rows go through a buffer: they may be too few, and where `left` rows from the group's first on end, the array
+ * ends or is another thread's; a vector reads up to a piece beyond its own rows. */
+static NOINLINE void read_columns(const lx_job *job, const group *g, const real *from, piece p, columns *c,
+                                  ptrdiff_t left)
 {
-    const ptrdiff_t cols = p.n, vectors = g->rows.vectors, direct = last ? vectors - 1 : vectors;
+    const ptrdiff_t cols = p.n, vectors = g->rows.vectors, beyond = (PIECE - cols % PIECE) % PIECE;
     const real *rows = from + g->rows.first * cols;
+    ptrdiff_t direct = vectors, k = 0;
     if (job->inner > 1) {
         SHARED(gather)(job, &g->rows, from, p.j, p.n, c->x);
         return;
     }
-    for (ptrdiff_t k = 0; k < direct; k++)
+    while (direct > 0 && direct * LANES * cols + beyond > left * cols)
+        direct--;
+    for (; k < direct; k++)
         SHARED(turn)(rows + k * LANES * cols, cols, c->x + k * column_stride(cols), vectors * LANES * cols);
-    if (last) {
-        const ptrdiff_t rest = (g->rows.count - direct * LANES) * cols;
+    for (; k < vectors; k++) {
+        const ptrdiff_t rest = g->rows.count - k * LANES, count = rest < LANES ? rest : LANES;
         memset(c->rows, 0, (size_t)(LANES * cols + PIECE) * sizeof(real));
-        memcpy(c->rows, rows + direct * LANES * cols, (size_t)rest * sizeof(real));
-        SHARED(turn)(c->rows, cols, c->x + direct * column_stride(cols), 0);
+        memcpy(c->rows, rows + k * LANES * cols, (size_t)(count * cols) * sizeof(real));
+        SHARED(turn)(c->rows, cols, c->x + k * column_stride(cols), 0);
     }
 }
 
@@ -210,7 +213,7 @@ static void take_own_targets(group *g, const columns *c, piece p)
     for (piece p = {0, length, cols}; p.n = p.j + length < cols ? length : cols - p.j, p.j < cols; p.j += length)
 
 /* True if a target is bad. */
-static NOINLINE int rows_as_lanes(const lx_job *job, group *g, int last)
+static NOINLINE int rows_as_lanes(const lx_job *job, group *g, ptrdiff_t left)
 {
     columns c;
     const ptrdiff_t cols = job->cols, fit = COLUMN_ELEMENTS / (g->rows.vectors * LANES) - PIECE;
@@ -220,7 +223,7 @@ static NOINLINE int rows_as_lanes(const lx_job *job, group *g, int last)
     int bad = 0;
     FOR_EACH_PIECE(p) {
         if (PEAK || SUMS)
-            read_columns(job, g, job->input, p, &c, last);
+            read_columns(job, g, job->input, p, &c, left);
         for (ptrdiff_t k = 0; PEAK && k < g->rows.vectors; k++) {
             real *x = c.x + k * column_stride(p.n);
             if (TARGETS)
@@ -232,7 +235,7 @@ static NOINLINE int rows_as_lanes(const lx_job *job, group *g, int last)
     begin_rows(job, g);
     FOR_EACH_PIECE(p) {
         if (several && SUMS)
-            read_columns(job, g, job->input, p, &c, last);
+            read_columns(job, g, job->input, p, &c, left);
         if (TARGETS) {
             bad |= SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
             take_own_targets(g, &c, p);
@@ -245,7 +248,7 @@ static NOINLINE int rows_as_lanes(const lx_job *job, group *g, int last)
     finish_rows(job, g);
     FOR_EACH_PIECE(p) {
         if (several && kept) {
-            read_columns(job, g, kept, p, &c, last);
+            read_columns(job, g, kept, p, &c, left);
             if (TARGETS)
                 SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
         }
@@ -260,7 +263,7 @@ static NOINLINE int rows_as_lanes(const lx_job *job, group *g, int last)
     if (takes_majorizer(job)) { /* no gradient takes the place of the input then */
         vec sums[GROUP], greatest[GROUP];
         FOR_EACH_PIECE(p) {
-            read_columns(job, g, job->input, p, &c, last);
+            read_columns(job, g, job->input, p, &c, left);
             majorizer_lanes(g, c.x, c.x, p, sums, greatest);
             write_columns(job, g, c.x, p, job->hess, &c);
         }

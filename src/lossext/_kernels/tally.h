@@ -2,34 +2,43 @@
  * sum exactly, so that the error of a long row's total does not grow with its length. */
 enum { SETTLE = 16 }; /* vectors between two calls of it */
 
+
+/* Where the sums that a loss asks for lie, without room for others: a tally is copied for every short row. */
+enum {
+    AT_TERM = 0,
+    AT_SQUARE = AT_TERM + ((SUMS & (TERM | UNIT)) != 0),
+    AT_COST = AT_SQUARE + ((SUMS & SQUARE) != 0),
+    AT_TARGET = AT_COST + ((SUMS & COST) != 0),
+    TALLIES = AT_TARGET + ((SUMS & TARGET) != 0)
+};
+
 typedef struct {
-    wide term, square, cost, target;           /* since the last call */
-    exact_sum terms, squares, costs, targets;  /* until then */
-    vec count;                                 /* one row a lane */
-    ptrdiff_t counted;                         /* one row: bits of masks, beside the vectors */
-    int settles;                               /* one row: whether it is long enough for tally_settle */
+    wide recent[TALLIES + !TALLIES];       /* since the last call of tally_settle */
+    exact_sum settled[TALLIES + !TALLIES]; /* until then */
+    vec count;                             /* one row a lane */
+    ptrdiff_t counted;                     /* one row: bits of masks, beside the vectors */
 } tally;
 
 INLINE tally tally_zero(void)
 {
-    const wide zero = wide_zero();
-    const exact_sum none = exact_of(zero);
-    const tally s = {zero, zero, zero, zero, none, none, none, none, v_zero(), 0, 0};
+    tally s;
+    UNROLL(4)
+    for (int k = 0; k < TALLIES + !TALLIES; k++) {
+        s.recent[k] = wide_zero();
+        s.settled[k] = exact_of(wide_zero());
+    }
+    s.count = v_zero();
+    s.counted = 0;
     return s;
-}
-
-INLINE void settle(wide *plain, exact_sum *exact)
-{
-    *exact = exact_add(*exact, *plain);
-    *plain = wide_zero();
 }
 
 INLINE void tally_settle(tally *s)
 {
-    settle(&s->term, &s->terms);
-    settle(&s->square, &s->squares);
-    settle(&s->cost, &s->costs);
-    settle(&s->target, &s->targets);
+    UNROLL(4)
+    for (int k = 0; k < TALLIES; k++) {
+        s->settled[k] = exact_add(s->settled[k], s->recent[k]);
+        s->recent[k] = wide_zero();
+    }
 }
 
 /* Quarters of four terms cannot overflow when they are added. */
@@ -61,19 +70,19 @@ INLINE void tally_four(tally *s, const vec *terms, const vec *costs, const vec *
         t[i] = without_ties(terms[i]);
     }
     if (SUMS & UNIT)
-        s->term = wide_join(s->term, sum_of_four(t));
+        s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], sum_of_four(t));
     if ((SUMS & TERM) && (SUMS & SQUARE)) { /* they are made wide anyway */
         const wide a = wide_of(t[0]), b = wide_of(t[1]), c = wide_of(t[2]), d = wide_of(t[3]);
-        s->term = wide_join(s->term, wide_join(wide_join(a, b), wide_join(c, d)));
-        s->square = wide_join(s->square, wide_join(wide_add_square(square_of(a), b), wide_add_square(square_of(c), d)));
+        s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], wide_join(wide_join(a, b), wide_join(c, d)));
+        s->recent[AT_SQUARE] = wide_join(s->recent[AT_SQUARE], wide_join(wide_add_square(square_of(a), b), wide_add_square(square_of(c), d)));
     } else if (SUMS & TERM) {
         const vec q = v_set(TERM_SCALE);
-        s->term = wide_join(s->term, wide_of(v_fma(t[0], q, t[1] * q) + v_fma(t[2], q, t[3] * q)));
+        s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], wide_of(v_fma(t[0], q, t[1] * q) + v_fma(t[2], q, t[3] * q)));
     }
     if (SUMS & COST)
-        s->cost = wide_join(s->cost, sum_of_four(costs));
+        s->recent[AT_COST] = wide_join(s->recent[AT_COST], sum_of_four(costs));
     if (SUMS & TARGET)
-        s->target = wide_join(s->target, sum_of_four(targets));
+        s->recent[AT_TARGET] = wide_join(s->recent[AT_TARGET], sum_of_four(targets));
 }
 
 INLINE void tally_one(tally *s, vec term, vec cost, vec target, const int along)
@@ -81,36 +90,41 @@ INLINE void tally_one(tally *s, vec term, vec cost, vec target, const int along)
     tally_count(s, term, along);
     const wide t = wide_of(without_ties(term));
     if (SUMS & (TERM | UNIT))
-        s->term = wide_join(s->term, TERM_SCALE != 1 ? wide_scale(t, TERM_SCALE) : t);
+        s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], TERM_SCALE != 1 ? wide_scale(t, TERM_SCALE) : t);
     if (SUMS & SQUARE)
-        s->square = wide_add_square(s->square, t);
+        s->recent[AT_SQUARE] = wide_add_square(s->recent[AT_SQUARE], t);
     if (SUMS & COST)
-        s->cost = wide_add(s->cost, cost);
+        s->recent[AT_COST] = wide_add(s->recent[AT_COST], cost);
     if (SUMS & TARGET)
-        s->target = wide_add(s->target, target);
+        s->recent[AT_TARGET] = wide_add(s->recent[AT_TARGET], target);
 }
 
-/* `settled`: whether there was a call of tally_settle. */
-INLINE wide sum_of(wide plain, exact_sum exact, int settled)
+/* Sum number k; `settled`: whether there was a call of tally_settle. */
+INLINE wide sum_of(const tally *s, const int k, int settled)
 {
-#ifdef LX_DOUBLE
+    wide sum = s->recent[k];
     if (settled) {
-        exact = exact_add(exact, plain);
-        plain.part[0] = exact.sum.part[0] + finite_or_zero(exact.rest.part[0]);
-    }
-    return plain;
+#ifdef LX_DOUBLE
+        const exact_sum exact = exact_add(s->settled[k], sum);
+        sum.part[0] = exact.sum.part[0] + finite_or_zero(exact.rest.part[0]);
 #else
-    return settled ? wide_join(plain, exact.sum) : plain;
+        sum = wide_join(sum, s->settled[k].sum);
 #endif
+    }
+    return sum;
 }
 
 INLINE totals totals_of_lanes(const tally *s, int settled)
 {
-    const vec unscale = v_set(1 / TERM_SCALE);
-    const totals t = {v_of_wide(sum_of(s->term, s->terms, settled)) * unscale,
-                      v_of_wide(sum_of(s->square, s->squares, settled)), s->count,
-                      v_of_wide(sum_of(s->cost, s->costs, settled)), v_of_wide(sum_of(s->target, s->targets, settled)),
-                      v_zero()};
+    totals t = {v_zero(), v_zero(), s->count, v_zero(), v_zero(), v_zero()};
+    if (SUMS & (TERM | UNIT))
+        t.term = v_of_wide(sum_of(s, AT_TERM, settled)) * v_set(1 / TERM_SCALE);
+    if (SUMS & SQUARE)
+        t.square = v_of_wide(sum_of(s, AT_SQUARE, settled));
+    if (SUMS & COST)
+        t.cost = v_of_wide(sum_of(s, AT_COST, settled));
+    if (SUMS & TARGET)
+        t.target = v_of_wide(sum_of(s, AT_TARGET, settled));
     return t;
 }
 
@@ -118,13 +132,13 @@ INLINE totals totals_of_lanes(const tally *s, int settled)
 INLINE void totals_of_row(const tally *s, totals *to, ptrdiff_t i, int settled)
 {
     if (SUMS & (TERM | UNIT))
-        ((real *)&to->term)[i] = (real)(wide_total(sum_of(s->term, s->terms, settled)) / TERM_SCALE);
+        lanes_of(&to->term)[i] = (real)(wide_total(sum_of(s, AT_TERM, settled)) / TERM_SCALE);
     if (SUMS & SQUARE)
-        ((real *)&to->square)[i] = (real)wide_total(sum_of(s->square, s->squares, settled));
+        lanes_of(&to->square)[i] = (real)wide_total(sum_of(s, AT_SQUARE, settled));
     if (SUMS & (COUNT | TIES))
-        ((real *)&to->count)[i] = (real)s->counted;
+        lanes_of(&to->count)[i] = (real)s->counted;
     if (SUMS & COST)
-        ((real *)&to->cost)[i] = (real)wide_total(sum_of(s->cost, s->costs, settled));
+        lanes_of(&to->cost)[i] = (real)wide_total(sum_of(s, AT_COST, settled));
     if (SUMS & TARGET)
-        ((real *)&to->target)[i] = (real)wide_total(sum_of(s->target, s->targets, settled));
+        lanes_of(&to->target)[i] = (real)wide_total(sum_of(s, AT_TARGET, settled));
 }

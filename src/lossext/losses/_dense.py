@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -260,7 +261,7 @@ class DenseLoss(Accumulates, Parameterized):
         if _validate.is_csr(target):
             return tuple(target.shape)  # type: ignore[union-attr]
         shape = np.shape(target)
-        if self.declaration.target.kind == "class" and np.asarray(target).dtype.kind != "f":  # else probabilities
+        if self.declaration.target.kind == "class" and np.asarray(target).dtype.kind in "iu":  # else probabilities
             weight = self._parameters.get("weight")
             count = len(weight) if weight is not None else int(np.max(target, initial=0)) + 1
             return (*shape[:1], count, *shape[1:])
@@ -273,17 +274,22 @@ class DenseLoss(Accumulates, Parameterized):
 
         A hinge says how far a score should be from another, not how probable a label is.
         """
-        array, _, dtype = _validate.real_input("raw", raw)
-        with np.errstate(all="ignore"):
-            mean: Array = np.asarray(self._link().inverse(array)).astype(dtype, copy=False)
-        return mean
+        link = self._link()
+        return self._by_link("raw", raw, link.inverse, link.name)
 
     def link(self, mean: npt.ArrayLike) -> Array:
         """Raw scores of means, the inverse of `inverse_link`; TypeError where the loss has no link."""
-        array, _, dtype = _validate.real_input("mean", mean)
+        link = self._link()
+        return self._by_link("mean", mean, link.link, link.name)
+
+    @staticmethod
+    def _by_link(name: str, value: npt.ArrayLike, function: Callable[[Array], Array], link: str) -> Array:
+        array, _, dtype = _validate.real_input(name, value)
+        if link == "softmax" and (array.ndim < 2 or array.shape[1] == 0):
+            raise ValueError(f"{name} has shape {array.shape}; allowed is (N, C) or (N, C, d1, ...)")
         with np.errstate(all="ignore"):
-            raw: Array = np.asarray(self._link().link(array)).astype(dtype, copy=False)
-        return raw
+            result: Array = np.asarray(function(array)).astype(dtype, copy=False)
+        return result
 
     def _link(self) -> Link:
         if self.declaration.link is None:

@@ -18,7 +18,6 @@ class HingeEmbeddingLoss(
     value_ulp=1.0,
     grad_ulp=0.0,
     smooth=False,
-    convex=False,
     linear_score=False,
     low_score_means="alike",
     cost=0.1,

@@ -53,9 +53,10 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         Share of the l1 penalty in "elasticnet", from 0 to 1.
     solver : {"auto", "newton-cg", "lbfgs", "adam", "sgd"}
         "newton-cg" and "lbfgs" see all rows in every iteration; "newton-cg" solves losses of single scores some columns
-        at a time, so in little memory. "auto" is "newton-cg" unless its vectors of rows x classes were too many, and
-        "sgd" for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units of
-        each feature. Hinges are rounded, less and less, until that hardly matters.
+        at a time, so in little memory. "auto" is "newton-cg" unless its vectors of rows x classes were too many, the
+        dual coordinate descent of `sklearn.svm.LinearSVC` for ``HingeLoss(p=1)`` on more than 2048 sparse features,
+        and "sgd" for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units
+        of each feature. Other hinges are rounded, less and less, until that hardly matters.
     fit_intercept : bool
         Whether there are intercepts.
     class_weight : dict or "balanced", optional
@@ -72,7 +73,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         minimum. adam and sgd stop where `n_iter_no_change` passes in a row do not lower the objective (with validation
         rows: their loss) by `tol` times its value.
     learning_rate : float, optional
-        Of adam and sgd. Default: 0.01 and 0.5.
+        Of adam and sgd. Default: 0.01 and 1.
     batch_size : int, optional
         Rows of a mini-batch. Default: 256 for adam, 64 for sgd.
     early_stopping : bool
@@ -125,6 +126,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
 
     _multi_output = True
     _kinds = _losses.CLASSIFICATION
+    _learning_rates: ClassVar[dict[str, float]] = {"adam": 0.01, "sgd": 1.0}
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Classifier._parameter_constraints,

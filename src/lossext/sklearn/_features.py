@@ -14,6 +14,7 @@ from scipy.linalg import blas
 from lossext._validate import Array
 from lossext.sklearn._rows import BLOCK, rows_of
 
+CANCELLED = np.finfo(float).eps  # of a mean square is lost where the squared mean is taken from it
 GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
 
 
@@ -107,6 +108,10 @@ class Features:
         typical = float(np.exp(np.log(curvature).mean()))
         size = np.sqrt(typical * moments.square + alpha)
         size = np.where(np.isfinite(size) & (size > 0), size, 1.0)
+        if fit_intercept:  # a constant is the intercept's: with a coefficient, its rounding would drown what is left
+            noise = max(np.finfo(X.dtype).eps ** 2, CANCELLED if sparse.issparse(X) else 0.0)
+            constant = moments.square <= 16 * noise * self.mean**2
+            size = np.where(constant, np.inf, size)
         self.turn: Array | None = None
         # an eigendecomposition costs some 20 D^3, a hundred evaluations 400 N C D
         cheap = n_features <= 256 or (n_features <= 4096 and n_features**2 <= 20 * n_rows * len(curvature))
@@ -123,6 +128,7 @@ class Features:
                 scale = (np.maximum(curvature * steep + bend[:, np.newaxis], floor)) ** -0.5
         if self.turn is None:
             scale = (np.maximum(curvature * moments.square[:, np.newaxis] + alpha, np.finfo(float).tiny)) ** -0.5
+            scale[np.isinf(size)] = 0
         self.scale = scale
         self.intercept_scale = curvature**-0.5
 
@@ -138,7 +144,7 @@ class Features:
     def of(self, coef: Array, intercept: Array) -> Array:
         """The coordinates of coefficients (D, C) and intercepts."""
         w = coef if self.turn is None else linalg.lstsq(self.turn, coef, check_finite=False)[0]
-        z = w / self.scale
+        z = np.divide(w, self.scale, out=np.zeros_like(w, np.float64), where=self.scale > 0)
         if not self.fit_intercept:
             return np.asarray(z)
         return np.vstack((z, (intercept + self.mean @ coef) / self.intercept_scale))

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_random_state
 
 from lossext._validate import Array
-from lossext.sklearn import _losses, _solve, _steps
+from lossext.sklearn import _dual, _losses, _solve, _steps
 from lossext.sklearn._predict import by_steps
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import Rows
@@ -118,6 +119,8 @@ class LinearFit:
         solver, width = self._full_solver(model, rows), self._kink_width(model)
         if solver in ("newton-cg", "newton"):
             fit = _solve.newton(model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width)
+        elif solver == "liblinear":
+            fit = _dual.hinges(model, rows, self.tol, self.max_iter, report)
         else:
             fit = _solve.lbfgs(model, rows, start, curvature, tol, self.max_iter, report, width)
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
@@ -130,9 +133,10 @@ class LinearFit:
         accepted = ACCEPTED_OF_KINKS if model.loss.has_kinks else ACCEPTED
         if not fit.settled or fit.gap > max(tol, accepted) * abs(fit.value):
             end = "ended with the precision of the type" if fit.settled else f"reached max_iter={self.max_iter}"
+            above = f"about {fit.gap:.3g} above its minimum (by its gradient), wanted is {tol * abs(fit.value):.3g}"
             self._warn(
-                f"{solver} {end} after {self.n_iter_} iterations: objective {fit.value:.6g}, about {fit.gap:.3g} above "
-                f"its minimum (by its gradient), wanted is {tol * abs(fit.value):.3g}. Scale the features "
+                f"{solver} {end} after {self.n_iter_} iterations: objective {fit.value:.6g}"
+                f"{'' if np.isnan(fit.gap) else f', {above}'}. Scale the features "
                 f"(StandardScaler, MaxAbsScaler), or raise max_iter={self.max_iter}, alpha={model.alpha:g} "
                 f"or tol={self.tol:g}."
             )
@@ -144,6 +148,9 @@ class LinearFit:
         if self.solver != "auto":
             return str(self.solver)
         n_rows, n_features = rows.X.shape
+        many = n_features > DIRECT and not rows.elsewhere and sparse.issparse(rows.X)
+        if many and model.alpha and _dual.fits(model.loss, rows.X):
+            return "liblinear"
         if model.loss.has_kinks and not model.loss.coupled and n_features <= DIRECT and n_features <= n_rows:
             return "newton"
         if model.loss.coupled and model.loss.has_kinks and not (model.loss.rounds or model.loss.softens):
@@ -159,7 +166,9 @@ class LinearFit:
         watched: tuple[Rows, float] | None,
     ) -> None:
         self._random = check_random_state(self.random_state)
-        self._state = state = _steps.new_state(self._step_solver(), *start, unit=self._unit(rows))
+        self._state = state = _steps.new_state(
+            self._step_solver(), *start, unit=self._unit(rows), of_classes=model.loss.of_classes
+        )
         best: dict[str, Array] = {}
 
         def now() -> dict[str, Array]:
@@ -198,9 +207,9 @@ class LinearFit:
         """A pass of `partial_fit`."""
         solver = self._step_solver()
         if getattr(self, "_state", {}).get("solver") != solver or self._state["coef"].shape[::-1] != self.coef_.shape:
-            self._state = _steps.new_state(
-                solver, self.coef_, self.intercept_, unit=self._unit(rows)
-            )  # at first, and after another solver
+            self._state = _steps.new_state(  # at first, and after another solver
+                solver, self.coef_, self.intercept_, unit=self._unit(rows), of_classes=model.loss.of_classes
+            )
             self._random = check_random_state(self.random_state)
         elif not self._state["coef"].flags.writeable:  # memory-mapped
             self._state = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in self._state.items()}
@@ -212,7 +221,7 @@ class LinearFit:
         try:
             self.objective_ = self._pass(model, rows, 1.0)
         except BaseException:
-            _steps.restore(self._state, copies, rows.X.shape[1])
+            _steps.restore(self._state, copies)
             raise
         self.coef_, self.intercept_ = self._state["coef"].T, self._state["intercept"]
 
@@ -247,7 +256,7 @@ class LinearFit:
         return "sgd" if self.solver == "auto" else str(self.solver)
 
     def _rate(self: Any) -> float:
-        return float(self.learning_rate or _steps.LEARNING_RATE[self._step_solver()])
+        return float(self.learning_rate or self._learning_rates[self._step_solver()])
 
 
 def attributes(coef: Array, intercept: Array, dtype: Any) -> dict[str, Array]:

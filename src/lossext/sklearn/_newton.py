@@ -23,6 +23,8 @@ FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
 ARMIJO = 1e-4
 MAX_HALVINGS = 40
 MAX_TRIALS = 20  # of a length
+SHORT = 0.1  # a step so short says that the curvature does not tell how far the slope goes
+CURVED = 0.1  # of the best parabolas' curvature, in rows with a slope: less makes steps that go nowhere
 NEAR = 0.1  # of its start is left of a slope where a length will do
 
 
@@ -67,6 +69,7 @@ def minimise(
     stuck, ended = np.zeros((2, len(value)), bool)
     epsilon = np.finfo(scores.dtype).eps
     n_iter, forcing = 0, FORCING
+    n_failed = np.zeros(len(value), int)  # steps by exact curvatures
     while n_iter < max_iter:
         grad = space.back(slope) + alpha * pull
         if direct:
@@ -94,8 +97,12 @@ def minimise(
         )
         z = z + length * step
         scores, slope, hess = trial, new_slope, new_hess
+        failed = waiting & (length < SHORT) & (n_failed < 2) & loss.has_parabolas
+        n_failed += failed
+        if n_failed.any():
+            hess = tails_curved(problem, scores, slope, hess, n_failed)  # type: ignore[arg-type]
         square, pull = space.penalty(z, scores)
-        stuck |= (value - new_value <= noise) & (gap <= 1e3 * noise) | (length == 0)
+        stuck |= ((value - new_value <= noise) & (gap <= 1e3 * noise) | (length == 0)) & ~failed
         value = new_value
         n_iter += 1
         if report(z, value):
@@ -151,7 +158,8 @@ def least(
         curve = 2 * ridge[2] + together(loss, np.einsum("nc,nc->c", image, bent))
         with np.errstate(all="ignore"):
             new = length - rise / curve
-        middle = np.where(np.isfinite(high), 0.5 * (low + high), 4 * length)
+        shorter = np.where(low > 0, 0.5 * (low + high), 0.1 * high)  # without curvature a step can be 1e12 too long
+        middle = np.where(np.isfinite(high), shorter, 4 * length)
         inside = (new > low) & (new < np.minimum(high, 10 * length))
         length = np.where(going, np.where(inside, new, middle), length)
     if (waiting & ~lower).any():  # where the last one rose, the last that did not
@@ -173,6 +181,19 @@ def evaluate(problem: Problem, scores: Array) -> tuple[Array, Array, Array | Non
     if hess is not None:
         hess *= problem.scale
     return np.where(np.isnan(value), np.inf, value * problem.scale), slope, hess
+
+
+def tails_curved(problem: Problem, scores: Array, slope: Array, hess: Array, n_failed: Array) -> Array:
+    """Curvatures; in columns where most slopes are those of straight tails, those of the best parabolas above them.
+
+    With these Newton's method is iterative reweighting, which lowers the value from anywhere; from the second failure
+    on it is that in any case.
+    """
+    above = problem.loss.evaluate(scores, problem.columns, hess=True, above=True)[2]
+    assert above is not None
+    above *= problem.scale
+    straight = hess.sum(axis=0) < CURVED * np.where(slope != 0, above, 0).sum(axis=0)
+    return np.where((n_failed > 1) | ((n_failed > 0) & straight), above, hess)
 
 
 def together(loss: ScoreLoss, numbers: Array) -> Array:
@@ -266,6 +287,6 @@ def cholesky_step(problem: Problem, hess: Array, grad: Array, wanted: Array) -> 
                 factor = linalg.cho_factor(matrix, check_finite=False)
                 break
             except linalg.LinAlgError:
-                extra = max(100 * extra, 1e-12 * largest, np.finfo(float).tiny)
+                extra = max(100 * extra, 1e-12 * largest, FLAT)
         step[:, column] = -linalg.cho_solve(factor, grad[:, column], check_finite=False)
     return step

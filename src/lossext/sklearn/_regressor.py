@@ -95,6 +95,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     """
 
     _kinds = _losses.REGRESSION
+    _learning_rates: ClassVar[dict[str, float]] = {"adam": 0.01, "sgd": 0.5}
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Estimator._parameter_constraints,

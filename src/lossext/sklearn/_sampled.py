@@ -30,6 +30,8 @@ from lossext.sklearn._base import Classifier, all_or_nothing
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import BLOCK, Rows
 
+STEPS = 20  # of a pass over few rows: with less, the sampled loss seems settled before anything is learnt
+LEAST_BATCH = 32
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
 
 
@@ -55,7 +57,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     learning_rate : float, optional
         Default: 0.1 for adagrad, 0.01 for adam, 1 for sgd.
     batch_size : int
-        Rows of a mini-batch.
+        Most rows of a mini-batch; of few rows, `fit` makes mini-batches of a twentieth, but of 32 rows at least.
     fit_intercept : bool
         Whether there are intercepts.
     alpha : float
@@ -133,7 +135,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         alpha: float = 0.0,
         max_iter: int = 100,
         tol: float = 1e-2,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 5,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
@@ -203,7 +205,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         best: dict[str, Any] = {}
 
         def one_pass() -> dict[str, float]:
-            loss = self._pass(rows, scale)
+            loss = self._pass(rows, scale, min(self.batch_size, max(LEAST_BATCH, rows.X.shape[0] // STEPS)))
             if watched is None:
                 return {"loss": loss}
             self.validation_curve_.append(self._cross_entropy(watched))
@@ -252,7 +254,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
             self._made_for = (self.solver, self.num_sampled, self.sampler)
         self._make_writable()
         if rows.X.shape[0]:
-            self._pass(rows, 1.0)
+            self._pass(rows, 1.0, self.batch_size)
         self.n_iter_ += 1
         return self
 
@@ -407,12 +409,12 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         values = self._sampler.sample(self._rank[labels], min(self.num_sampled, len(self.classes_)))
         return SampledValues(self._by_frequency[np.asarray(values[0])], values[1], values[2])
 
-    def _pass(self, rows: Rows, scale: float) -> float:
+    def _pass(self, rows: Rows, scale: float, batch_size: int) -> float:
         """One pass by mini-batches; the mean sampled loss on the way."""
         n_rows, n_classes = rows.X.shape[0], len(self.classes_)
         loss = SampledSoftmaxLoss(min(self.num_sampled, n_classes), n_classes, reduction="sum")
         total = 0.0
-        for batch in rows.batches(self.batch_size, self._random):
+        for batch in rows.batches(batch_size, self._random):
             drawn = self._draw(batch.target)
             self._n_steps += 1
             if sparse.issparse(batch.X):

@@ -62,6 +62,12 @@ class ScoreLoss:
         self.by_row = not self.by_class and loss.declaration.over_columns  # then a column at a time is a row
 
     @property
+    def has_parabolas(self) -> bool:
+        """Whether a convex loss knows the best parabolas above it; they are what is taken of others in any case."""
+        facts = self.loss.declaration
+        return bool(facts.convex and "majorizer" in facts.curvatures and not self.coupled and not self.has_kinks)
+
+    @property
     def rounds(self) -> bool:
         """Whether kinks of coupled columns can be rounded: by the squares of the hinges."""
         return {"p", "margin"} <= _losses.parameters_of(self.loss).keys()
@@ -105,9 +111,12 @@ class ScoreLoss:
         return Columns(2 * labels - 1 if self.kind == "sign" else labels, weight)
 
     def evaluate(
-        self, scores: Array, columns: Columns, width: Any = None, hess: bool = False
+        self, scores: Array, columns: Columns, width: Any = None, hess: bool = False, above: bool = False
     ) -> tuple[Array, Array, Array | None]:
-        """Sums of the loss, (C,) or (1,) if coupled; slopes (N, C); curvatures (N, C), not negative, if wanted."""
+        """Sums of the loss, (C,) or (1,) if coupled; slopes (N, C); curvatures (N, C), not negative, if wanted.
+
+        `above`: those of the best parabolas above the loss, where there are such (`has_parabolas`).
+        """
         n_rows, n_columns = scores.shape
         total = np.zeros(1 if self.coupled else n_columns)
         slope = np.empty_like(scores)
@@ -116,7 +125,7 @@ class ScoreLoss:
         for start in range(0, n_rows, step):
             stop = min(start + step, n_rows)
             target, weight = part_of(columns, start, stop)
-            values, slopes, curvatures = self._smooth(scores[start:stop], target, width, hess)
+            values, slopes, curvatures = self._smooth(scores[start:stop], target, width, hess, above)
             if weight is not None:
                 slopes = slopes * weight
                 values = values * (weight[:, 0] if values.ndim == 1 else weight)
@@ -202,17 +211,19 @@ class ScoreLoss:
         shifted[rows, target] = scores[rows, target]
         return np.asarray(shifted)
 
-    def _smooth(self, scores: Array, target: Any, width: Any, hess: bool) -> tuple[Array, Array, Array | None]:
+    def _smooth(
+        self, scores: Array, target: Any, width: Any, hess: bool, above: bool = False
+    ) -> tuple[Array, Array, Array | None]:
         if width is None:
-            return self._raw(scores, target, hess)
+            return self._raw(scores, target, hess, above)
         if self.coupled:
             return self._smooth_pairs(scores, target, width, hess)
         middle = self._raw(scores, target, False)[0]
-        above, slope_above, _ = self._raw(scores + width, target, False)
-        below, slope_below, _ = self._raw(scores - width, target, False)
-        jump = slope_above - slope_below
-        bend = above + below - 2 * middle
-        slope = (above - below) / (2 * width)
+        higher, slope_higher, _ = self._raw(scores + width, target, False)
+        lower, slope_lower, _ = self._raw(scores - width, target, False)
+        jump = slope_higher - slope_lower
+        bend = higher + lower - 2 * middle
+        slope = (higher - lower) / (2 * width)
         # one kink a from the score, of a jump J: the mean is J (width - |a|)^2 / (4 width) above the loss
         excess = np.divide(bend * bend, 4 * width * jump, out=np.zeros_like(bend), where=jump > 1e-6)
         return middle + excess, slope, jump / (2 * width) if hess else None
@@ -256,25 +267,27 @@ class ScoreLoss:
             curvature = None if curvature is None else curvature * weight
         return value, p, curvature
 
-    def _raw(self, scores: Array, target: Any, hess: bool) -> tuple[Array, Array, Array | None]:
+    def _raw(self, scores: Array, target: Any, hess: bool, above: bool = False) -> tuple[Array, Array, Array | None]:
         if self.pair:
             pair = np.zeros((len(scores), 2), scores.dtype)
             pair[:, 1:] = scores
-            value, slope, curvature = self._call(self.plain, pair, target, hess)
+            value, slope, curvature = self._call(self.plain, pair, target, hess, above)
             return value[:, np.newaxis], slope[:, 1:], None if curvature is None else curvature[:, 1:]
         if self.by_row:
             shape = scores.shape
-            flat = self._call(self.plain, scores.reshape(-1, 1), target.reshape(-1, 1), hess)
+            flat = self._call(self.plain, scores.reshape(-1, 1), target.reshape(-1, 1), hess, above)
             value, slope, curvature = (None if part is None else part.reshape(shape) for part in flat)  # type: ignore[assignment]
             return value, slope, curvature
-        return self._call(self.plain, scores, target, hess)
+        return self._call(self.plain, scores, target, hess, above)
 
-    def _call(self, loss: DenseLoss, scores: Array, target: Any, hess: bool) -> tuple[Array, Array, Array | None]:
+    def _call(
+        self, loss: DenseLoss, scores: Array, target: Any, hess: bool, above: bool = False
+    ) -> tuple[Array, Array, Array | None]:
         value, slope = loss.value_and_grad(scores, target, n_threads=N_THREADS)
         if not hess:
             return value, slope, None
         facts = loss.declaration
-        kind = "majorizer" if not facts.convex and "majorizer" in facts.curvatures else "exact"
+        kind = "majorizer" if (above or not facts.convex) and "majorizer" in facts.curvatures else "exact"
         return value, slope, loss.grad_and_hess(scores, target, curvature=kind, n_threads=N_THREADS)[1]
 
 

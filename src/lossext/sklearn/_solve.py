@@ -12,7 +12,7 @@ from lossext._validate import Array
 from lossext.sklearn import _lbfgs
 from lossext.sklearn._features import Features, RowSpace
 from lossext.sklearn._l1 import Parts
-from lossext.sklearn._newton import Problem, Result, minimise
+from lossext.sklearn._newton import Problem, Result, minimise, tails_curved
 from lossext.sklearn._rows import BLOCK, Rows
 from lossext.sklearn._scores import Columns, ScoreLoss
 
@@ -105,8 +105,10 @@ def width_of_block(rows: Rows, loss: ScoreLoss) -> int:
 def curvature_at(loss: ScoreLoss, start: Array, columns: Columns, total: float, width: Any) -> Array:
     """Mean curvature of each column where all rows have the scores `start`."""
     scores = np.repeat(start[np.newaxis], columns.target.shape[0], axis=0)
-    hess = loss.evaluate(scores, columns, width, hess=True)[2]
+    _, slope, hess = loss.evaluate(scores, columns, width, hess=True)
     assert hess is not None
+    if loss.has_parabolas:
+        hess = tails_curved(Problem(loss, None, columns, 1.0, 0.0), scores, slope, hess, np.ones(len(start)))
     mean = hess.sum(axis=0, dtype=np.float64) / total
     if loss.has_kinks:  # where no row is near one, a few will come near
         return np.maximum(mean, 0.05 / np.asarray(width))  # type: ignore[no-any-return]

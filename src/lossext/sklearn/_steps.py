@@ -15,7 +15,6 @@ from lossext.sklearn._features import product
 from lossext.sklearn._rows import Rows
 from lossext.sklearn._solve import Model
 
-LEARNING_RATE = {"adam": 0.01, "sgd": 0.5}
 BATCH_SIZE = {"adam": 256, "sgd": 64}
 DECAY = (0.9, 0.999)  # of Adam's two averages, as in Kingma and Ba (2014)
 LEAST = 1e-3  # of the greatest mean slope: what is added to the root of the squares
@@ -31,14 +30,19 @@ def why_no_steps(estimator: Any) -> None:
         )
 
 
-def new_state(solver: str, coef: Array, intercept: Array, unit: float = 1.0) -> dict[str, Any]:
+def new_state(
+    solver: str, coef: Array, intercept: Array, unit: float = 1.0, of_classes: bool = False
+) -> dict[str, Any]:
     """What a solver remembers before the first step from some coefficients (C, D)."""
     start = np.array(coef.T, order="C"), intercept.copy()
     zeros = [np.zeros_like(part) for part in start]
     state = {"solver": solver, "unit": unit, "n_steps": 0, "square": zeros[0], "square_of_intercept": zeros[1]}
     if solver == "adam":
-        return {**state, "coef": start[0], "intercept": start[1], "mean": zeros[0].copy(), "mean_i": zeros[1].copy()}
+        state.update(coef=start[0], intercept=start[1])
+        return {**state, "mean": zeros[0].copy(), "mean_of_intercept": zeros[1].copy()}
     n_features = len(start[0])
+    if of_classes:  # a rate for all: else a word that came with one class were as good a reason against each other one
+        state.update(square=np.zeros((n_features, 1), coef.dtype), square_of_intercept=np.zeros(1, coef.dtype))
     return {
         **state,
         "at": start[0],  # the coefficients themselves; those of the estimator are their averages
@@ -57,19 +61,18 @@ def new_state(solver: str, coef: Array, intercept: Array, unit: float = 1.0) -> 
 def saved(state: dict[str, Any], X: Any) -> dict[str, Any]:
     """Copies of what steps on these rows change."""
     where = np.unique(X.indices) if sparse.issparse(X) and state["solver"] == "sgd" else slice(None)
-    n_features = X.shape[1]
     kept = {
-        name: value[where].copy() if isinstance(value, np.ndarray) and len(value) == n_features else np.copy(value)
+        name: value.copy() if name.endswith("intercept") else value[where].copy()
         for name, value in state.items()
         if isinstance(value, np.ndarray)
     }
     return {"where": where, "kept": kept, "rest": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}}
 
 
-def restore(state: dict[str, Any], copies: dict[str, Any], n_features: int) -> None:
+def restore(state: dict[str, Any], copies: dict[str, Any]) -> None:
     """Undo what was changed since `saved`."""
     for name, value in copies["kept"].items():
-        state[name][copies["where"] if len(state[name]) == n_features else slice(None)] = value
+        state[name][slice(None) if name.endswith("intercept") else copies["where"]] = value
     state.update(copies["rest"])
 
 
@@ -100,7 +103,7 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     n_rows, length = state["n_rows"] + float(weight.sum()), state["length"] + float(weight @ (squares @ units**-2.0))
     value, slope = slopes(model, X, batch, at, state["at_intercept"], scale)
     grad = product(X.T, slope) if sparse.issparse(X) else product(slope.T, X).T
-    square = state["square"][where] + grad * grad
+    square = state["square"][where] + squared(grad, state["square"])
     n_steps = state["n_steps"] + 1
     pace = rate * np.sqrt(n_rows / max(length, np.finfo(float).tiny))
     steep = max(state["steep"], float(np.abs(slope).sum(axis=0).max(initial=0.0)))
@@ -118,12 +121,18 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     state.update(n_steps=n_steps, n_rows=n_rows, length=length, steep=steep)
     if model.fit_intercept:
         grad = slope.sum(axis=0)
-        state["square_of_intercept"] += grad * grad
+        state["square_of_intercept"] += squared(grad, state["square_of_intercept"])
         root = np.sqrt(state["square_of_intercept"]) + least
         state["at_intercept"] -= rate * grad / root
         share = (1 + LATER) / (n_steps + LATER)
         state["intercept"] += share * (state["at_intercept"] - state["intercept"])
     return value
+
+
+def squared(grad: Array, square: Array) -> Array:
+    """Squares of gradients, as sums of these are kept: of each column, or their mean over the columns."""
+    squares = grad * grad
+    return squares if square.shape[-1] == grad.shape[-1] else squares.mean(axis=-1, keepdims=True)
 
 
 def shrunk(coef: Array, rates: Array, model: Model) -> Array:
@@ -143,7 +152,7 @@ def adam(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: f
     n = state["n_steps"]
     parts = [(coef, grad, state["mean"], state["square"])]
     if model.fit_intercept:
-        parts.append((intercept, slope.sum(axis=0), state["mean_i"], state["square_of_intercept"]))
+        parts.append((intercept, slope.sum(axis=0), state["mean_of_intercept"], state["square_of_intercept"]))
     fast, slow = DECAY
     for parameters, gradient, mean, square in parts:
         mean += (1 - fast) * (gradient - mean)
