@@ -140,7 +140,14 @@ class Loss(ScoreLoss):
         """The point of some coordinates."""
         return Point(self.here, width, *self.space.coef(np.asarray(z, np.float64)))
 
-    def evaluate(self, scores: Array, columns: Columns, width: Any = None, hess: bool = False) -> Any:
+    @property
+    def has_parabolas(self) -> bool:
+        """Curvatures stay with the rows, so none are exchanged for others: where steps fail, they are shortened."""
+        return False
+
+    def evaluate(
+        self, scores: Array, columns: Columns, width: Any = None, hess: bool = False, above: bool = False
+    ) -> Any:
         """Sums of the loss, gradient in the coordinates, and what stands for the curvatures."""
         point = self.at(scores, width)
         values, slope_w, slope_b = self.rows.sums(point)
