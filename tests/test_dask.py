@@ -100,6 +100,16 @@ def test_numbers(client, data, loss):
         assert there.objective_ == pytest.approx(here.objective_, rel=1e-4)
 
 
+def test_targets_far_beyond_the_bend(client, data):
+    X, _, _, y, _ = data
+    X, y = np.column_stack([X, np.full(ROWS, 7.0)]), 1e4 * y  # and a constant feature
+    here, there = (
+        ls.LossRegressor("huber", alpha=0.01).fit(X, y),
+        ld.LossRegressor("huber", alpha=0.01).fit(*chunked(X, y, rows=FEW)),
+    )
+    assert there.objective_ == pytest.approx(here.objective_, rel=1e-8)
+
+
 def test_scores_of_numbers(client, data):
     X, _, _, y, weight = data
     dX, dw = chunked(X, weight, rows=FEW)

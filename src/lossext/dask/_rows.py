@@ -142,7 +142,7 @@ class Loss(ScoreLoss):
 
     @property
     def has_parabolas(self) -> bool:
-        """Where their curvatures should stand for others, rows would have to be looked at."""
+        """Curvatures stay with the rows, so none are exchanged for others: where steps fail, they are shortened."""
         return False
 
     def evaluate(
