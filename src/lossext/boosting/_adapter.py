@@ -384,7 +384,7 @@ class Adapter(Parameterized):
             return None
         else:
             mode = drivers.CONSTANT if facts.smooth else drivers.CONSTANT_AT_SLOPES
-            constants = np.array([weight_of(loss) for loss in losses])
+            constants = np.array([weight_of(loss) for loss in losses], np.float64)
         return drivers.Objective(
             [loss._evaluator for loss in losses],
             CURVATURES.get(rule.kind, 0),
