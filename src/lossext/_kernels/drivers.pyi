@@ -77,9 +77,7 @@ class Objective:
         least: float,
         positive: float,
     ) -> None: ...
-    def run(
-        self, raw: Any, target: Any, weight: Any, shift: Any, against_all: bool, grad: Any, hess: Any
-    ) -> bool: ...
+    def run(self, raw: Any, target: Any, weight: Any, shift: Any, against_all: bool, grad: Any, hess: Any) -> bool: ...
 
 class BadIdError(ValueError):
     args: tuple[str, int, int]

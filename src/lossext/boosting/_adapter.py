@@ -340,9 +340,7 @@ class Adapter(Parameterized):
             self.__dict__["_spare"] = (grad, hess)
         return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
 
-    def _in_one_pass(
-        self, raw: Array, target: Array, weight: Array | None, grad: Array, hess: Array
-    ) -> bool:
+    def _in_one_pass(self, raw: Array, target: Array, weight: Array | None, grad: Array, hess: Array) -> bool:
         """Derivatives by the driver that reads and writes the library's layouts; false for losses it is not for."""
         columns = raw.shape[1]
         ids = self.loss.declaration.takes_ids
@@ -557,9 +555,16 @@ class ShiftedAdapter(Adapter):
                 f"{shape[1:]}"
             )
 
-    def _derivatives(self, raw: Array, target: Array, weight: Array | None, order: str = "C") -> tuple[Array, Array]:
+    def _derivatives(
+        self,
+        raw: Array,
+        target: Array,
+        weight: Array | None,
+        order: str = "C",
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
         self._check_init_raw(raw.shape)
-        return super()._derivatives(raw, target, weight, order)
+        return super()._derivatives(raw, target, weight, order, out)
 
     def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
         self._check_init_raw(raw.shape)
