@@ -166,28 +166,28 @@ INLINE real at_least(real h, real floor) { return h < floor ? floor : h; } /* Na
 INLINE real weighted(real a, real w)
 {
     const real product = a * w;
-    return product != product && a == a && w == w ? 0 : product;
+    return (product != product) & (a == a) & (w == w) ? 0 : product;
 }
 
 /* n derivatives with factor, floor and weights; of a loss with kinks, Hessians stay as they are. */
 static NOINLINE void weigh(const lx_objective *o, real *g, real *h, const real *w, ptrdiff_t n)
 {
     const real factor = (real)o->factor, floor = (real)o->floor;
-    if (o->kinked) {
+    for (ptrdiff_t i = 0; w && i < n; i++)
+        g[i] = weighted(g[i], w[i]);
+    if (o->kinked)
         for (ptrdiff_t i = 0; i < n; i++)
             h[i] *= factor;
-        for (ptrdiff_t i = 0; w && i < n; i++)
-            g[i] = weighted(g[i], w[i]);
-    } else if (!w)
+    else if (!w)
         for (ptrdiff_t i = 0; i < n; i++)
             h[i] = at_least(h[i] * factor, floor);
     else
         for (ptrdiff_t i = 0; i < n; i++) {
-            const real curved = h[i] * factor;
-            const real of_plus = at_least(weighted(curved, w[i]), floor);
-            const real of_minus = weighted(at_least(curved, floor), w[i]); /* as built in: both change their sign */
-            g[i] = weighted(g[i], w[i]);
-            h[i] = w[i] < 0 ? of_minus : of_plus;
+            /* as of the built-in objectives, both change their sign with that of the weight */
+            const real curved = h[i] * factor, weight = w[i];
+            const real before = weight < 0 ? at_least(curved, floor) : curved, after = weighted(before, weight);
+            const real least = weight < 0 ? -REAL_MAX : floor;
+            h[i] = at_least(after, least);
         }
 }
 

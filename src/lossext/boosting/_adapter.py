@@ -388,7 +388,7 @@ class Adapter(Parameterized):
             CURVATURES.get(rule.kind, 0),
             mode,
             constants,
-            self._is_limited,
+            self._is_limited and constants is None,
             limit,
             rule.factor(columns),
             SMALLEST_HESS,
