@@ -39,7 +39,10 @@ def raw_target_weight(first: Any, second: Any, weight: Any) -> tuple[Any, Any, A
     target, raw = first, second
     if is_dataset(second):
         raw, target, weight = first, second.get_label(), second.get_weight()
-    return np.asarray(raw), np.asarray(target), None if weight is None or not len(weight) else np.asarray(weight)
+    raw, target = np.asarray(raw), np.asarray(target)
+    if target.ndim == 1 and raw.ndim == 2 and raw.shape[1] > 1 and target.size == raw.size:
+        target = target.reshape(raw.shape)  # XGBoost 2 forgets the shape of its labels
+    return raw, target, None if weight is None or not len(weight) else np.asarray(weight)
 
 
 def is_dataset(argument: Any) -> bool:
