@@ -50,7 +50,7 @@ LEVELS = {
 }
 # short loops of known length are unrolled away, as with -O3, at two thirds of its size
 LOSS_OPTIMIZATION = ["-O2", "-fpeel-loops"]
-UNITS = ("element_shared", "row_shared", "row_classes", "maths", "layer/layer")  # beside the losses
+UNITS = ("element_shared", "row_shared", "row_classes", "objective", "maths", "layer/layer")  # beside the losses
 TYPES = {"f32": [], "f64": [("LX_DOUBLE", "1")]}
 
 # structs of vectors are to live in registers; a copy through memory goes in pieces that are read back as a whole, for

@@ -38,11 +38,34 @@ def refitted(model, *arguments, **more):
     return sklearn.base.clone(model).fit(*arguments, **more)
 
 
+@pytest.mark.parametrize("auto", ["Balanced", "SqrtBalanced"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_auto_class_weights_of_weighted_rows(auto, classes):
+    y = CODES if classes == 2 else np.digitize(SCORE, [-0.5, 1.5])
+    own = {"loss_function": "Logloss", "boost_from_average": False} if classes == 2 else {"loss_function": "MultiClass"}
+    theirs = catboost.CatBoostClassifier(**own, auto_class_weights=auto, **SETTINGS).fit(X, y, sample_weight=WEIGHT)
+    expected = np.asarray(theirs.get_all_params()["class_weights"])[y]
+    model = CatBoostClassifier(auto_class_weights=auto, **SETTINGS)
+    np.testing.assert_allclose(
+        np.prod(model._class_weights(np.arange(classes), y, y, WEIGHT)[1:], axis=0), expected, rtol=1e-6
+    )
+
+
+def test_auto_class_weights_of_small_weights():
+    """Where CatBoost, which counts in whole numbers, gives none."""
+    model = CatBoostClassifier(auto_class_weights="Balanced", **SETTINGS)
+    small = model._class_weights(np.arange(2), CODES, CODES, WEIGHT / WEIGHT.sum())[1]
+    sums = np.bincount(CODES, small * WEIGHT)
+    np.testing.assert_allclose(sums[0], sums[1])
+    with pytest.raises(ValueError, match="auto_class_weights = 'Even' is not one of 'Balanced'"):
+        CatBoostClassifier(auto_class_weights="Even", **SETTINGS).fit(X, CODES)
+
+
 @pytest.mark.parametrize(
     "weights", [{}, {"scale_pos_weight": 4.0}, {"auto_class_weights": "Balanced"}, {"class_weights": [1.0, 3.0]}]
 )
 def test_binary_like_its_own(weights):
-    weight = None if "auto_class_weights" in weights else WEIGHT
+    weight = WEIGHT
     model = refitted(CatBoostClassifier(**SETTINGS, **weights), X, LABELS, sample_weight=weight)
     reference = catboost.CatBoostClassifier(
         **SETTINGS, **weights, loss_function="Logloss", boost_from_average=True

@@ -1,6 +1,7 @@
 """Objectives and metrics on the real LightGBM."""
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -11,7 +12,7 @@ import lossext as lx
 lgb = pytest.importorskip("lightgbm")
 sklearn = pytest.importorskip("sklearn")
 
-from lossext.boosting import LightGBMObjective  # noqa: E402
+from lossext.boosting import LightGBMObjective, _adapter  # noqa: E402
 
 ROUNDS = 50
 pytestmark = pytest.mark.filterwarnings("ignore:The argument 'eval_set' is deprecated")  # its successor is too new
@@ -214,3 +215,28 @@ def test_errors():
             objective.predict(raw)
         with pytest.raises(ValueError, match=r"init_raw has shape \(2,\); for raw scores of shape"):
             objective(np.zeros(raw.shape), raw)
+
+
+BOOSTED = [cls() for cls in lx.registry() if _adapter.why_not(cls()) is None]
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("loss", BOOSTED, ids=lambda loss: type(loss).__name__)
+def test_one_pass_is_what_numpy_gives(loss, dtype, columns):
+    """Layouts, weights of either sign and all curvatures; more rows than are worked through at a time."""
+    rng = np.random.default_rng(0)
+    n, kind = 5001, loss._target.kind
+    of_classes = kind in ("unit", "sign", "class")
+    y = rng.integers(0, max(columns, 2), n) if of_classes else rng.gamma(2, 1, n if columns == 1 else (n, columns))
+    start = 0.25 if columns == 1 else [0.1, -0.2, 0.3]
+    tolerance = {"rtol": 2e-5, "atol": 1e-6} if dtype == "f4" else {"rtol": 1e-6, "atol": 1e-12}
+    for order, least, curvature in itertools.product("CF", (None, 0.1, -0.5), (None, *loss.declaration.curvatures)):
+        raw = np.asarray(2 * rng.normal(size=(n, columns)), dtype, order=order)
+        weight = None if least is None else rng.uniform(least, 2, n).astype("f4")
+        objective = LightGBMObjective(loss, start, curvature=curvature, scale_pos_weight=1.5)
+        found, expected = ([np.empty((n, columns), "f4", out) for _ in range(2)] for out in "FC")
+        assert objective._in_one_pass(raw, y.astype("f4"), weight, *found)
+        objective._in_blocks(raw, y.astype("f4"), weight, *expected)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, **tolerance)

@@ -1,7 +1,7 @@
 """Equality with the boosting libraries' own objectives: writes docs/boosting_builtin.md.
 
 python tools/boosting_table.py            prints it
-python tools/boosting_table.py --write    writes it
+python tools/boosting_table.py --write    writes it; rows of versions that are not installed stay
 
 Of each loss for which a library has an objective of its own (`lossext.boosting._builtin`) two models are trained, with
 its objective and with ours and `curvature="builtin"`, and their raw scores compared.
@@ -157,6 +157,11 @@ def main():
         print(row, flush=True)
         found.append(row)
     if write:
+        made = {row.split("|")[1] for row in found}
+        known = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and "`" in line]
+        found += [line for line in known if line.split("|")[1] not in made]  # of other versions
+        order = list(NAMES.values())
+        found.sort(key=lambda row: next(k for k, name in enumerate(order) if row.startswith(f"| {name} ")))
         PAGE.write_text(TEXT.format(rounds=ROUNDS, n_rows=len(X), rows="\n".join(found)))
 
 

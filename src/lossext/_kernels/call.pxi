@@ -259,8 +259,7 @@ cdef class Evaluator:
         if job.checks_input and job.grad == job.input:    # before the gradient takes its place
             self.convert.check_input(x, target, mask, self.declaration)
         soft = self.rowwise and self.soft_loss >= 0 and (not job.holds_classes or self.smoothing > 0)
-        bad = run_job(job, lx_kernel(self.soft_loss if soft else self.loss, call.item_size == 8), self.rowwise,
-                      call.item_size, threads, &total)
+        bad = run_job(job, self.kernel(real, soft), self.rowwise, call.item_size, threads, &total)
         if bad & LX_BAD_TARGET:
             raise self.bad_target(job, target, shape, real, mask)
         if bad & LX_NO_MEMORY:
@@ -302,6 +301,33 @@ cdef class Evaluator:
         if self.label_sets:
             return job.rows * job.set_length
         return job.rows if job.holds_classes else items_of(job, job.target.layout)
+
+    cdef describe(self, lx_job *job, Py_ssize_t cols, real, int curvature):
+        """A job of this loss for scores whose memory is yet to be said, and derivatives of the sum."""
+        cdef int k
+        memset(job, 0, sizeof(lx_job))
+        job.size, job.cols, job.inner = sizeof(lx_job), cols, 1
+        job.domain = self.domain[real is FLOAT64]
+        job.nan_is_missing, job.ignores, job.ignore_index = self.nan_is_missing, self.ignores, self.ignore_index
+        job.target_scale, job.target_shift = 1 - self.smoothing, self.smoothing / (cols if self.rowwise else 2)
+        job.holds_classes = self.rowwise
+        job.target.type, job.target.layout = LX_INT64 if self.rowwise else LX_REAL, LX_FULL
+        job.value_divisor = job.grad_scale = 1
+        job.curvature = curvature
+        memcpy(job.parameter, self.parameter, sizeof(self.parameter))
+        if self.weight is not None:
+            if self.rowwise:
+                self.convert.check_class_weights("weight", self.weight, cols)
+            job.weight[LX_WEIGHT].data = memory_of(self.in_type("weight", self.weight, real))
+            job.weight[LX_WEIGHT].layout = LX_BY_COLUMN if self.rowwise else LX_SCALAR
+        for k in range(len(self.varying)):
+            if self.varying[k] is not None:
+                name = self.declaration.parameter_names[k]
+                job.varying[k].data = memory_of(self.in_type(name, self.varying[k], real))
+                job.varying[k].layout = LX_SCALAR
+
+    cdef lx_block_kernel kernel(self, real, bint soft):
+        return lx_kernel(self.soft_loss if soft else self.loss, real is FLOAT64)
 
     # ---- input and target ----
 
@@ -641,6 +667,14 @@ cdef class Evaluator:
         for i in range(call.job.rows):
             count += (<const double *> scale)[i] > 0 if double_type else (<const float *> scale)[i] > 0
         return <double> count
+
+
+cdef const void *memory_of(array) except NULL:
+    """Address of an array that is kept elsewhere."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    PyBuffer_Release(&view)
+    return view.buf
 
 
 cdef int require_items(const Py_buffer *memory, Py_ssize_t count, Py_ssize_t size) except -1:

@@ -5,6 +5,7 @@
 #include "job.h"
 #include "layer/layer.h"
 #include "maths.h"
+#include "objective.h"
 #include <string.h>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -88,6 +89,14 @@ static const lx_block_kernel counts[LX_COUNTS][LX_LEVELS][LX_TYPES] = {
     [LX_COUNT_ROWS] = TABLE(count, rows),
 };
 
+#define OBJECTIVE(name) EVERY_LEVEL(objective, name)
+OBJECTIVE(derive) OBJECTIVE(spread) OBJECTIVE(limit)
+static const lx_block_kernel objectives[LX_OBJECTIVES][LX_LEVELS][LX_TYPES] = {
+    [LX_DERIVE] = TABLE(objective, derive),
+    [LX_SPREAD] = TABLE(objective, spread),
+    [LX_LIMIT] = TABLE(objective, limit),
+};
+
 #define STEPS(level) extern const lx_layer_steps lx_layer_##level##_f32, lx_layer_##level##_f64;
 #define STEPS_PAIR(level) {&lx_layer_##level##_f32, &lx_layer_##level##_f64}
 STEPS(baseline) IF_AVX2(STEPS(avx2)) IF_AVX512(STEPS(avx512))
@@ -140,6 +149,8 @@ void lx_set_level(int l) { level = l; }
 lx_block_kernel lx_kernel(int loss, int type) { return losses[loss].kernel[level][type]; }
 
 lx_block_kernel lx_count(int what, int type) { return counts[what][level][type]; }
+
+lx_block_kernel lx_objective_kernel(int what, int type) { return objectives[what][level][type]; }
 
 const lx_layer_steps *lx_layer_kernels(int type) { return layer[level][type]; }
 

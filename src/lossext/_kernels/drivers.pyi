@@ -57,6 +57,28 @@ class Evaluator:
     ) -> tuple[np.dtype[Any], float, float]: ...
     def divisor(self, target: Any, element_weight: Any, sample_weight: Any, mask: Any, shape: Any) -> float: ...
 
+CURVATURE: Final[int]
+CONSTANT: Final[int]
+CONSTANT_AT_SLOPES: Final[int]
+TO_THE_KINK: Final[int]
+MOST_CLASSES: Final[int]
+
+class Objective:
+    def __init__(
+        self,
+        losses: list[Evaluator],
+        curvature: int,
+        rule: int,
+        constants: Any,
+        kinked: bool,
+        limit_of: Any,
+        factor: float,
+        floor: float,
+        least: float,
+        positive: float,
+    ) -> None: ...
+    def run(self, raw: Any, target: Any, weight: Any, shift: Any, against_all: bool, grad: Any, hess: Any) -> bool: ...
+
 class BadIdError(ValueError):
     args: tuple[str, int, int]
 

@@ -12,13 +12,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _probing, _threads, _validate
+from lossext import _probing
 from lossext._declare import CURVATURES, registry
 from lossext._kernels import drivers
-from lossext._kernels.drivers import GRAD, HESS, VALUE
 from lossext._parameters import Parameter, Parameterized, above
 from lossext._validate import Array
-from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, rule_of
+from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, limit, rule_of
 from lossext.losses._dense import DenseLoss
 
 BLOCK = 1 << 16  # scores at a time: what is made of them stays in the cache
@@ -40,7 +39,10 @@ def raw_target_weight(first: Any, second: Any, weight: Any) -> tuple[Any, Any, A
     target, raw = first, second
     if is_dataset(second):
         raw, target, weight = first, second.get_label(), second.get_weight()
-    return np.asarray(raw), np.asarray(target), None if weight is None or not len(weight) else np.asarray(weight)
+    raw, target = np.asarray(raw), np.asarray(target)
+    if target.ndim == 1 and raw.ndim == 2 and raw.shape[1] > 1 and target.size == raw.size:
+        target = target.reshape(raw.shape)  # XGBoost 2 forgets the shape of its labels
+    return raw, target, None if weight is None or not len(weight) else np.asarray(weight)
 
 
 def is_dataset(argument: Any) -> bool:
@@ -94,6 +96,19 @@ def flattens(loss: DenseLoss) -> bool:
     far = 1e3 * np.array([-1.0, 1.0])
     slope, curvature = loss._with(weight=None, reduction="sum").grad_and_hess(far, np.zeros(2))
     return bool((abs(curvature * far) < 1e-3 * abs(slope)).any())
+
+
+def plain_numbers(array: Any) -> Any:
+    """As float32 or float64, in memory that C can read; no copy where it is that."""
+    if array is None or (array.dtype in (np.float32, np.float64) and array.flags.aligned and array.dtype.isnative):
+        return array
+    return np.asarray(array, np.float64).copy()
+
+
+def weight_of(loss: DenseLoss) -> float:
+    """The product of the weights of a loss of one column."""
+    weights = [loss._parameters.get(name) for name in loss.declaration.weights]
+    return math.prod(float(np.reshape(w, ())) for w in weights if w is not None)
 
 
 class Block(NamedTuple):
@@ -198,19 +213,26 @@ class Adapter(Parameterized):
 
     def _check_shapes(self, raw: Array, target: Array) -> None:
         columns = raw.shape[1]
-        if self.loss.declaration.takes_ids or self.loss._n_outputs:
+        if self.loss.declaration.takes_ids or self.loss._n_outputs or self._one_against_all(target, columns):
             fits = target.shape == raw.shape[:1]
-        elif self._one_against_all(target, columns):
-            fits = target.shape == raw.shape[:1]
-            bad = (target != np.floor(target)) | ~((target >= 0) & (target < columns))
-            if bad.any():
-                row = int(np.argmax(bad))
-                raise ValueError(f"target[{row}] = {target[row]} is not in [0, {columns})")
         else:
             fits = target.size == raw.size
         if not fits:
             shape = raw.shape if columns > 1 else raw.shape[:1]
             raise ValueError(f"labels of shape {target.shape} do not go with raw scores of shape {shape}")
+
+    def _check_classes(self, target: Array, columns: int) -> None:
+        """ValueError for one that is none of those that stand for columns."""
+        target = self._looked_up(target)
+        if self._one_against_all(target, columns):
+            bad = (target != np.floor(target)) | ~((target >= 0) & (target < columns))
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise ValueError(f"target[{row}] = {target[row]} is not in [0, {columns})")
+
+    def _looked_up(self, target: Array) -> Array:
+        """Targets that stand for others."""
+        return target
 
     def _column_loss(self, column: int) -> DenseLoss:
         """The loss of one column alone."""
@@ -264,7 +286,11 @@ class Adapter(Parameterized):
     def _explain(self, error: ValueError, raw: Array, target: Array, weight: Array | None) -> ValueError:
         """The error of the whole, whose index is the row's."""
         raw = raw.reshape(len(raw), -1)
-        part = self._targets(target, raw.shape[1])
+        try:
+            self._check_classes(target, raw.shape[1])
+            part = self._targets(target, raw.shape[1])
+        except ValueError as of_classes:
+            return of_classes
         if self.loss.declaration.takes_ids and raw.shape[1] == 1:
             raw = np.column_stack((np.zeros_like(raw), raw))
         elif raw.shape[1] == 1 and self.loss.declaration.ranks != (2,) and not self.loss._n_outputs:
@@ -298,22 +324,96 @@ class Adapter(Parameterized):
                 return grad, hess
         return np.empty(shape, np.float32, order), np.empty(shape, np.float32, order)  # type: ignore[call-overload]
 
-    def _derivatives(self, raw: Array, target: Array, weight: Array | None, order: str = "C") -> tuple[Array, Array]:
+    def _derivatives(
+        self,
+        raw: Array,
+        target: Array,
+        weight: Array | None,
+        order: str = "C",
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
         """Gradient and positive Hessian in float32, of raw's shape; with negative weights both change their sign."""
-        rule, shape = self._rule, raw.shape
+        shape = raw.shape
         raw = raw.reshape(len(raw), -1) if raw.ndim == 1 else raw
         self._check_shapes(raw, target)
-        grad, hess = self._results(raw.shape, order)
-        # what is not above 0 without weights is mended before these come in
-        kinked = not self.loss.declaration.smooth and not (self.loss.declaration.takes_ids and self._curves)
+        grad, hess = self._results(raw.shape, order) if out is None else out
+        if not self._in_one_pass(raw, target, weight, grad, hess):
+            self._in_blocks(raw, target, weight, grad, hess)
+        if out is None:
+            self.__dict__["_spare"] = (grad, hess)
+        return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
+
+    def _in_one_pass(self, raw: Array, target: Array, weight: Array | None, grad: Array, hess: Array) -> bool:
+        """Derivatives by the driver that reads and writes the library's layouts; false for losses it is not for."""
+        columns = raw.shape[1]
+        ids = self.loss.declaration.takes_ids
+        objective = self._objective(columns) if columns <= drivers.MOST_CLASSES or not ids else None
+        if objective is None:
+            return False
+        scores, labels, factors = (plain_numbers(a) for a in (raw, self._looked_up(target), weight))
+        constant = self._constant(raw)
+        shift = None if constant is None else np.ascontiguousarray(np.broadcast_to(constant, (columns,)), np.float64)
+        against_all = self._one_against_all(labels, columns)
+        if labels.ndim == 1 or self.loss._n_outputs:
+            labels = labels.reshape(len(labels), -1)[:, -1]
+        labels = labels if labels.size == len(labels) else labels.reshape(len(labels), columns)
+        try:
+            if not objective.run(scores, labels, factors, shift, against_all, grad, hess):
+                raise ValueError("a label is not one of the loss's")
+        except ValueError as error:
+            raise self._explain(error, raw, target, weight) from None
+        return True
+
+    def _objective(self, columns: int) -> drivers.Objective | None:
+        """The driver's part of this, None for losses without a kernel that it could run."""
+        made = self.__dict__.setdefault("_objectives", {})
+        if columns not in made:
+            made[columns] = self._make_objective(columns)
+        return made[columns]  # type: ignore[no-any-return]
+
+    def _make_objective(self, columns: int) -> drivers.Objective | None:
+        facts, rule = self.loss.declaration, self._rule
+        if not isinstance(self.loss._evaluator, drivers.Evaluator) or (facts.family != "element") != facts.takes_ids:
+            return None
+        losses = [self._summed] if facts.takes_ids else [self._column_loss(c) for c in range(columns)]
+        constants = None
+        if rule.kind in CURVATURES:
+            mode = drivers.CURVATURE
+            if facts.takes_ids and not self._curves and rule.kind != "majorizer":
+                mode = drivers.TO_THE_KINK
+        elif facts.takes_ids:
+            return None
+        else:
+            mode = drivers.CONSTANT if facts.smooth else drivers.CONSTANT_AT_SLOPES
+            constants = np.array([weight_of(loss) for loss in losses], np.float64)
+        return drivers.Objective(
+            [loss._evaluator for loss in losses],
+            CURVATURES.get(rule.kind, 0),
+            mode,
+            constants,
+            self._is_limited and constants is None,
+            limit,
+            rule.factor(columns),
+            SMALLEST_HESS,
+            abs(float(getattr(self.loss, "margin", 0.0))) / 2,
+            self.scale_pos_weight if columns == 1 or not facts.takes_ids else 1.0,
+        )
+
+    @property
+    def _is_limited(self) -> bool:
+        """Whether the Hessian may be 0 or infinite where there is a slope: it is mended, and weights come in then."""
+        return not self.loss.declaration.smooth and not (self.loss.declaration.takes_ids and self._curves)
+
+    def _in_blocks(self, raw: Array, target: Array, weight: Array | None, grad: Array, hess: Array) -> None:
+        """The same by NumPy, of any loss."""
+        rule = self._rule
+        self._check_classes(target, raw.shape[1])
+        kinked = self._is_limited
         late = weight is not None and bool(kinked or weight.min() < 0)
         undo_mean = self.loss.declaration.over_columns
         kind = rule.kind if rule.kind in CURVATURES else None
         factor = rule.factor(raw.shape[1])
         try:
-            if kind is not None and self._lies_by_class(raw):
-                self._by_class(raw, target, None if late else weight, CURVATURES[kind], factor, grad, hess)
-                raw = raw[:0]  # all done
             for block in self._blocks(raw, target, None if late else weight):
                 scale = float(block.scores.shape[1]) if undo_mean else 1.0
                 arguments = {"sample_weight": block.weight, "grad_output": scale}
@@ -342,17 +442,11 @@ class Adapter(Parameterized):
         if late:
             grad *= weight[:, np.newaxis]  # type: ignore[index]
             hess *= weight[:, np.newaxis]  # type: ignore[index]
-        if self.scale_pos_weight != 1 and target.size == raw.size:
-            factors = np.where(target.reshape(raw.shape) == 1, np.float32(self.scale_pos_weight), np.float32(1))
+        labels = self._looked_up(target)
+        if self.scale_pos_weight != 1 and labels.size == raw.size:
+            factors = np.where(labels.reshape(raw.shape) == 1, np.float32(self.scale_pos_weight), np.float32(1))
             grad *= factors
             hess *= factors
-        self.__dict__["_spare"] = (grad, hess)
-        return grad.reshape(shape, order=order), hess.reshape(shape, order=order)  # type: ignore[call-overload]
-
-    def _lies_by_class(self, raw: Array) -> bool:
-        """Whether these are scores of a row loss that a kernel can read as they lie."""
-        of_rows = self.loss.declaration.takes_ids and isinstance(self.loss._evaluator, drivers.Evaluator)
-        return of_rows and raw.shape[1] > 1 and raw.flags.f_contiguous
 
     @functools.cached_property
     def _curves(self) -> bool:
@@ -365,45 +459,6 @@ class Adapter(Parameterized):
         plain = self.loss._with(weight=None, reduction="sum")
         slope, curvature = plain.grad_and_hess(scores, target, curvature=self._rule.kind)
         return not ((curvature <= 0) & (slope != 0)).any()
-
-    @functools.cached_property
-    def _class_major(self) -> DenseLoss:
-        """The loss of scores (1, C, N), for which all row losses are made."""
-        loss = self.loss._with(reduction="none")
-        facts = loss._facts
-        facts.matrix_only = False
-        loss.__dict__["_evaluator"] = drivers.Evaluator(facts, _validate, _threads)
-        return loss
-
-    def _by_class(
-        self, raw: Array, target: Array, weight: Array | None, kind: int, factor: float, grad: Array, hess: Array
-    ) -> None:
-        """Derivatives of row losses of scores that lie class by class, where they lie: no array is turned."""
-        rows, columns = raw.shape
-        constant = self._constant(raw)
-        shift = 0 if constant is None else constant.reshape(-1, 1)
-        step = max(1, BLOCK // columns)
-        real = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        spare = np.empty((columns, min(step, rows)), real)
-        scale = float(columns) if self.loss.declaration.over_columns else 1.0
-        run = self._class_major._evaluator.run
-        for start in range(0, rows, step):
-            chosen = slice(start, min(start + step, rows))
-            ids = self._targets(target[chosen], columns)[np.newaxis]
-            scores = spare[:, : ids.size] if ids.size == spare.shape[1] else spare[:, : ids.size].copy()
-            np.add(raw.T[:, chosen], shift, out=scores)
-            upstream = np.full(ids.shape, scale, real) if weight is None else (weight[chosen] * scale)[np.newaxis]
-            if self._curves or self._rule.kind == "majorizer":
-                g, h = run(GRAD | HESS, scores[np.newaxis], ids, None, None, None, upstream, None, None, kind)
-            else:
-                value, g = run(VALUE | GRAD, scores[np.newaxis], ids, None, None, None, upstream, None, None)
-                h = self._standing_in(value * scale, abs(g), 1)
-            if factor != 1:
-                h *= factor
-            if self._curves:  # others are capped first
-                np.maximum(h, SMALLEST_HESS, out=h)
-            grad.T[:, chosen] = g[0]
-            hess.T[:, chosen] = h[0]
 
     def _weight_of(self, block: Block, grad: Array) -> Array:
         """The curvature that is the weight: all of it where there is a slope."""
@@ -503,9 +558,16 @@ class ShiftedAdapter(Adapter):
                 f"{shape[1:]}"
             )
 
-    def _derivatives(self, raw: Array, target: Array, weight: Array | None, order: str = "C") -> tuple[Array, Array]:
+    def _derivatives(
+        self,
+        raw: Array,
+        target: Array,
+        weight: Array | None,
+        order: str = "C",
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[Array, Array]:
         self._check_init_raw(raw.shape)
-        return super()._derivatives(raw, target, weight, order)
+        return super()._derivatives(raw, target, weight, order, out)
 
     def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
         self._check_init_raw(raw.shape)

@@ -145,14 +145,19 @@ SMALLEST_HESS = 1e-16  # as in XGBoost
 CLOSEST = 0.04
 
 
-def cap(hess: Array) -> None:
-    r"""Limit a majorizer that is infinite at a kink, in place and column by column.
+def limit(total: float, count: float) -> float:
+    r"""The limit of a column's majorizer that is infinite at a kink, from sum and number of its h^(-1/2).
 
     A majorizer is slope / |d| there, d the distance from the kink. Distances count as at least 0.04 s, with
     s = (mean sqrt(|d|))^2, the scale of XGBoost 3.4 for its smooth absolute error and quantiles; in terms of curvatures
     that is h <= 1 / (0.04 (mean 1 / sqrt(h))^2). Scores so keep the target's scale.
     """
+    scale = (total / count) ** 2 if count else 1.0
+    return min(1 / (CLOSEST * scale), float(np.finfo(np.float32).max))
+
+
+def cap(hess: Array) -> None:
+    """Limit it in place and column by column."""
     for column in hess.T if hess.ndim == 2 else (hess,):
         curved = column[(column > 0) & np.isfinite(column)]
-        scale = float(np.mean(1 / np.sqrt(curved, dtype=np.float64))) ** 2 if len(curved) else 1.0
-        np.minimum(column, min(1 / (CLOSEST * scale), float(np.finfo(column.dtype).max)), out=column)
+        np.minimum(column, limit(np.sum(1 / np.sqrt(curved, dtype=np.float64)), len(curved)), out=column)

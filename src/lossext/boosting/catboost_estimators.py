@@ -31,6 +31,7 @@ from lossext.boosting.catboost import CatBoostMultiTargetObjective, CatBoostObje
 
 catboost = require("catboost")
 
+POWERS = {"Balanced": 1.0, "SqrtBalanced": 0.5}  # of what auto_class_weights makes equal
 WEIGHTS_OF_CLASSES = ("class_weight", "class_weights", "auto_class_weights", "scale_pos_weight")
 
 
@@ -233,9 +234,12 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
                 raise ValueError(f"class_weights has {len(given)} entries for {len(classes)} classes")
             weights.append(np.asarray(given, np.float64)[codes])
         if auto not in (None, "None"):
-            counts = np.bincount(codes, sample_weight)
-            power = {"Balanced": 1.0, "SqrtBalanced": 0.5}[auto]
-            weights.append(((counts.max() / counts) ** power)[codes])
+            if auto not in POWERS:
+                raise ValueError(f"auto_class_weights = {auto!r} is not one of {', '.join(map(repr, POWERS))} and None")
+            sums = np.bincount(codes, sample_weight)
+            if sums.min() >= 1:
+                sums = np.floor(sums)  # as CatBoost does, which gives classes under 1 no weight of their own
+            weights.append(((sums.max() / sums) ** POWERS[auto])[codes])
         if params.get("scale_pos_weight") is not None and len(classes) == 2:
             weights.append(np.where(codes == 1, params["scale_pos_weight"], 1.0))
         return weights

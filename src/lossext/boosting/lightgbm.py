@@ -107,14 +107,17 @@ class LightGBMObjective(ShiftedAdapter):
                 f"label_sets has shape {self.label_sets.shape}, which does not go with raw scores of shape {raw.shape}"
             )
 
+    def _looked_up(self, target: Array) -> Array:
+        if self.label_sets is None:
+            return target
+        rows = target.astype(np.int64)
+        bad = (rows != target) | (rows < 0) | (rows >= len(self.label_sets))
+        if bad.any():
+            raise ValueError(f"label {target[bad][0]} is not a row of label_sets, 0 to {len(self.label_sets) - 1}")
+        return self.label_sets[rows]
+
     def _targets(self, target: Array, columns: int) -> Array:
-        if self.label_sets is not None:
-            rows = target.astype(np.int64)
-            bad = (rows != target) | (rows < 0) | (rows >= len(self.label_sets))
-            if bad.any():
-                raise ValueError(f"label {target[bad][0]} is not a row of label_sets, 0 to {len(self.label_sets) - 1}")
-            target = self.label_sets[rows]
-        return super()._targets(target, columns)
+        return super()._targets(self._looked_up(target), columns)
 
 
 # ---- estimators ----

@@ -115,19 +115,22 @@ class HGBLoss(BaseLoss):  # type: ignore[misc]
     ) -> tuple[Array, Array]:
         """Gradient and Hessian of raw_prediction's shape, into the arrays given."""
         raw = self._columns(np.asarray(raw_prediction))
-        grad, hess = self.objective._derivatives(raw, np.asarray(y_true), sample_weight, order="F")
+        given = [a for a in (gradient_out, hessian_out) if a is not None and a.dtype == np.float32]
+        out = tuple(a.reshape(len(raw), -1) for a in given) if len(given) == 2 else None
+        grad, hess = self.objective._derivatives(raw, np.asarray(y_true), sample_weight, "F", out)  # type: ignore[arg-type]
         if self._own is not None:  # there the kink belongs to the targets above
             kink, weight = raw == y_true, 1.0 if sample_weight is None else sample_weight
             share = getattr(self.lossext_loss, "quantile", 1.0)
             grad[kink] = np.broadcast_to(-share * weight, kink.shape)[kink]
             hess[kink] = np.broadcast_to(weight, kink.shape)[kink]
         results = []
-        for part, out in ((grad, gradient_out), (hess, hessian_out)):
-            if out is None:
+        for part, wanted in ((grad, gradient_out), (hess, hessian_out)):
+            if wanted is None:
                 results.append(part)
             else:
-                out.reshape(part.shape, order="A")[...] = part
-                results.append(out)
+                if out is None:
+                    wanted.reshape(part.shape, order="A")[...] = part
+                results.append(wanted)
         return results[0], results[1]
 
     def gradient(

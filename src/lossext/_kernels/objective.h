@@ -1,0 +1,44 @@
+/* Derivatives for a boosting library: scores as it lays them out, a few rows at a time, to a loss's kernel and back, so
+ * that what lies between stays in the first-level cache. */
+#ifndef LX_OBJECTIVE_H
+#define LX_OBJECTIVE_H
+
+#include "job.h"
+
+/* An array of rows and columns; strides count items. */
+typedef struct {
+    void *data;
+    int type; /* LX_REAL or LX_OTHER_REAL */
+    ptrdiff_t row, column;
+} lx_table;
+
+/* What stands for the Hessian: the kernel's curvature; the loss's weight where there is a slope (or anywhere, if it is
+ * smooth); or the slope over the distance from the kink. */
+enum { LX_CURVATURE, LX_CONSTANT, LX_CONSTANT_AT_SLOPES, LX_TO_THE_KINK };
+
+typedef struct {
+    lx_job job;            /* rows and columns of the library's scores, which share out the work; nothing else of it */
+    lx_block_kernel kernel;
+    const lx_job *loss;    /* of any rows: one of all columns for a row loss, else one for each column */
+    const double *shift;   /* added to the scores of each column, or NULL */
+    const double *constant; /* one a column, of LX_CONSTANT */
+    lx_table raw, target, weight, grad, hess; /* weight.data may be NULL; grad and hess are of floats */
+    int of_rows;           /* a row loss */
+    int against_all;       /* targets are class ids, and each column has its class against all others */
+    int rule;
+    int kinked;            /* Hessians are limited once all are known, by LX_LIMIT; only then do weights come in */
+    double factor, floor;  /* of Hessians */
+    double least;          /* distance from the kink */
+    double positive;       /* factor of both derivatives where the target is 1 */
+    ptrdiff_t column;      /* of LX_SPREAD */
+    const double *limit;   /* of LX_LIMIT, one a column */
+} lx_objective;
+
+/* Kernels, whose job is the first field of an lx_objective.  DERIVE: both derivatives.  SPREAD: sum and number of
+ * h^(-1/2) of the finite Hessians h > 0 of a column.  LIMIT: the Hessians under their limits, with the weights. */
+enum { LX_DERIVE, LX_SPREAD, LX_LIMIT, LX_OBJECTIVES };
+lx_block_kernel lx_objective_kernel(int what, int type);
+
+enum { LX_MOST_CLASSES = 256 }; /* of a row loss here */
+
+#endif
