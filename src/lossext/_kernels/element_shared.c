@@ -158,11 +158,14 @@ static void read_known(const lx_job *job, place p, const real *y, ptrdiff_t n, r
         known[i] = y[i] == y[i] ? known[i] : (real)0;
 }
 
-/* to[i] = from[i] where known, else `safe`; from NULL: to itself. */
+/* to[i] = from[i] where known, else `safe`.  `from` may be the caller's, of which nothing lies behind n; the others are
+ * whole vectors. */
 static void replace_missing(const real *from, const real *known, real safe, ptrdiff_t n, real *to)
 {
-    for (ptrdiff_t i = 0; i < n; i += LANES)
-        v_store(to + i, v_select(v_gt(v_load(known + i), v_zero()), v_load(from + i), v_set(safe)));
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const vec x = n - i < LANES ? v_load_first(from + i, n - i, safe) : v_load(from + i);
+        v_store(to + i, v_select(v_gt(v_load(known + i), v_zero()), x, v_set(safe)));
+    }
 }
 
 static double sum_of(const real *a, ptrdiff_t n)
