@@ -495,6 +495,18 @@ def test_rows_of_any_size_meet_their_own_operands(cls):
         assert same_bits(again[1], grad)
 
 
+@every_loss
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_value_is_that_beside_a_gradient(cls, dtype):
+    """To the bit: rows are grouped by what is asked for, and their values are added in one order."""
+    rng = np.random.default_rng(19)
+    for columns in (3, 40, 70, 130, 300):
+        for rows in (34, 145, 376):
+            x, y = input_of((rows, columns), dtype, rng, cls), target_of(cls, (rows, columns), rng)
+            for loss in losses_for(cls, (rows, columns), rng, 1):
+                assert same_bits(loss(x, y, n_threads=1), loss.value_and_grad(x, y, n_threads=1)[0]), (loss, x.shape)
+
+
 def test_python_threads_share_a_loss():
     rng = np.random.default_rng(18)
     for cls in dense:

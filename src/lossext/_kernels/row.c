@@ -108,7 +108,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
         if (!g.rows.all_known && job->hess)
             SHARED(clear_unknown)(job, &g.rows, job->hess);
         for (ptrdiff_t k = 0; k < g.rows.vectors && job->reduce != LX_NO_VALUE; k++)
-            SHARED(take_values)(job, &g.rows, k, &g.result[k].value, &sum);
+            SHARED(take_values)(job, &g.rows, k, &g.result[k].value, !lanes, &sum);
         for (ptrdiff_t i = 0; i < g.rows.count && job->counts; i++)
             total->count += lane(g.rows.known, i);
     }

@@ -118,7 +118,8 @@ const real *SHARED(targets_of)(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrd
 int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns,
                                real *rows);
 void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class);
-void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total);
+void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, int by_row,
+                         exact_sum *total);
 void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k);
 void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *derivative);
 

@@ -201,15 +201,21 @@ void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class)
 
 /* ---- values ---- */
 
-/* Of the rows in vector k of a group. */
-void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, exact_sum *total)
+/* Of the rows in vector k of a group.  `by_row`: groups may begin at any row, so rows are added one after the other; a
+ * total's bits would depend on the size of groups if each took the lane that it has there. */
+void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, int by_row,
+                         exact_sum *total)
 {
     const ptrdiff_t first = k * LANES, count = g->count - first < LANES ? g->count - first : LANES;
     const vec weighted = v_where(v_gt(g->known[k], v_zero()), times(*value, g->scale[k]));
     if (job->reduce == LX_ROWS)
         for (ptrdiff_t i = 0; i < count; i++)
             ((real *)job->value)[g->first + first + i] = (real)(lane(&weighted, i) / job->value_divisor);
-    *total = exact_add(*total, wide_of(count == LANES ? weighted : v_where(m_first(count), weighted)));
+    if (by_row)
+        for (ptrdiff_t i = 0; i < count; i++)
+            *total = exact_add(*total, wide_of(v_where(m_first(1), v_set(lane(&weighted, i)))));
+    else
+        *total = exact_add(*total, wide_of(count == LANES ? weighted : v_where(m_first(count), weighted)));
 }
 
 /* Rows that are not known have no derivatives. */
