@@ -14,6 +14,12 @@ from lossext._validate import Array
 BLOCK = 1 << 18  # scores at a time: they and the targets made for them stay in the cache
 
 
+def without_empty_columns(X: Any) -> tuple[Array, Any]:
+    """The columns of CSR rows that have entries, ascending, and the rows over these alone."""
+    columns, places = np.unique(X.indices, return_inverse=True)
+    return columns, sparse.csr_array((X.data, places.astype(np.int32), X.indptr), shape=(X.shape[0], len(columns)))
+
+
 class Rows(NamedTuple):
     """Examples: features, targets and weights, of which each may be a slice of the whole."""
 

@@ -28,7 +28,7 @@ from lossext.samplers import (
 )
 from lossext.sklearn._base import Classifier, all_or_nothing
 from lossext.sklearn._progress import Progress
-from lossext.sklearn._rows import BLOCK, Rows
+from lossext.sklearn._rows import BLOCK, Rows, without_empty_columns
 
 STEPS = 20  # of a pass over few rows: with less, the sampled loss seems settled before anything is learnt
 LEAST_BATCH = 32
@@ -270,7 +270,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         ndarray
         """
         X = self._checked(X)
-        scores: Array = X @ self.coef_.T + self.intercept_
+        scores: Array = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: Any) -> Array:
@@ -333,15 +333,23 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         X = self._checked(X)
         out = np.empty((X.shape[0], len(self.classes_)), np.result_type(X.dtype, self.coef_.dtype))
         for rows in gen_batches(X.shape[0], max(1, BLOCK // len(self.classes_))):
-            scores = X[rows] @ self.coef_.T + self.intercept_
-            out[rows] = log_softmax(scores, axis=1)
+            out[rows] = log_softmax(self._scores(X[rows]), axis=1)
         return out
+
+    def _scores(self, X: Any) -> Array:
+        """Logits.  A product of sparse rows would copy all coefficients: only those of the rows' features are taken."""
+        coef = self.coef_
+        if sparse.issparse(X):
+            features, X = without_empty_columns(X)
+            coef = coef[:, features]
+        scores: Array = X @ coef.T + self.intercept_
+        return scores
 
     def _cross_entropy(self, rows: Rows) -> float:
         """Mean cross entropy of all classes."""
         total = 0.0
         for block in rows.blocks(len(self.classes_)):
-            logs = log_softmax(block.X @ self.coef_.T + self.intercept_, axis=1)
+            logs = log_softmax(self._scores(block.X), axis=1)
             own = -logs[np.arange(len(logs)), block.target].astype(np.float64)
             total += float(own.sum() if block.weight is None else own @ block.weight)
         return total / rows.total_weight()
@@ -353,7 +361,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     def _top_of_sparse(self, X: Any, k: int) -> Array:
         if not 1 <= k <= len(self.classes_):
             raise ValueError(f"k = {k} is not in [1, {len(self.classes_)}]")
-        scores = X @ self.coef_.T + self.intercept_
+        scores = self._scores(X)
         few = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
         order = np.argsort(-np.take_along_axis(scores, few, axis=1), axis=1, kind="stable")
         return np.take_along_axis(few, order, axis=1)
@@ -439,9 +447,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     def _sparse_step(self, batch: Rows, drawn: SampledValues, scale: float) -> float:
         """A step on the classes and the features that a batch has."""
         ids = np.unique(np.concatenate((batch.target, drawn[0])))
-        features = np.unique(batch.X.indices)
-        places = np.searchsorted(features, batch.X.indices)
-        X = sparse.csr_array((batch.X.data, places, batch.X.indptr), shape=(batch.X.shape[0], len(features))).toarray()
+        features, few = without_empty_columns(batch.X)
+        X = few.toarray()
         where = np.ix_(ids, features)
         coef, intercept = self.coef_[where], self.intercept_[ids]
         loss = SampledSoftmaxLoss(len(drawn[0]), len(ids), reduction="sum")

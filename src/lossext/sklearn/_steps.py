@@ -12,7 +12,7 @@ from scipy import sparse
 
 from lossext._validate import Array
 from lossext.sklearn._features import product
-from lossext.sklearn._rows import Rows
+from lossext.sklearn._rows import Rows, without_empty_columns
 from lossext.sklearn._solve import Model
 
 BATCH_SIZE = {"adam": 256, "sgd": 64}
@@ -89,8 +89,7 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     """
     X = batch.X
     if sparse.issparse(X):
-        where, places = np.unique(X.indices, return_inverse=True)
-        X = sparse.csr_array((X.data, places.astype(np.int32), X.indptr), shape=(X.shape[0], len(where)))
+        where, X = without_empty_columns(X)
         greatest = np.asarray(abs(X).max(axis=0).todense()).ravel() if len(where) else np.zeros(0)
     else:
         where = slice(None)  # type: ignore[assignment]
