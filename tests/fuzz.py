@@ -225,7 +225,7 @@ class Fuzzer:
             plain = False
         dense, sparse = y, False
         if isinstance(y, np.ndarray) and len(shape) == 2 and y.ndim == 2 and y.size and self.chance(0.15):
-            if kind_of(cls) == "labels" and ((y >= -1) & (y < shape[1])).all():
+            if kind_of(cls) == "labels" and y.dtype.kind in "fiu" and ((y >= -1) & (y < shape[1])).all():
                 chosen = np.zeros((len(y), shape[1] + 1))
                 np.put_along_axis(chosen, y.astype(np.int64), 1, axis=1)  # -1 is the last column
                 y, sparse = self.sparse(chosen[:, :-1])[0], True
@@ -356,7 +356,8 @@ class Fuzzer:
         size = np.asarray(loss._with(reduction="none")(x, y)).astype(float)
         if not ((size >= 0).all() and np.isfinite(size).all()):
             return "answered"
-        bound = 4 * np.finfo(right.dtype).eps * abs(float(right)) + np.finfo(right.dtype).tiny
+        type_ = np.finfo(right.dtype)  # in Python's numbers: the caller's error state may raise
+        bound = 4 * float(type_.eps) * abs(float(right)) + float(type_.tiny)
         assert abs(float(value) - float(right)) <= bound, (value, right)
         return "compared"
 

@@ -254,7 +254,7 @@ def test_the_example(monkeypatch, capsys):
     if not example.exists():
         pytest.skip("the tests stand alone")
     fit = runpy.run_path(str(example))["fit"]
-    fitted = fit(20_000, 5_000, 1, "1GB", processes=False)
+    fitted = fit(20_000, 5_000, 1, "1TB", processes=False)  # this process is the worker, whatever else it holds
     assert fitted.coef_[0] == pytest.approx(np.linspace(-1, 1, 20), abs=0.1)
     assert "20000 rows" in capsys.readouterr().out
 
