@@ -357,7 +357,8 @@ class Fuzzer:
         if not ((size >= 0).all() and np.isfinite(size).all()):
             return "answered"
         type_ = np.finfo(right.dtype)  # in Python's numbers: the caller's error state may raise
-        bound = 4 * float(type_.eps) * abs(float(right)) + float(type_.tiny)
+        ulps = 2 * (loss.declaration.value_ulp + 1)  # of a value and of a total, on either side
+        bound = ulps * float(type_.eps) * abs(float(right)) + float(type_.tiny)
         assert abs(float(value) - float(right)) <= bound, (value, right)
         return "compared"
 
