@@ -135,7 +135,7 @@ def on_worker(work: Callable[..., Any], place: tuple[int, int, int | None], name
         raise ChunkError(f"chunk {index} of {count}{rows} on worker {get_worker().address}: {text}") from error
 
 
-def merged_sums(parts: list[Any]) -> Any:
+def merged_sums(parts: Iterable[Any]) -> Any:
     """Sums of tuples of arrays, in their order; None is nothing."""
     total: list[Any] | None = None
     for part in parts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from lossext._validate import Array
-from lossext.dask._chunks import as_array
+from lossext.dask._chunks import as_array, merged_sums
 from lossext.sklearn import _losses
 from lossext.sklearn._features import Moments, curved_products, product
 from lossext.sklearn._newton import Problem, hessian
@@ -233,51 +234,50 @@ def back(X: Any, slope: Array) -> tuple[Array, Array]:
     return np.array(w, np.float64, order="C"), slope.sum(axis=0, dtype=np.float64)
 
 
-def sums(parts: dict[str, Any], index: int, plan: Plan, point: Point) -> Any:
-    """Values of the loss and its gradients."""
+def over_blocks(parts: dict[str, Any], plan: Plan, work: Callable[..., Any], *points: Point) -> Any:
+    """Sums over a chunk's blocks of what `work` makes of each with its scores at the points; None if no row counts."""
     rows = rows_of_chunk(parts, plan)
-    total: Any = None
     if rows is None:
         return None
     with np.errstate(all="ignore"):
-        for block, scores, columns in scored(rows, point):
-            values, slope, _ = point.loss.evaluate(scores, columns, point.width)
-            part = (values, *back(block.X, slope))
-            total = part if total is None else tuple(a + b for a, b in zip(total, part, strict=True))
-    return total
+        return merged_sums(work(*at) for at in zip(*(scored(rows, point) for point in points), strict=True))
+
+
+def sums(parts: dict[str, Any], index: int, plan: Plan, point: Point) -> Any:
+    """Values of the loss and its gradients."""
+
+    def of_block(at: Any) -> Any:
+        block, scores, columns = at
+        values, slope, _ = point.loss.evaluate(scores, columns, point.width)
+        return (values, *back(block.X, slope))
+
+    return over_blocks(parts, plan, of_block, point)
 
 
 def products(parts: dict[str, Any], index: int, plan: Plan, point: Point, way: tuple[Array, Array]) -> Any:
     """Products of the Hessian with a direction."""
-    rows = rows_of_chunk(parts, plan)
-    total: Any = None
-    if rows is None:
-        return None
     loss = point.loss
-    along = Point(loss, point.width, *way)
-    with np.errstate(all="ignore"):
-        for (block, scores, columns), (_, image, _) in zip(scored(rows, point), scored(rows, along), strict=True):
-            curved = not loss.coupled or loss.knows_products
-            _, slope, hess = loss.evaluate(scores, columns, point.width, hess=curved)
-            problem = Problem(loss, None, columns, 1.0, 0.0, point.width)
-            part = back(block.X, hessian(problem, scores, slope, hess)(image))
-            total = part if total is None else (total[0] + part[0], total[1] + part[1])
-    return total
+    curved = not loss.coupled or loss.knows_products
+
+    def of_block(at: Any, along: Any) -> Any:
+        block, scores, columns = at
+        _, slope, hess = loss.evaluate(scores, columns, point.width, hess=curved)
+        problem = Problem(loss, None, columns, 1.0, 0.0, point.width)
+        return back(block.X, hessian(problem, scores, slope, hess)(along[1]))
+
+    return over_blocks(parts, plan, of_block, point, Point(loss, point.width, *way))
 
 
 def matrices(parts: dict[str, Any], index: int, plan: Plan, point: Point, mean: Array) -> Any:
     """Matrices of the Hessians of columns that have a loss each."""
-    rows = rows_of_chunk(parts, plan)
-    total: Any = None
-    if rows is None:
-        return None
-    with np.errstate(all="ignore"):
-        for block, scores, columns in scored(rows, point):
-            hess = point.loss.evaluate(scores, columns, point.width, hess=True)[2]
-            assert hess is not None
-            part = np.stack([curved_products(block.X, mean, hess[:, c]) for c in range(hess.shape[1])])
-            total = part if total is None else total + part
-    return (total,)
+
+    def of_block(at: Any) -> Any:
+        block, scores, columns = at
+        hess = point.loss.evaluate(scores, columns, point.width, hess=True)[2]
+        assert hess is not None
+        return (np.stack([curved_products(block.X, mean, hess[:, c]) for c in range(hess.shape[1])]),)
+
+    return over_blocks(parts, plan, of_block, point)
 
 
 def least(parts: dict[str, Any], index: int, plan: Plan) -> Any:
