@@ -4,12 +4,6 @@
 
 #include <math.h>
 
-#ifdef LX_DOUBLE
-typedef float other_real;
-#else
-typedef double other_real;
-#endif
-
 enum { ROOM = 6144 / sizeof(real) }; /* scores at a time */
 
 typedef struct {

@@ -5,12 +5,6 @@
 #include "job.h"
 #include "simd/simd.h"
 
-#ifdef LX_DOUBLE
-typedef float other_real;
-#else
-typedef double other_real;
-#endif
-
 /* A target of the other type is looked at before it is rounded, which could make it good; NaN stays NaN. */
 INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
 {

@@ -43,9 +43,11 @@
 
 #ifdef LX_DOUBLE
 typedef double real;
+typedef float other_real;
 #define REAL_MAX 1.79769313486231570815e308
 #else
 typedef float real;
+typedef double other_real;
 #define REAL_MAX 3.40282346638528859812e38f
 #endif
 
