@@ -24,7 +24,6 @@ enum { TAKES_LIMIT = 0 };
 INLINE vec limit(E e) { return value(e); }
 #endif
 
-enum { LARGE_BYTES = 4 << 20 }; /* input beyond the second cache */
 enum { N_PARAMETERS = sizeof(E) / sizeof(vec) - 4 };
 
 INLINE E element_at(const chunk *c, ptrdiff_t i)
@@ -91,14 +90,19 @@ INLINE void store(real *to, vec v, const int stream)
 }
 
 /* Passes copy their chunk: else it would be read again after every store, which might change it. */
-#define FOR_EACH_VECTOR(given, step) \
+#define FOR_EACH_VECTOR_AHEAD(given, prefetches, step) \
     do { \
         const chunk copy = *(given), *const c = &copy; \
         for (ptrdiff_t i = 0; i < c->n; i += LANES) { \
             const E e = element_at(c, i); \
+            if (prefetches) { \
+                PREFETCH(c->next_x + i); \
+                PREFETCH(c->next_y + i * c->size_of_y); \
+            } \
             step; \
         } \
     } while (0)
+#define FOR_EACH_VECTOR(given, step) FOR_EACH_VECTOR_AHEAD(given, 0, step)
 
 /* A pass is compiled for chunks with weights and for those without, which cost a cheap loss a fifth of its time. */
 #ifdef COSTLY
@@ -131,7 +135,7 @@ INLINE void store(real *to, vec v, const int stream)
 #ifdef HAS_SHARED
 static NOINLINE void shared_pass(const chunk *given, real *to)
 {
-    FOR_EACH_VECTOR(given, v_store(to + i, shared(e)));
+    FOR_EACH_VECTOR_AHEAD(given, c->prefetches, v_store(to + i, shared(e)));
 }
 #endif
 
@@ -139,7 +143,8 @@ static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
 {
     tally sum = *total;
 #define LOOP(weighted) \
-    FOR_EACH_VECTOR(given, const vec v = weighted_value(c, e, i, weighted); tally_add(&sum, v, i); v_store(to + i, v))
+    FOR_EACH_VECTOR_AHEAD(given, CHEAP && c->prefetches, const vec v = weighted_value(c, e, i, weighted); \
+                          tally_add(&sum, v, i); v_store(to + i, v))
     BOTH_WAYS(given->weighted, LOOP);
 #undef LOOP
     *total = sum;
@@ -154,7 +159,8 @@ static NOINLINE void limit_pass(const chunk *given, real *to, tally *total)
 
 static NOINLINE void slope_pass(const chunk *given, real *to, const int stream)
 {
-#define LOOP_OF(weighted, stream) FOR_EACH_VECTOR(given, store(to + i, weighted_slope(c, e, i, weighted), stream))
+#define LOOP_OF(weighted, stream) \
+    FOR_EACH_VECTOR_AHEAD(given, CHEAP && stream, store(to + i, weighted_slope(c, e, i, weighted), stream))
     STREAM_OR_NOT(given->grad_weighted);
 #undef LOOP_OF
 }
@@ -168,7 +174,7 @@ static NOINLINE void value_and_slope_pass(const chunk *given, real *to, tally *t
     const vec s = weighted_slope(c, e, i, weighted); \
     tally_add(&sum, weighted_value(c, e, i, weighted), i); \
     store(to + i, s, stream)
-#define LOOP_OF(weighted, stream) FOR_EACH_VECTOR(given, STEP_OF(weighted, stream))
+#define LOOP_OF(weighted, stream) FOR_EACH_VECTOR_AHEAD(given, stream, STEP_OF(weighted, stream))
     STREAM_OR_NOT(given->weighted);
 #undef LOOP_OF
 #undef STEP_OF
@@ -283,8 +289,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
     /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines,
      * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
      * on it.  In the caches this costs more than it saves: elements that fill no whole vectors are laid out anew. */
-    const int large = job->rows * job->cols >= LARGE_BYTES / (ptrdiff_t)sizeof(real);
-    ptrdiff_t n = large && last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
+    ptrdiff_t n = c.prefetches && last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
     for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
         n = n < last - at ? n : last - at;
         if (n > STEP)

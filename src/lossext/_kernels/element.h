@@ -38,6 +38,10 @@ typedef struct {
 typedef struct {
     ptrdiff_t n;
     const real *x, *y, *shared;
+    int prefetches;     /* whether the input is too large for the second cache */
+    const real *next_x; /* what a later chunk reads: a processor that is asked for one array after the other is late */
+    const char *next_y;
+    ptrdiff_t size_of_y;
     spread weight;      /* of values */
     spread grad_weight; /* of derivatives, besides grad_scale */
     int weighted, grad_weighted; /* whether these are anything but ones */

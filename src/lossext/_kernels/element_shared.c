@@ -13,6 +13,8 @@ INLINE place place_of(ptrdiff_t at, ptrdiff_t cols)
     return p;
 }
 
+enum { LARGE_BYTES = 4 << 20 }; /* input beyond the second cache */
+
 void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
 {
     v_store(room->one, v_set(1));
@@ -23,6 +25,7 @@ void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
         c->parameter[k] = (real)job->parameter[k];
     c->grad_scale = (real)job->grad_scale;
     c->count = 0;
+    c->prefetches = job->rows * job->cols >= LARGE_BYTES / (ptrdiff_t)sizeof(real);
 }
 
 /* ---- weights ---- */
@@ -257,6 +260,19 @@ static void smooth(const lx_job *job, chunk *c, chunk_room *room)
     c->lost.mask = -1;
 }
 
+/* Where passes are to prefetch. */
+static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
+{
+    static const unsigned char size_of[] = {sizeof(real), sizeof(other_real), 1, 4, 8, 1, 2};
+    c->next_x = (const real *)job->input + at + AHEAD;
+    c->size_of_y = sizeof(real);
+    c->next_y = (const char *)c->next_x;
+    if (job->target.layout == LX_FULL) {
+        c->size_of_y = size_of[job->target.type];
+        c->next_y = (const char *)job->target.data + (at + AHEAD) * c->size_of_y;
+    }
+}
+
 /* All that a chunk of n elements from `at` on needs, but for varying parameters.  What is bad, as a kernel says it. */
 int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room)
 {
@@ -266,6 +282,7 @@ int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, ch
     const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
     const int plain = whole && contiguous && job->target.type == LX_REAL && job->target_scale == 1;
     int bad = 0;
+    look_ahead(job, at, c);
     c->n = (n + STEP - 1) / STEP * STEP;
     c->x = (const real *)job->input + at;
     c->y = plain ? operand_at(&job->target, p, n, job->cols, room->y) : room->y;
