@@ -70,15 +70,23 @@ INLINE void tally_add(tally *t, vec v, ptrdiff_t i)
         tally_settle(t);
 }
 
+/* a of an element that counts, else 0: not by a weight of 0, since a may be NaN. */
+INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(v_gt(spread_at(c->known, i), v_zero()), a); }
+
 INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
 {
-    return weighted ? times(value(e), spread_at(c->weight, i)) : value(e);
+    return weighted ? if_known(c, times(value(e), spread_at(c->weight, i)), i) : value(e);
+}
+
+/* A derivative, by its weights. */
+INLINE vec scaled(const chunk *c, vec derivative, ptrdiff_t i)
+{
+    return if_known(c, times(derivative, spread_at(c->grad_weight, i) * v_set(c->grad_scale)), i);
 }
 
 INLINE vec weighted_slope(const chunk *c, E e, ptrdiff_t i, const int weighted)
 {
-    const vec scale = v_set(c->grad_scale);
-    return weighted ? times(slope(e), spread_at(c->grad_weight, i) * scale) : slope(e) * scale;
+    return weighted ? scaled(c, slope(e), i) : slope(e) * v_set(c->grad_scale);
 }
 
 INLINE void store(real *to, vec v, const int stream)
@@ -185,8 +193,7 @@ static NOINLINE void value_and_slope_pass(const chunk *given, real *to, tally *t
 #define CURVATURE_PASS(kind) \
     static NOINLINE void kind##_pass(const chunk *given, real *to) \
     { \
-        FOR_EACH_VECTOR(given, const vec w = spread_at(c->grad_weight, i) * v_set(c->grad_scale); \
-                        v_store(to + i, times(kind(e), w))); \
+        FOR_EACH_VECTOR(given, v_store(to + i, scaled(c, kind(e), i))); \
     }
 CURVATURE_PASS(curvature)
 #ifdef HAS_MAJORIZER
@@ -220,7 +227,7 @@ static void curvatures(int kind, const chunk *c, real *to)
 #ifdef HAS_LOG1P
 /* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
  * all terms are positive, so that no digit is lost.  32 of them keep the product far from overflow. */
-static NOINLINE void log1p_total_pass(const chunk *given, tally *total)
+INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
 {
     enum { CHAINS = 4, FACTORS = 32 };
     const chunk copy = *given, *const c = &copy;
@@ -229,9 +236,11 @@ static NOINLINE void log1p_total_pass(const chunk *given, tally *total)
     for (ptrdiff_t i = 0; i < c->n; i += CHAINS * LANES) {
         UNROLL(4)
         for (int k = 0; k < CHAINS; k++) {
-            const E e = element_at(c, i + k * LANES);
-            tally_add(&sum, linear(e), i + k * LANES);
-            product[k] = v_fma(product[k], e.shared, product[k] + e.shared);
+            const ptrdiff_t at = i + k * LANES;
+            const E e = element_at(c, at);
+            const vec a = partly ? if_known(c, e.shared, at) : e.shared;
+            tally_add(&sum, partly ? if_known(c, linear(e), at) : linear(e), at);
+            product[k] = v_fma(product[k], a, product[k] + a);
         }
         if (i / (CHAINS * LANES) % FACTORS == FACTORS - 1 || i + CHAINS * LANES == c->n)
             for (int k = 0; k < CHAINS; k++) {
@@ -242,9 +251,17 @@ static NOINLINE void log1p_total_pass(const chunk *given, tally *total)
     *total = sum;
 }
 
+static NOINLINE void log1p_total_pass(const chunk *c, tally *total)
+{
+    if (c->known.mask)
+        add_log1p_total(c, total, 1);
+    else
+        add_log1p_total(c, total, 0);
+}
+
 INLINE int takes_products(const lx_job *job, const chunk *c)
 {
-    int plain = job->reduce == LX_TOTAL && !c->weighted;
+    int plain = job->reduce == LX_TOTAL && c->weighted < WEIGHTED;
     for (int k = 0; k < (int)N_PARAMETERS; k++)
         plain = plain && job->varying[k].layout == LX_ABSENT;
     return plain;

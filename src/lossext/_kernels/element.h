@@ -16,8 +16,8 @@
  *   VARIANT(P, 1, 2)                   a kernel for each value of P, which is a constant there
  *
  * and the family does the rest: weights, masks, missing targets, the target's domain and label smoothing, layouts and
- * types of operands, ends of arrays, sums, streaming.  Elements that are missing, or that fill up a vector, are
- * computed at x = 1/2, y = 1 with weight 0: value and derivatives must be finite there. */
+ * types of operands, ends of arrays, sums, streaming.  Elements that are missing are computed like the others, whatever
+ * is there, and left out. */
 #ifndef LX_ELEMENT_H
 #define LX_ELEMENT_H
 
@@ -34,6 +34,8 @@ typedef struct {
     ptrdiff_t mask;
 } spread;
 
+enum { PARTLY_KNOWN = 1, WEIGHTED = 2 };
+
 /* A chunk as the passes over it see it: n is a multiple of STEP. */
 typedef struct {
     ptrdiff_t n;
@@ -42,9 +44,10 @@ typedef struct {
     const real *next_x; /* what a later chunk reads: a processor that is asked for one array after the other is late */
     const char *next_y;
     ptrdiff_t size_of_y;
+    spread known;       /* 1 where an element counts, else 0: a missing one, or one that fills up the last vectors */
     spread weight;      /* of values */
     spread grad_weight; /* of derivatives, besides grad_scale */
-    int weighted, grad_weighted; /* whether these are anything but ones */
+    int weighted, grad_weighted; /* 0, PARTLY_KNOWN or WEIGHTED */
     spread lost;        /* of 1 - y, by rounding a smoothed y */
     spread varying[LX_PARAMETERS];
     real parameter[LX_PARAMETERS], grad_scale;

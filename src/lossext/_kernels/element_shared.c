@@ -89,7 +89,7 @@ static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *ro
             product.data = room->weight;
             product.mask = -1;
         }
-        *weighted = 1;
+        *weighted = WEIGHTED;
     }
     return product;
 }
@@ -98,15 +98,23 @@ static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *ro
 
 INLINE vec magnitude_or_self(vec y, int sign) { return sign ? v_abs(y) : y; }
 
-/* Whether all of n targets, a multiple of LANES, lie in [low, high]. */
-static int all_inside(const real *y, ptrdiff_t n, real low, real high, int sign)
+INLINE mask known_at(spread known, ptrdiff_t i) { return v_gt(spread_at(known, i), v_zero()); }
+
+INLINE int inside(const real *y, spread known, ptrdiff_t n, real low, real high, int sign, const int partly)
 {
     mask bad = m_none();
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const vec t = magnitude_or_self(v_load(y + i), sign);
-        bad = m_or(bad, m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t)));
+        const mask outside = m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t));
+        bad = m_or(bad, partly ? m_and(known_at(known, i), outside) : outside);
     }
     return !m_any(bad);
+}
+
+/* Whether all known ones of n targets, a multiple of LANES, lie in [low, high]. */
+static int all_inside(const real *y, spread known, ptrdiff_t n, real low, real high, int sign)
+{
+    return known.mask ? inside(y, known, n, low, high, sign, 1) : inside(y, known, n, low, high, sign, 0);
 }
 
 /* Stored entries of the rows that a chunk of zeros meets. */
@@ -134,12 +142,14 @@ static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
     }
 }
 
-/* Whether one of n predictions, a multiple of LANES, lies outside; NaN does not. */
-static int any_outside(const real *x, ptrdiff_t n, real low, real high)
+/* Whether a known one of n predictions, a multiple of LANES, lies outside; NaN does not. */
+static int any_outside(const real *x, spread known, ptrdiff_t n, real low, real high)
 {
     mask bad = m_none();
-    for (ptrdiff_t i = 0; i < n; i += LANES)
-        bad = m_or(bad, m_or(v_lt(v_load(x + i), v_set(low)), v_gt(v_load(x + i), v_set(high))));
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const vec v = v_load(x + i);
+        bad = m_or(bad, m_and(known_at(known, i), m_or(v_lt(v, v_set(low)), v_gt(v, v_set(high)))));
+    }
     return m_any(bad);
 }
 
@@ -161,14 +171,29 @@ static void read_known(const lx_job *job, place p, const real *y, ptrdiff_t n, r
         known[i] = y[i] == y[i] ? known[i] : (real)0;
 }
 
-/* to[i] = from[i] where known, else `safe`.  `from` may be the caller's, of which nothing lies behind n; the others are
- * whole vectors. */
-static void replace_missing(const real *from, const real *known, real safe, ptrdiff_t n, real *to)
+/* In 16 bits, that more of them fit into a vector: n is at most LX_CHUNK. */
+static double count_true(const uint8_t *given, ptrdiff_t n)
 {
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        const vec x = n - i < LANES ? v_load_first(from + i, n - i, safe) : v_load(from + i);
-        v_store(to + i, v_select(v_gt(v_load(known + i), v_zero()), x, v_set(safe)));
-    }
+    uint16_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        count = (uint16_t)(count + (given[i] != 0));
+    return count;
+}
+
+static double count_numbers(const real *y, ptrdiff_t n)
+{
+    int32_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        count += y[i] == y[i];
+    return count;
+}
+
+static double count_ones(const real *known, ptrdiff_t n)
+{
+    int32_t count = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        count += known[i] > 0;
+    return count;
 }
 
 static double sum_of(const real *a, ptrdiff_t n)
@@ -185,20 +210,29 @@ static void fill_up(real *a, ptrdiff_t n, ptrdiff_t end, real with)
         a[i] = with;
 }
 
-/* Targets in `room` into the domain: a little beyond a bound becomes the bound.  True if one lies outside. */
-static int bring_inside(const lx_job *job, real *y, ptrdiff_t n)
+/* Targets in `room` into the domain: a little beyond a bound becomes the bound.  True if a known one lies outside. */
+static int bring_inside(const lx_job *job, real *y, spread known, ptrdiff_t n)
 {
     const lx_domain *domain = &job->domain;
     const real low = (real)domain->low, high = (real)domain->high;
-    if (all_inside(y, n, low, high, domain->sign))
+    if (all_inside(y, known, n, low, high, domain->sign))
         return 0;
     if (domain->slack == 0)
         return 1;
     const real slack = (real)(domain->slack * (sizeof(real) == sizeof(double) ? DBL_EPSILON : FLT_EPSILON));
-    const int bad = !all_inside(y, n, low - slack, high + slack, domain->sign);
+    const int bad = !all_inside(y, known, n, low - slack, high + slack, domain->sign);
     for (ptrdiff_t i = 0; i < n; i++)
         y[i] = y[i] < low ? low : y[i] > high ? high : y[i];
     return bad;
+}
+
+/* n elements to `room`, filled up to `end`. */
+static const real *filled_up(const real *from, ptrdiff_t n, ptrdiff_t end, real with, real *room)
+{
+    if (from != room)
+        memcpy(room, from, (size_t)n * sizeof(real));
+    fill_up(room, n, end, with);
+    return room;
 }
 
 /* The weights in `room`, where one vector stands for all. */
@@ -211,25 +245,6 @@ static const real *as_array(spread weight, ptrdiff_t n, real *room)
     return room;
 }
 
-/* Copies of x and weights in which missing elements, and those that fill up the last vectors, have weight 0. */
-static void lay_incomplete(ptrdiff_t n, int misses, chunk *c, chunk_room *room)
-{
-    const real *weight = as_array(c->weight, n, room->weight);
-    memcpy(room->x, c->x, (size_t)n * sizeof(real));
-    if (weight != room->weight)
-        memcpy(room->weight, weight, (size_t)n * sizeof(real));
-    fill_up(room->x, n, c->n, (real)0.5);
-    fill_up(room->weight, n, c->n, 0);
-    if (misses) {
-        replace_missing(room->x, room->known, (real)0.5, c->n, room->x);
-        replace_missing(room->weight, room->known, 0, c->n, room->weight);
-    }
-    c->x = room->x;
-    c->weight.data = room->weight;
-    c->weight.mask = -1;
-    c->weighted = 1;
-}
-
 static void lay_upstream(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
 {
     c->grad_weight = c->weight;
@@ -237,14 +252,13 @@ static void lay_upstream(const lx_job *job, place p, ptrdiff_t n, chunk *c, chun
     if (job->grad_output.layout == LX_ABSENT)
         return;
     const real *upstream = operand_at(&job->grad_output, p, n, job->cols, room->upstream);
-    if (c->weighted)
+    if (c->weighted == WEIGHTED) {
         multiply(as_array(c->weight, n, room->weight), upstream, n, room->upstream);
-    else if (c->n != n && upstream != room->upstream)
-        memcpy(room->upstream, upstream, (size_t)n * sizeof(real));
-    fill_up(room->upstream, n, c->n, 0);
-    c->grad_weight.data = c->weighted || c->n != n ? room->upstream : upstream;
+        upstream = room->upstream;
+    }
+    c->grad_weight.data = c->n != n ? filled_up(upstream, n, c->n, 0, room->upstream) : upstream;
     c->grad_weight.mask = -1;
-    c->grad_weighted = 1;
+    c->grad_weighted = WEIGHTED;
 }
 
 /* Label smoothing of y, and of 1 - y by itself: near 1 a rounded y has lost the digits of its distance from 1. */
@@ -273,40 +287,57 @@ static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
     }
 }
 
+/* Targets, and which elements count. */
+static int lay_targets(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
+{
+    const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
+    const int smooths = job->target_scale != 1, misses = job->nan_is_missing || job->mask.layout != LX_ABSENT;
+    const lx_domain *domain = &job->domain;
+    int bad = 0;
+    if (contiguous && job->target.type == LX_REAL && n == c->n)
+        c->y = operand_at(&job->target, p, n, job->cols, room->y);
+    else {
+        read_targets(job, p, n, room->y);
+        fill_up(room->y, n, c->n, 1);
+        c->y = room->y;
+    }
+    c->known.data = room->one;
+    c->known.mask = 0;
+    if (misses || n < c->n) {
+        read_known(job, p, job->nan_is_missing ? c->y : NULL, n, room->known);
+        fill_up(room->known, n, c->n, 0);
+        c->known.data = room->known;
+        c->known.mask = -1;
+    }
+    if (job->counts)
+        c->count += misses ? count_ones(room->known, n) : (double)n;
+    if (smooths || !all_inside(c->y, c->known, c->n, (real)domain->low, (real)domain->high, domain->sign)) {
+        c->y = filled_up(c->y, c->n, c->n, 1, room->y);
+        bad = bring_inside(job, room->y, c->known, c->n);
+        if (smooths)
+            smooth(job, c, room);
+    }
+    return bad;
+}
+
 /* All that a chunk of n elements from `at` on needs, but for varying parameters.  What is bad, as a kernel says it. */
 int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room)
 {
     const place p = place_of(at, job->cols);
-    const lx_domain *domain = &job->domain;
-    const int misses = job->nan_is_missing || job->mask.layout != LX_ABSENT, whole = n % STEP == 0 && !misses;
-    const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
-    const int plain = whole && contiguous && job->target.type == LX_REAL && job->target_scale == 1;
-    int bad = 0;
-    look_ahead(job, at, c);
     c->n = (n + STEP - 1) / STEP * STEP;
     c->x = (const real *)job->input + at;
-    c->y = plain ? operand_at(&job->target, p, n, job->cols, room->y) : room->y;
-    if (!plain || !all_inside(c->y, n, (real)domain->low, (real)domain->high, domain->sign)) {
-        read_targets(job, p, n, room->y);
-        fill_up(room->y, n, c->n, 1);
-        if (misses) {
-            read_known(job, p, job->nan_is_missing ? room->y : NULL, n, room->known);
-            fill_up(room->known, n, c->n, 0);
-            replace_missing(room->y, room->known, 1, c->n, room->y);
-        }
-        bad = bring_inside(job, room->y, c->n);
-        if (job->target_scale != 1)
-            smooth(job, c, room);
-        c->y = room->y;
-    }
+    if (n < c->n)
+        c->x = filled_up(c->x, n, c->n, (real)0.5, room->x);
+    look_ahead(job, at, c);
+    int bad = lay_targets(job, p, n, c, room);
     c->weight = weights_of(job, p, n, room, &c->weighted);
-    if (!whole)
-        lay_incomplete(n, misses, c, room);
-    if (job->checks_input && any_outside(c->x, c->n, (real)job->input_low, (real)job->input_high))
+    if (n < c->n && c->weight.mask)
+        c->weight.data = filled_up(c->weight.data, n, c->n, 0, room->weight);
+    if (!c->weighted && c->known.mask)
+        c->weighted = PARTLY_KNOWN;
+    if (job->checks_input && any_outside(c->x, c->known, c->n, (real)job->input_low, (real)job->input_high))
         bad |= LX_BAD_INPUT;
     lay_upstream(job, p, n, c, room);
-    if (job->counts)
-        c->count += misses ? sum_of(room->known, n) : (double)n;
     return bad;
 }
 
@@ -320,11 +351,7 @@ void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, ch
         v_store(room, v_set(o->layout == LX_ABSENT ? c->parameter[k] : *(const real *)o->data));
     else {
         const real *data = operand_at(o, place_of(at, job->cols), n, job->cols, room);
-        if (c->n != n && data != room)
-            memcpy(room, data, (size_t)n * sizeof(real));
-        if (c->n != n)
-            fill_up(room, n, c->n, (real)0.5);
-        c->varying[k].data = c->n != n ? room : data;
+        c->varying[k].data = c->n != n ? filled_up(data, n, c->n, (real)0.5, room) : data;
         c->varying[k].mask = -1;
     }
 }
@@ -369,20 +396,29 @@ void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, pt
     }
 }
 
-/* What is known of n elements from p on, and the product of their weights (ones unless `weighted`). */
-static const real *known_weights(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int weighted)
+/* The number of known ones of n elements from p on, or, if `weighted`, the sum of their weights. */
+static double count_known(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int weighted)
 {
     int any = 0;
     spread product = {room->one, 0};
     if (weighted)
         product = weights_of(job, p, n, room, &any);
-    if (job->nan_is_missing)
+    if (!any && !job->nan_is_missing && job->mask.layout == LX_FULL)
+        return count_true((const uint8_t *)job->mask.data + p.at, n);
+    const real *y = (const real *)job->target.data + p.at;
+    if (job->nan_is_missing && !(job->target.layout == LX_FULL && job->target.type == LX_REAL)) {
         read_targets(job, p, n, room->y);
-    read_known(job, p, job->nan_is_missing ? room->y : NULL, n, room->known);
-    fill_up(room->known, n, n + LANES, 0);
-    if (any)
-        replace_missing(as_array(product, n, room->weight), room->known, 0, n, room->known);
-    return room->known;
+        y = room->y;
+    }
+    if (!any && job->nan_is_missing && job->mask.layout == LX_ABSENT)
+        return count_numbers(y, n);
+    read_known(job, p, job->nan_is_missing ? y : NULL, n, room->known);
+    if (!any)
+        return count_ones(room->known, n);
+    const real *weight = as_array(product, n, room->weight);
+    for (ptrdiff_t i = 0; i < n; i++)
+        room->known[i] = room->known[i] > 0 ? weight[i] : 0;
+    return sum_of(room->known, n);
 }
 
 /* The number of known elements, or with `counts` 2 the sum of their weights. */
@@ -392,7 +428,7 @@ int SHARED(count_elements)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, l
     v_store(room.one, v_set(1));
     for (ptrdiff_t at = first, n; at < last; at += n) {
         n = last - at < LX_CHUNK ? last - at : LX_CHUNK;
-        total->count += sum_of(known_weights(job, place_of(at, job->cols), n, &room, job->counts == 2), n);
+        total->count += count_known(job, place_of(at, job->cols), n, &room, job->counts == 2);
     }
     return 0;
 }
@@ -407,7 +443,7 @@ int SHARED(count_by_row)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_
         for (ptrdiff_t column = 0, n; column < job->cols; column += n) {
             const place p = {row * job->cols + column, row, column};
             n = job->cols - column < LX_CHUNK ? job->cols - column : LX_CHUNK;
-            count += sum_of(known_weights(job, p, n, &room, 0), n);
+            count += count_known(job, p, n, &room, 0);
         }
         ((real *)job->value)[row] = count > 0 ? (real)(1 / count) : 0;
         total->count += count > 0;
