@@ -117,23 +117,24 @@ static int all_inside(const real *y, spread known, ptrdiff_t n, real low, real h
     return known.mask ? inside(y, known, n, low, high, sign, 1) : inside(y, known, n, low, high, sign, 0);
 }
 
-/* Stored entries of the rows that a chunk of zeros meets. */
-static void scatter_entries(const lx_job *job, place p, ptrdiff_t n, real *to)
+/* Stored entries of the rows that a chunk of zeros meets, into it if there is a `to`; how many there are. */
+static ptrdiff_t scatter_entries(const lx_job *job, place p, ptrdiff_t n, real *to)
 {
-    ptrdiff_t first = p.column, row = p.row, length;
-    memset(to, 0, (size_t)n * sizeof(real));
+    ptrdiff_t first = p.column, row = p.row, length, count = 0;
     for (ptrdiff_t i = 0; i < n; i += length, first = 0, row++) {
         length = job->cols - first < n - i ? job->cols - first : n - i;
-        scatter_row(job, row, first, length, to + i);
+        count += scatter_row(job, row, first, length, to ? to + i : NULL);
     }
+    return count;
 }
 
 /* n targets in the kernel's own type to `to`. */
 static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
 {
-    if (job->target.layout == LX_CSR)
+    if (job->target.layout == LX_CSR) {
+        memset(to, 0, (size_t)n * sizeof(real));
         scatter_entries(job, p, n, to);
-    else if (job->target.type != LX_REAL)
+    } else if (job->target.type != LX_REAL)
         convert_targets(job, p.at, n, to);
     else {
         const real *from = operand_at(&job->target, p, n, job->cols, to);
@@ -290,11 +291,16 @@ static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
 /* Targets, and which elements count. */
 static int lay_targets(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
 {
+    static const ALIGNED real zeros[LX_CHUNK]; /* all targets of most chunks where few entries are stored */
     const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
     const int smooths = job->target_scale != 1, misses = job->nan_is_missing || job->mask.layout != LX_ABSENT;
     const lx_domain *domain = &job->domain;
     int bad = 0;
-    if (contiguous && job->target.type == LX_REAL && n == c->n)
+    const int sparse = job->target.layout == LX_CSR && domain->low <= 0;
+    const int empty = sparse && n == c->n && !scatter_entries(job, p, n, NULL);
+    if (empty)
+        c->y = zeros;
+    else if (contiguous && job->target.type == LX_REAL && n == c->n)
         c->y = operand_at(&job->target, p, n, job->cols, room->y);
     else {
         read_targets(job, p, n, room->y);
@@ -311,7 +317,7 @@ static int lay_targets(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_
     }
     if (job->counts)
         c->count += misses ? count_ones(room->known, n) : (double)n;
-    if (smooths || !all_inside(c->y, c->known, c->n, (real)domain->low, (real)domain->high, domain->sign)) {
+    if (smooths || (!empty && !all_inside(c->y, c->known, c->n, (real)domain->low, (real)domain->high, domain->sign))) {
         c->y = filled_up(c->y, c->n, c->n, 1, room->y);
         bad = bring_inside(job, room->y, c->known, c->n);
         if (smooths)

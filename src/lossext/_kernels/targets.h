@@ -38,7 +38,7 @@ INLINE void convert_targets(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *
 }
 #undef CONVERT
 
-/* Stored entries of a row in columns [first, first + n), into zeros. */
+/* Stored entries of a row in columns [first, first + n), into zeros if there is a `to`; how many there are. */
 #define SCATTER(type) \
     do { \
         const type *column = (const type *)job->sparse.column; \
@@ -49,18 +49,21 @@ INLINE void convert_targets(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *
             else \
                 high = middle; \
         } \
-        for (; low < end && (ptrdiff_t)column[low] < first + n; low++) \
-            to[column[low] - first] = ((const real *)job->target.data)[low]; \
+        for (; low < end && (ptrdiff_t)column[low] < first + n; low++, count++) \
+            if (to) \
+                to[column[low] - first] = ((const real *)job->target.data)[low]; \
     } while (0)
 
-INLINE void scatter_row(const lx_job *job, ptrdiff_t row, ptrdiff_t first, ptrdiff_t n, real *to)
+INLINE ptrdiff_t scatter_row(const lx_job *job, ptrdiff_t row, ptrdiff_t first, ptrdiff_t n, real *to)
 {
     ptrdiff_t low = job->sparse.start[row], high = job->sparse.start[row + 1];
+    ptrdiff_t count = 0;
     const ptrdiff_t end = high;
     if (job->sparse.column_type == LX_INT32)
         SCATTER(int32_t);
     else
         SCATTER(int64_t);
+    return count;
 }
 #undef SCATTER
 
