@@ -194,3 +194,44 @@ W, B, X = np.ones((20, 3)), np.zeros(20), np.ones((4, 3))
 def test_errors(error, message, call):
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("classes", [500, 60_000])  # probabilities kept, and computed anew
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["ids", "soft", "none"])
+def test_labels_near_and_far_from_the_largest_logits(classes, dtype, kind):
+    """Tiles whose exponentials are relative to the label's logit, beside others that are relative to their own peak."""
+    rng = np.random.default_rng(0)
+    ahead = np.array([-700, -60, -17, -15, -9, -7, 0, 5, 9, 30, 100])
+    w = rng.normal(size=(classes, len(ahead))).astype(dtype)
+    b = np.repeat(rng.choice([-40, -20, -12, -2, 0], classes // 100), 100).astype(dtype)  # of tiles unlike each other
+    x = np.eye(len(ahead)).astype(dtype)
+    labels = rng.choice(classes, len(ahead), replace=False)
+    wide = np.longdouble
+    z = w.T.astype(wide) + b
+    w[labels, np.arange(len(ahead))] = (z.max(axis=1) + ahead - b[labels]).astype(dtype)
+    z = w.T.astype(wide) + b
+    target = np.zeros((len(ahead), classes), wide)
+    target[np.arange(len(ahead)), labels] = 1
+    given = labels
+    if kind == "soft":
+        sparse = pytest.importorskip("scipy.sparse")
+        target[:, 7] += 0.5
+        given = sparse.csr_matrix(np.minimum(target, 1).astype(float))
+        target = given.toarray().astype(wide)
+    top = z.max(axis=1, keepdims=True)
+    lse = np.log(np.exp(z - top).sum(axis=1, keepdims=True)) + top
+    loss = (target * (lse - z)).sum(axis=1)
+    p = target.sum(axis=1, keepdims=True) * np.exp(z - lse) - target
+    eps = np.finfo(dtype).eps
+    if kind == "none":
+        found = lx.LinearSoftmaxLoss().log_normalizer(w, b, x)
+        np.testing.assert_allclose(found, lse[:, 0].astype(float), rtol=8 * eps)
+        return
+    value, grad = lx.LinearSoftmaxLoss("none").value_and_grad(w, b, given, x, grad_output=np.ones(len(x)))
+    np.testing.assert_array_equal(value, lx.LinearSoftmaxLoss("none")(w, b, given, x))
+    sure = loss == loss if kind == "soft" else loss > 1e-10  # the sum of others' exponentials in long double ends there
+    np.testing.assert_allclose(value[sure], loss[sure].astype(float), rtol=200 * eps)
+    np.testing.assert_allclose(grad.weights, p.T.astype(float), rtol=200 * eps, atol=40 * eps)
+    np.testing.assert_allclose(grad.biases, p.sum(axis=0).astype(float), rtol=200 * eps, atol=200 * eps)
+    np.testing.assert_allclose(grad.inputs, (p @ w).astype(float), atol=800 * eps * 40)

@@ -321,3 +321,14 @@ def test_games_with_attributes_are_errors(make, update):
         arrays = (array,) if update == "add_to" else (array, array.copy())
         with pytest.raises((ValueError, TypeError, MemoryError, IndexError)):
             getattr(g, update)(*arrays)
+
+
+def test_sum_takes_gradients():
+    a, b = (
+        lx.RowSparse([3, 1], [[1.0, 2.0], [3.0, 4.0]], (5, 2)),
+        lx.RowSparse([1, 4], [[5.0, 6.0], [7.0, 8.0]], (5, 2)),
+    )
+    np.testing.assert_array_equal(sum([a, b, a]).to_dense(), 2 * a.to_dense() + b.to_dense())
+    for other in (1, 0.0, None, "0", np.zeros((5, 2))):
+        with pytest.raises(TypeError):
+            other + a

@@ -120,6 +120,10 @@ class RowSparse:
         values = np.concatenate([self.values, other.values])
         return RowSparse(np.concatenate([self.indices, other.indices]), values, self.shape)
 
+    def __radd__(self, other: Any) -> RowSparse:
+        """0 + itself is itself, so that ``sum`` takes gradients."""
+        return self if type(other) is int and other == 0 else NotImplemented
+
     def __mul__(self, factor: Any) -> RowSparse:
         """The product with a real number."""
         if isinstance(factor, (RowSparse, str)) or np.ndim(factor):

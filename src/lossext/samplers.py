@@ -279,7 +279,10 @@ class UniformSampler(Sampler):
     def draw_apart(self, labels: Array | None, num_sampled: int) -> Array:
         """Classes other than the labels, as long as there are enough."""
         avoided = None if labels is None else _validate.ids_in_range("labels", labels, self.num_classes, own=True)
-        count = _validate.positive("num_sampled", num_sampled)
+        return self.draw_checked(avoided, _validate.positive("num_sampled", num_sampled))
+
+    def draw_checked(self, avoided: Array | None, count: int) -> Array:
+        """As `draw_apart`, for a loss that has looked at its arguments."""
         with self._drawing():
             return self._draw(count, avoided)[0]
 

@@ -6,7 +6,7 @@ anew.
 """
 
 cdef enum:
-    KEEP_BYTES = 7 << 20       # logits of a block of rows by all classes: beyond, computing anew beats keeping
+    KEEP_BYTES = 13 << 20      # logits of a block of rows by all classes: beyond, computing anew beats keeping
     PACKED_BYTES = 64 << 20    # of the weights that are packed meanwhile
     INPUT_BYTES = 16 << 20     # of a wave's inputs that are packed, in each of two forms
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
@@ -14,7 +14,8 @@ cdef enum:
     UNITS = 32                 # of products, at least, before panels are taken together,
     MOST_PANELS = 4            # so many of them
     FEW_ROWS = 4               # whose logits need no packing from a depth of two vectors on
-    FEW = 16                   # rows or classes: from eight vectors on
+    FEW = 16                   # rows or classes: from eight vectors on;
+    FEW_BYTES = 1 << 20        # of what they meet that is packed for the gradients at a time
 
 
 cdef struct layer_plan:
@@ -136,8 +137,9 @@ cdef class LayerJob:
             if not layer.unpacked:
                 layer.columns = take(&space, plan.wave_rows * plan.slice * item)
             layer.logits = take(&space, plan.wave_tiles * plan.wave_blocks * plan.tile_bytes)
-            layer.peak, layer.sum = take(&space, n_sums * item), take(&space, n_sums * item)
-            layer.row_peak, layer.row_factor = take(&space, all_rows * item), take(&space, all_rows * item)
+            layer.base, layer.sum = take(&space, n_sums * item), take(&space, n_sums * item)
+            layer.row_base, layer.row_factor = take(&space, all_rows * item), take(&space, all_rows * item)
+            layer.row_label, layer.row_rescale = take(&space, all_rows * item), take(&space, all_rows * item)
             layer.row_sum = <double *> take(&space, all_rows * sizeof(double))
             if self.loss is None:
                 layer.loss = <double *> take(&space, all_rows * sizeof(double))
@@ -225,20 +227,24 @@ cdef int fill_work(LayerJob job, held_buffers *held, lx_layer *layer, real_numbe
 cdef int plan_waves(layer_plan *plan, lx_layer *layer) except -1:
     """Sizes of tiles, slices and waves."""
     cdef Py_ssize_t item = plan.item, panel = plan.steps.panel, lanes = plan.steps.lanes, few
-    plan.slice = min(layer.dim, <Py_ssize_t> LX_SLICE)
-    layer.stride = max(<Py_ssize_t> 1, ceil_div(plan.slice, panel)) * panel
-    if layer.stride * item % 512 == 0:
-        layer.stride += 64 // item    # else rows would meet in a few sets of the first cache
     few = min(layer.rows, layer.classes)
     layer.unpacked = ((layer.rows <= FEW_ROWS and layer.dim >= 2 * lanes)
                       or (few <= FEW and layer.dim >= 8 * lanes))
+    plan.slice = min(layer.dim, <Py_ssize_t> LX_SLICE)
+    if layer.unpacked:
+        few = FEW_BYTES // (max(layer.rows, layer.classes) * item)    # columns
+        plan.slice = min(plan.slice, max(<Py_ssize_t> 256, few // 64 * 64))
+    layer.stride = max(<Py_ssize_t> 1, ceil_div(plan.slice, panel)) * panel
+    if layer.stride * item % 512 == 0:
+        layer.stride += 64 // item    # else rows would meet in a few sets of the first cache
     plan.all_blocks = ceil_div(layer.rows, LX_ROW_BLOCK)
     plan.all_tiles = max(<Py_ssize_t> 1, ceil_div(layer.classes, LX_CLASS_TILE))
     # tiles of even size, of whole heights of the micro-kernel
     layer.tile = max(<Py_ssize_t> 12, ceil_div(ceil_div(layer.classes, plan.all_tiles), 12) * 12)
     plan.all_tiles = ceil_div(layer.classes, layer.tile)
     plan.tile_bytes = layer.tile * LX_ROW_BLOCK * item
-    plan.resident = (plan.all_tiles <= KEEP_BYTES // plan.tile_bytes
+    plan.resident = ((plan.with_grad or plan.mode == LX_SOFTMAX)
+                     and plan.all_tiles <= KEEP_BYTES // plan.tile_bytes
                      and plan.all_tiles <= PACKED_BYTES // (layer.tile * layer.stride * item))
     if plan.resident:
         plan.wave_tiles = plan.all_tiles

@@ -1,10 +1,12 @@
-/* Gradients of classes, their biases, and inputs, out of what became of the logits: p[s][i], the slopes of the loss. */
+/* Gradients of classes, their biases, and inputs, out of what became of the logits, p[s][i]: p row_factor are the
+ * slopes of the loss. */
 #ifndef LX_LAYER_GRADIENTS_H
 #define LX_LAYER_GRADIENTS_H
 
 #include "products.h"
 
-/* grad_classes[s] = sum_i p[s][i] inputs[i] in panels [first, last) of columns,  grad_bias[s] = sum_i p[s][i].
+/* grad_classes[s] = sum_i p[s][i] row_factor[i] inputs[i] in panels [first, last) of columns,
+ * grad_bias[s] = sum_i p[s][i] row_factor[i].
  * What the product reads of p is used for all panels while it is in the second cache. */
 static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t first, ptrdiff_t last)
 {
@@ -16,6 +18,7 @@ static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t first,
     for (ptrdiff_t block = 0; block < wave->blocks; block++) {
         p.depth = rows_of(wave, block);
         p.a = logits_of(wave, tile, block);
+        const real *factor = (const real *)layer->row_factor + first_row_of(wave, block);
         p.add = !wave->first_of_classes || block > 0;
         const real *next = block + 1 < wave->blocks ? logits_of(wave, tile, block + 1)
                                                     : logits_of(wave, after(tile, wave->tiles), 0);
@@ -28,14 +31,16 @@ static void class_products(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t first,
         }
         for (ptrdiff_t s = 0; first == 0 && wave->first_column == 0 && s < n; s++) {
             vec sum = v_zero();
-            for (ptrdiff_t i = 0; i < p.depth; i += LANES)
-                sum += v_load_count(p.a + s * BLOCK + i, smaller(LANES, p.depth - i));
+            for (ptrdiff_t i = 0; i < p.depth; i += LANES) {
+                const ptrdiff_t count = smaller(LANES, p.depth - i);
+                sum = v_fma(v_load_count(p.a + s * BLOCK + i, count), v_load_count(factor + i, count), sum);
+            }
             grad_bias[s] = (p.add ? grad_bias[s] : 0) + v_sum(sum);
         }
     }
 }
 
-/* grad_inputs[i] = sum_s p[s][i] weights[s] in panels [first, last) of columns */
+/* grad_inputs[i] = sum_s p[s][i] weights[s] in panels [first, last) of columns; finish_inputs does the rest */
 static void input_products(const lx_wave *wave, ptrdiff_t block, ptrdiff_t first, ptrdiff_t last)
 {
     const lx_layer *layer = wave->layer;
@@ -78,17 +83,22 @@ static void finish_inputs(const void *call, ptrdiff_t block)
     const lx_layer *layer = ((const lx_wave *)call)->layer;
     const lx_labels *labels = &layer->labels;
     const real *weights = layer->weights, *upstream = layer->upstream, *slope = labels->grad;
+    const real *smooth = layer->smoothing.row;
     const ptrdiff_t dim = layer->dim, first = block * BLOCK, end = smaller(first + BLOCK, layer->rows);
-    for (ptrdiff_t i = first; i < end; i++) {
-        real *grad = (real *)layer->grad_inputs + i * dim;
-        for (int64_t j = labels->start[i]; j < labels->start[i + 1]; j++) {
-            if (j + 8 < labels->start[end])
-                prefetch_row(weights + labels->row[j + 8] * dim, dim);
-            add_scaled(grad, weights + labels->row[j] * dim, slope[j], dim, 1);
+    enum { RUN = 4096 / (int)sizeof(real) }; /* columns that stay in the first cache */
+    for (ptrdiff_t i = first; i < end; i++)
+        for (ptrdiff_t k = 0; k < dim; k += RUN) {
+            const ptrdiff_t n = smaller(RUN, dim - k);
+            real *grad = (real *)layer->grad_inputs + i * dim + k;
+            add_scaled(grad, grad, ((const real *)layer->row_factor)[i], n, 0);
+            for (int64_t j = labels->start[i]; j < labels->start[i + 1]; j++) {
+                if (k == 0 && j + 8 < labels->start[end])
+                    prefetch_row(weights + labels->row[j + 8] * dim, dim);
+                add_scaled(grad, weights + labels->row[j] * dim + k, slope[j], n, 1);
+            }
+            if (smooth)
+                add_scaled(grad, smooth + k, (real)-layer->smoothing.mass * upstream[i], n, 1);
         }
-        if (layer->smoothing.row)
-            add_scaled(grad, layer->smoothing.row, (real)-layer->smoothing.mass * upstream[i], dim, 1);
-    }
 }
 
 #endif

@@ -21,8 +21,8 @@ enum {
     LX_MERGE_UNIT = 32   /* merged rows of a unit */
 };
 
-/* What becomes of a tile's logits z: exp(z - peak of the tile), exp(z - row_peak) row_factor, sigmoid(z) row_factor;
- * or they stay as they are. */
+/* What becomes of a tile's logits z: exp(z - base of the tile), exp(z - row_base) row_rescale, sigmoid(z); or they stay.
+ * The slopes of the loss are these times row_factor, which the gradients' products find in the inputs. */
 enum { LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW };
 
 /* The rows' own classes.  With y = share, r = rest, Y = sum of a row's shares:
@@ -84,15 +84,17 @@ typedef struct {
     ptrdiff_t tile;                /* classes of each tile but the last */
     ptrdiff_t stride;              /* of packed rows, in reals: whole panels, zeros after a slice's columns */
     int unpacked;                  /* logits straight from inputs and weights: of few rows or classes */
-    void *row_peak, *row_factor;   /* (rows,): largest logit yet; then what exp(z - peak) is multiplied by */
-    double *row_sum;               /* (rows,): of exp(z - peak), or of softplus(z), over the classes */
+    void *row_label;               /* (rows,): largest logit of the labels */
+    void *row_base, *row_factor;   /* (rows,): what exponentials are relative to; what they are multiplied by */
+    void *row_rescale;             /* (rows,): exp(row_base - largest logit), once that is known */
+    double *row_sum;               /* (rows,): of exp(z - row_base), or of softplus(z), over the classes */
 
     /* work of a wave; aligned to cache lines */
-    void *packed_inputs;           /* (blocks LX_ROW_BLOCK, stride) */
-    void *columns;                 /* the same by panels of rows: (blocks, panels of a block, slice, panel) */
+    void *packed_inputs;           /* (blocks LX_ROW_BLOCK, stride): times row_factor */
+    void *columns;                 /* inputs by panels of rows: (blocks, panels of a block, slice, panel) */
     void *packed_weights;          /* (tiles tile, stride) */
     void *logits;                  /* (tiles, blocks, tile, LX_ROW_BLOCK) */
-    void *peak, *sum;              /* (tiles, blocks LX_ROW_BLOCK): of each tile */
+    void *base, *sum;              /* (tiles, blocks LX_ROW_BLOCK): of each tile */
 } lx_layer;
 
 typedef struct {

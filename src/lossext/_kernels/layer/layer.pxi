@@ -64,14 +64,16 @@ cdef extern from "layer/layer.h" nogil:
         void *grad_bias
         Py_ssize_t tile, stride
         int unpacked
-        void *row_peak
+        void *row_label
+        void *row_base
+        void *row_rescale
         void *row_factor
         double *row_sum
         void *packed_inputs
         void *columns
         void *packed_weights
         void *logits
-        void *peak
+        void *base
         void *sum
     ctypedef struct lx_wave:
         const lx_layer *layer

@@ -5,6 +5,11 @@
 #include "products.h"
 #include "../simd/vmath.h"
 
+/* How far the largest logit of a tile may be from a row's label for exponentials relative to the label: differences
+ * are then rounded by no more than some ulp of 1. */
+#define NEAR_BELOW 16
+#define NEAR_ABOVE 8
+
 static void label_logits(const void *call, ptrdiff_t block)
 {
     const lx_layer *layer = ((const lx_wave *)call)->layer;
@@ -12,7 +17,8 @@ static void label_logits(const void *call, ptrdiff_t block)
     const real *inputs = layer->inputs, *weights = layer->weights, *bias = labels->bias, *upstream = layer->upstream;
     const ptrdiff_t dim = layer->dim, first = block * BLOCK, end = smaller(first + BLOCK, layer->rows);
     for (ptrdiff_t i = first; i < first + BLOCK; i++) {
-        ((real *)layer->row_peak)[i] = -REAL_MAX;
+        ((real *)layer->row_label)[i] = ((real *)layer->row_base)[i] = -REAL_MAX;
+        ((real *)layer->row_rescale)[i] = 1;
         ((real *)layer->row_factor)[i] = upstream && i < end ? upstream[i] : 0;
         layer->row_sum[i] = 0;
     }
@@ -22,8 +28,10 @@ static void label_logits(const void *call, ptrdiff_t block)
         for (int64_t j = labels->start[i]; j < labels->start[i + 1]; j++) {
             if (j + 8 < labels->start[end])
                 prefetch_row(weights + labels->row[j + 8] * dim, dim);
-            ((real *)labels->logit)[j] =
-                (real)layer->scale * dot(inputs + i * dim, weights + labels->row[j] * dim, dim) + bias[j];
+            const real t = (real)layer->scale * dot(inputs + i * dim, weights + labels->row[j] * dim, dim) + bias[j];
+            ((real *)labels->logit)[j] = t;
+            if (t > ((real *)layer->row_label)[i])
+                ((real *)layer->row_label)[i] = t;
         }
 }
 
@@ -63,32 +71,35 @@ INLINE void leave_out(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, ptrd
         }
 }
 
-/* z = scale z + bias, and exp(z - peak) with its sum, for a column of vectors */
-INLINE void softmax_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec *peak, vec *sum, int keep)
+/* z = scale z + bias, and exp(z - base) with its sum, for a column of vectors.  The base is the label's logit where the
+ * largest of the column is near it, so that most tiles of a row agree in it, else that largest one. */
+INLINE void softmax_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec label, vec *base, vec *sum, int keep)
 {
-    *peak = v_set(-REAL_MAX);
+    vec peak = v_set(-REAL_MAX);
     for (ptrdiff_t s = 0; s < n; s++) {
         const vec a = v_fma(scale, v_load(z + s * BLOCK), v_set(bias[s]));
         v_store(z + s * BLOCK, a);
-        *peak = v_max(*peak, a);
+        peak = v_max(peak, a);
     }
+    const vec ahead = peak - label;
+    *base = v_select(m_and(v_ge(ahead, v_set(-NEAR_BELOW)), v_le(ahead, v_set(NEAR_ABOVE))), label, peak);
     for (ptrdiff_t s = 0; s < n; s++) {
-        const vec e = v_exp_negative(v_load(z + s * BLOCK) - *peak);
+        const vec e = v_exp_negative(v_load(z + s * BLOCK) - *base);
         if (keep)
-            v_store(z + s * BLOCK, e);
+            v_store(z + s * BLOCK, weighty_or_zero(e));
         *sum += e;
     }
 }
 
-/* softplus(z) = max(z, 0) + log1p(exp(-|z|)), summed, and sigmoid(z) factor */
-INLINE void sigmoid_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec factor, vec *sum, int keep)
+/* softplus(z) = max(z, 0) + log1p(exp(-|z|)), summed, and sigmoid(z) */
+INLINE void sigmoid_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec *sum, int keep)
 {
     const vec one = v_set(1);
     for (ptrdiff_t s = 0; s < n; s++) {
         const vec a = v_fma(scale, v_load(z + s * BLOCK), v_set(bias[s])), e = v_exp_negative(-v_abs(a));
         *sum += v_max(v_zero(), a) + v_log1p_unit(e);
         if (keep)
-            v_store(z + s * BLOCK, normal_or_zero(v_select(v_lt(a, v_zero()), e, one) / (one + e) * factor));
+            v_store(z + s * BLOCK, weighty_or_zero(v_select(v_lt(a, v_zero()), e, one) / (one + e)));
     }
 }
 
@@ -102,21 +113,22 @@ static void finish_logits(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, 
     const vec scale = v_set((real)layer->scale);
     leave_out(wave, tile, block, begin, end);
     for (ptrdiff_t i = begin; i < end; i += LANES) {
-        vec sum = v_zero(), peak = v_load((const real *)layer->row_peak + first_row + i);
-        const vec factor = v_load((const real *)layer->row_factor + first_row + i);
+        vec sum = v_zero(), base = v_load((const real *)layer->row_base + first_row + i);
+        const vec label = v_load((const real *)layer->row_label + first_row + i);
+        const vec rescale = v_load((const real *)layer->row_rescale + first_row + i);
         switch (wave->mode) {
         case LX_SOFTMAX:
-            softmax_column(z + i, bias, scale, n, &peak, &sum, wave->keep);
-            v_store(by_tile(wave, layer->peak, tile, block) + i, peak);
+            softmax_column(z + i, bias, scale, n, label, &base, &sum, wave->keep);
+            v_store(by_tile(wave, layer->base, tile, block) + i, base);
             break;
         case LX_NORMALIZED_SOFTMAX:
             for (ptrdiff_t s = 0; s < n; s++) {
                 const vec a = v_fma(scale, v_load(z + s * BLOCK + i), v_set(bias[s]));
-                v_store(z + s * BLOCK + i, normal_or_zero(v_exp_negative(a - peak) * factor));
+                v_store(z + s * BLOCK + i, weighty_or_zero(v_exp_negative(a - base) * rescale));
             }
             break;
         case LX_SIGMOID:
-            sigmoid_column(z + i, bias, scale, n, factor, &sum, wave->keep);
+            sigmoid_column(z + i, bias, scale, n, &sum, wave->keep);
             break;
         default:
             for (ptrdiff_t s = 0; s < n; s++)

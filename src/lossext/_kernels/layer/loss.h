@@ -5,7 +5,7 @@
 #include "vectors.h"
 #include "../simd/vmath.h"
 
-/* `others` is the sum of exp(z), relative to exp(peak).  Where a single label's logit is the largest, the loss is
+/* `others` is the sum of exp(z), relative to exp(top).  Where a single label's logit is the largest, the loss is
  * log1p of the others' share, and its gradient minus their probability: neither loses digits where the loss is near
  * zero. */
 INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
@@ -14,8 +14,8 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
     const ptrdiff_t first = (ptrdiff_t)labels->start[i], n = (ptrdiff_t)labels->start[i + 1] - first;
     const real *t = (const real *)labels->logit + first, *share = (const real *)labels->share + first;
     double e = 1; /* of the last label */
-    const double peak = ((const real *)layer->row_peak)[i], smooth = layer->smoothing.row ? layer->smoothing.mass : 0;
-    double top = peak, true_sum = 0, distance = 0, mass = 0;
+    const double base = ((const real *)layer->row_base)[i], smooth = layer->smoothing.row ? layer->smoothing.mass : 0;
+    double top = base, true_sum = 0, distance = 0, mass = 0;
     for (ptrdiff_t k = 0; k < n; k++)
         if (t[k] > top)
             top = t[k];
@@ -25,7 +25,7 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
         distance += t[k] == top || share[k] == 0 ? 0 : share[k] * (top - t[k]);
         mass += share[k];
     }
-    const double rescale = peak == top ? 1 : exp(peak - top), others = layer->row_sum[i] * rescale;
+    const double rescale = base == top ? 1 : exp(base - top), others = layer->row_sum[i] * rescale;
     const double total = others + true_sum;
     const double log_total = n == 1 && t[0] == top ? log1p(others) : log(total);
     double loss = mass == 0 ? distance : distance + mass * log_total;
@@ -40,7 +40,8 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
     if (!layer->upstream)
         return;
     const double upstream = ((const real *)layer->upstream)[i], factor = upstream / total;
-    ((real *)layer->row_factor)[i] = mass + smooth == 0 ? 0 : (real)((mass + smooth) * factor * rescale);
+    ((real *)layer->row_factor)[i] = mass + smooth == 0 ? 0 : (real)((mass + smooth) * factor);
+    ((real *)layer->row_rescale)[i] = (real)rescale;
     for (ptrdiff_t k = 0; k < n; k++) {
         if (n > 1)
             e = t[k] == top ? 1 : exp(t[k] - top);
@@ -66,23 +67,23 @@ INLINE void finish_sigmoid(const lx_layer *layer, ptrdiff_t i)
     layer->loss[i] = loss;
 }
 
-/* Tiles' peaks become what their sums and exponentials are to be multiplied by. */
+/* Tiles' bases become what their sums and exponentials are to be multiplied by. */
 INLINE void rescale_tiles(const lx_wave *wave, ptrdiff_t block)
 {
     const lx_layer *layer = wave->layer;
     const ptrdiff_t first = first_row_of(wave, block), n = rows_of(wave, block);
-    real *row_peak = (real *)layer->row_peak + first;
+    real *row_base = (real *)layer->row_base + first;
     ALIGNED real rescale[BLOCK];
     for (ptrdiff_t i = 0; i < n; i += LANES) {
-        vec old = v_load(row_peak + i), peak = old;
+        vec old = v_load(row_base + i), base = old;
         for (ptrdiff_t tile = 0; tile < wave->tiles; tile++)
-            peak = v_max(peak, v_load(by_tile(wave, layer->peak, tile, block) + i));
-        v_store(rescale + i, v_exp_negative(old - peak));
-        v_store(row_peak + i, peak);
+            base = v_max(base, v_load(by_tile(wave, layer->base, tile, block) + i));
+        v_store(rescale + i, v_exp_negative(old - base));
+        v_store(row_base + i, base);
         for (ptrdiff_t tile = 0; tile < wave->tiles; tile++) {
-            real *of_tile = by_tile(wave, layer->peak, tile, block) + i;
+            real *of_tile = by_tile(wave, layer->base, tile, block) + i;
             real *sum = by_tile(wave, layer->sum, tile, block) + i;
-            const vec factor = v_exp_negative(v_load(of_tile) - peak);
+            const vec factor = v_exp_negative(v_load(of_tile) - base);
             v_store(of_tile, factor);
             v_store(sum, factor * v_load(sum));
         }
@@ -110,16 +111,18 @@ static void take_tiles(const void *call, ptrdiff_t block)
 
     if (!wave->keep || wave->mode != LX_SOFTMAX)
         return;
-    const real *row_factor = (const real *)layer->row_factor + first;
+    const real *row_rescale = (const real *)layer->row_rescale + first;
     for (ptrdiff_t tile = 0; tile < wave->tiles; tile++) {
-        const real *of_tile = by_tile(wave, layer->peak, tile, block);
+        const real *of_tile = by_tile(wave, layer->base, tile, block);
         real *p = logits_of(wave, tile, block);
-        ALIGNED real factor[BLOCK];
-        for (ptrdiff_t i = 0; i < n; i += LANES)
-            v_store(factor + i, v_load(of_tile + i) * v_load(row_factor + i));
-        for (ptrdiff_t s = 0; s < classes_of(wave, tile); s++, p += BLOCK)
-            for (ptrdiff_t i = 0; i < n; i += LANES)
-                v_store(p + i, normal_or_zero(v_load(p + i) * v_load(factor + i)));
+        for (ptrdiff_t i = 0; i < n; i += LANES) {
+            const vec factor = v_load(of_tile + i) * v_load(row_rescale + i);
+            const mask other = v_not_equal(factor, v_set(1));
+            if (!m_any(n - i < LANES ? m_and(other, m_first(n - i)) : other))
+                continue; /* the row's base already */
+            for (ptrdiff_t s = 0; s < classes_of(wave, tile); s++)
+                v_store(p + s * BLOCK + i, weighty_or_zero(v_load(p + s * BLOCK + i) * factor));
+        }
     }
 }
 

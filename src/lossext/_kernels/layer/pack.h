@@ -24,9 +24,13 @@ static void pack_rows(const void *call, ptrdiff_t block)
     const lx_layer *layer = wave->layer;
     const ptrdiff_t first = first_row_of(wave, block), width = wave->columns;
     const real *inputs = (const real *)layer->inputs + wave->first_column;
+    const real *factor = (const real *)layer->row_factor + first;
     real *out = (real *)layer->packed_inputs + block * BLOCK * layer->stride;
     for (ptrdiff_t i = 0; i < rows_of(wave, block); i++, out += layer->stride) {
-        memcpy(out, inputs + (first + i) * layer->dim, (size_t)width * sizeof(real));
+        for (ptrdiff_t k = 0; k < width; k += LANES) {
+            const vec x = v_load_count(inputs + (first + i) * layer->dim + k, smaller(LANES, width - k));
+            v_store(out + k, normal_or_zero(v_set(factor[i]) * x));
+        }
         memset(out + width, 0, (size_t)(layer->stride - width) * sizeof(real));
     }
 }

@@ -11,12 +11,17 @@ INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 #ifdef LX_DOUBLE
 #define REAL_MIN DBL_MIN
+#define NEGLIGIBLE 0x1p-969
 #else
 #define REAL_MIN FLT_MIN
+#define NEGLIGIBLE 0x1p-102f
 #endif
 
 /* 0 for subnormal numbers, with which a product takes some hundred cycles; NaN stays */
 INLINE vec normal_or_zero(vec a) { return v_select(v_lt(v_abs(a), v_set(REAL_MIN)), v_zero(), a); }
+
+/* 0 for probabilities whose products could be subnormal: those with inputs over so many rows as an ulp has of 1. */
+INLINE vec weighty_or_zero(vec p) { return v_select(v_lt(p, v_set(NEGLIGIBLE)), v_zero(), p); }
 
 INLINE real dot(const real *a, const real *b, ptrdiff_t n)
 {

@@ -83,6 +83,9 @@ def ragged_ids(name: str, value: Any, n_rows: int, n_classes: int) -> RaggedIds:
             f"({n_rows}, {n_classes})"
         )
     known = array != -1
+    if known.all():
+        start = np.arange(0, array.size + 1, array.shape[1]) if array.size else np.zeros(n_rows + 1, INT64)
+        return RaggedIds(array.ravel(), start, None, np.arange(array.size), np.shape(value))
     place = np.flatnonzero(known)
     start = np.concatenate([[0], np.cumsum(known.sum(axis=1))]).astype(INT64)
     return RaggedIds(array.ravel()[place], start, None, place, np.shape(value))

@@ -88,7 +88,8 @@ class InBatchSoftmaxLoss(LayerTotals, Parameterized):
     -----
     *users* (N, D) sets the type, as `SampledSoftmaxLoss`'s inputs do; *items* is cast to it. It may have more rows than
     users: those are negatives of all users, and what is one number a row of items is so for them too. For large N the
-    matrix of scores is never built as a whole. Results do not depend on the number of threads.
+    matrix of scores is never built as a whole. Probabilities in gradients are as `LinearSoftmaxLoss` says. Results do
+    not depend on the number of threads.
 
     NT-Xent of two views a and b of N things (Chen et al., "A simple framework for contrastive learning", 2020) is
     ``InBatchSoftmaxLoss(temperature, normalize=True)`` of users ``concatenate([a, b])``, items ``concatenate([b, a])``

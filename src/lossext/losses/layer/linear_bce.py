@@ -70,8 +70,8 @@ class LinearBCELoss(LayerTotals, Parameterized):
     -----
     *labels* is a CSR matrix (N, V), such as SciPy's, whose data are the targets, or ids (N, M) padded with -1, whose
     targets are 1; all else is 0. A row without labels is one like any other. Types and memory are those of
-    `LinearSoftmaxLoss`. Rows of sample_weight 0 take no part, whatever their labels. Results do not depend on the
-    number of threads.
+    `LinearSoftmaxLoss`. In gradients a probability under 2e-31 (float64: 2e-292) counts as 0. Rows of sample_weight 0
+    take no part, whatever their labels. Results do not depend on the number of threads.
 
     Examples
     --------

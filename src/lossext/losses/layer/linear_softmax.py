@@ -88,9 +88,10 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
     The default of *ignore_index*, and what the mean is divided by, are those of `torch.nn.CrossEntropyLoss`. Rows of
     sample_weight 0 take no part, whatever their label.
 
-    Beside its results and arrays of N numbers, a call takes some 30 MB for D up to 256, and never more than 150. Where
+    Beside its results and arrays of N numbers, a call takes some 65 MB for D up to 256, and never more than 150. Where
     the label's logit is the largest, the value is log1p of the others' share and keeps its relative accuracy down to 0.
-    Results do not depend on the number of threads.
+    In gradients a class's probability under 2e-31 (float64: 2e-292) of the row's greatest counts as 0. Results do not
+    depend on the number of threads.
 
     Examples
     --------

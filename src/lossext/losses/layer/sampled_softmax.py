@@ -77,7 +77,8 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
 
     There is no clamp: a loss of 71 is 71. Where the true logit is the largest, the value is log1p of the others'
     share and keeps its relative accuracy down to 0. Error, beside the rounding of the logits: some 5 ulp of float32,
-    1e-14 in float64. Results do not depend on the number of threads.
+    1e-14 in float64. Probabilities in gradients are as `LinearSoftmaxLoss` says. Results do not depend on the number of
+    threads.
 
     Examples
     --------
@@ -168,7 +169,7 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
         if parameters["sampler"] is not None:
             return super()._draw(labels)
         avoided = labels.ids if parameters["remove_accidental_hits"] else None
-        return self._own_sampler.draw_apart(avoided, parameters["num_sampled"])
+        return self._own_sampler.draw_checked(avoided, parameters["num_sampled"])
 
 
 def sampled_softmax_loss(
