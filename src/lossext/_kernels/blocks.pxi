@@ -118,17 +118,22 @@ cdef void add_total(lx_total *total, const lx_total *block) noexcept nogil:
     total.count += block.count
 
 
+cdef Py_ssize_t block_length(const lx_job *job, bint by_row) noexcept nogil:
+    """Rows of a block: whole ones where something is summed by row."""
+    cdef Py_ssize_t block = BLOCK if job.rows * job.cols >= 8 * BLOCK else SMALL_BLOCK
+    return max(<Py_ssize_t> 1, block // (job.cols if by_row or job.reduce == LX_ROWS else 1))
+
+
 cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int item_size, int n_threads,
                  lx_total *total) except -1:
     """All of a job, in blocks of rows or of elements, and the sum of its values; what bad it met."""
     cdef blocks todo
     cdef lx_total totals[WAVE]
-    cdef Py_ssize_t wave, i, block = BLOCK if job.rows * job.cols >= 8 * BLOCK else SMALL_BLOCK
+    cdef Py_ssize_t wave, i
     cdef Py_ssize_t unit = job.cols if by_row or job.reduce == LX_ROWS else 1
     cdef int bad = 0
     todo.kernel, todo.job, todo.totals, todo.first = kernel, job, totals, 0
-    # a block is whole rows where something is summed by row; the kernel counts rows or elements
-    todo.length, todo.end = max(<Py_ssize_t> 1, block // unit), job.rows
+    todo.length, todo.end = block_length(job, by_row), job.rows    # the kernel counts rows or elements
     wave = min(<Py_ssize_t> WAVE, max(<Py_ssize_t> 1, WAVE * BLOCK // (todo.length * unit)))
     if not by_row:
         todo.length, todo.end = todo.length * unit, job.rows * job.cols

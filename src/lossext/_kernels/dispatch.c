@@ -93,7 +93,6 @@ static const lx_block_kernel counts[LX_COUNTS][LX_LEVELS][LX_TYPES] = {
 OBJECTIVE(derive) OBJECTIVE(spread) OBJECTIVE(limit)
 static const lx_block_kernel objectives[LX_OBJECTIVES][LX_LEVELS][LX_TYPES] = {
     [LX_DERIVE] = TABLE(objective, derive),
-    [LX_SPREAD] = TABLE(objective, spread),
     [LX_LIMIT] = TABLE(objective, limit),
 };
 

@@ -3,11 +3,12 @@
 #include "simd/simd.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { ROOM = 6144 / sizeof(real) }; /* scores at a time */
+enum { ROOM = 6144 / sizeof(real), LEAST_ROWS = 128 }; /* scores at a time */
 
 typedef struct {
-    ALIGNED real x[ROOM], grad[ROOM], hess[ROOM], value[ROOM];
+    ALIGNED real x[ROOM], grad[ROOM], hess[ROOM], value[ROOM], spare[ROOM];
     union {
         real y[ROOM];
         int64_t ids[ROOM];
@@ -36,6 +37,58 @@ static void read_scores(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptr
 #undef SHIFTED
 }
 
+/* Of a few columns loops are compiled of their own, which become vectors. */
+#define EACH_WIDTH(width, loop) \
+    do { \
+        if ((width) == 2) \
+            loop(2); \
+        else if ((width) == 3) \
+            loop(3); \
+        else if ((width) == 4) \
+            loop(4); \
+        else \
+            loop(width); \
+    } while (0)
+
+/* Rows of `cols` numbers as columns, one behind the other. */
+static NOINLINE void part_columns(const real *restrict rows, ptrdiff_t n, ptrdiff_t cols, real *restrict to)
+{
+#define PART(width) \
+    for (ptrdiff_t i = 0; i < n; i++) \
+        for (ptrdiff_t c = 0; c < (width); c++) \
+    to[c * n + i] = rows[i * (width) + c]
+    EACH_WIDTH(cols, PART);
+#undef PART
+}
+
+/* And back. */
+static NOINLINE void join_columns(const real *restrict from, ptrdiff_t n, ptrdiff_t cols, float *restrict rows)
+{
+#define JOIN(width) \
+    for (ptrdiff_t i = 0; i < n; i++) \
+        for (ptrdiff_t c = 0; c < (width); c++) \
+    rows[i * (width) + c] = (float)from[c * n + i]
+    EACH_WIDTH(cols, JOIN);
+#undef JOIN
+}
+
+INLINE int of_whole_rows(const lx_table *t, ptrdiff_t columns) { return t->column == 1 && t->row == columns; }
+
+/* Scores of all columns, one behind the other. */
+static void read_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, real *to)
+{
+    const ptrdiff_t cols = o->job.cols;
+    if (cols == 1 || !of_whole_rows(&o->raw, cols)) {
+        for (ptrdiff_t c = 0; c < cols; c++)
+            read_scores(o, first, n, c, to + c * n, 1);
+        return;
+    }
+    part_columns((const real *)o->raw.data + first * cols, n, cols, to);
+    for (ptrdiff_t c = 0; o->shift && c < cols; c++)
+        for (ptrdiff_t i = 0; i < n; i++)
+            to[c * n + i] += (real)o->shift[c];
+}
+
 /* n numbers of one column, as `real`, `step` apart. */
 static void read_numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *to, ptrdiff_t step)
 {
@@ -48,45 +101,65 @@ static void read_numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrdif
 #undef AS_REAL
 }
 
+/* The same side by side: where they are, or in the room. */
+static const real *numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *in)
+{
+    if (t->type == LX_REAL && t->row == 1)
+        return (const real *)t->data + first + column * t->column;
+    read_numbers(t, first, n, column, in, 1);
+    return in;
+}
+
 /* Class ids; true if one is no integer. */
 static int read_ids(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, int64_t *to)
 {
     int bad = 0;
+#define EACH(type, stride) \
+    for (ptrdiff_t i = 0; i < n; i++) { \
+        const type y = from[i * (stride)]; \
+        const int inside = (y >= (type)-1e9) & (y <= (type)1e9); \
+        const int32_t id = (int32_t)(inside ? y : -1); \
+        bad |= !inside | ((type)id != y); \
+        to[i] = id; \
+    }
 #define READ(type) \
     do { \
         const type *from = (const type *)o->target.data + first * o->target.row; \
-        for (ptrdiff_t i = 0; i < n; i++) { \
-            const type y = from[i * o->target.row]; \
-            const int inside = y >= (type)-1e9 && y <= (type)1e9; \
-            const int32_t id = inside ? (int32_t)y : -1; \
-            bad |= !inside || (type)id != y; \
-            to[i] = id; \
-        } \
+        if (o->target.row == 1) \
+            EACH(type, 1) \
+        else \
+            EACH(type, o->target.row) \
     } while (0)
     if (o->target.type == LX_REAL)
         READ(real);
     else
         READ(other_real);
 #undef READ
+#undef EACH
     return bad;
 }
 
-/* Targets of a column as its loss takes them; true if one is no class. */
-static int read_targets(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *to)
+/* Targets of a column as its loss takes them; NULL if one is no class. */
+static const real *targets(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *in)
 {
     const int sign = o->loss[0].domain.sign;
     const real no = sign ? -1 : 0, own = (real)column, count = (real)o->job.cols;
+    const real *y = numbers(&o->target, first, n, o->against_all ? 0 : column, in);
     int bad = 0;
-    read_numbers(&o->target, first, n, o->against_all ? 0 : column, to, 1);
-    for (ptrdiff_t i = 0; o->against_all && column == 0 && i < n; i++) {
-        const int inside = to[i] >= 0 && to[i] < count;
-        bad |= !inside || (real)(int32_t)(inside ? to[i] : 0) != to[i];
-    }
-    for (ptrdiff_t i = 0; o->against_all && i < n; i++)
-        to[i] = to[i] == own ? 1 : no;
-    for (ptrdiff_t i = 0; sign && !o->against_all && i < n; i++)
-        to[i] = to[i] == 0 ? -1 : to[i];
-    return bad;
+    if (o->against_all && column == 0)
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const int inside = (y[i] >= 0) & (y[i] < count);
+            bad |= !inside | ((real)(int32_t)(inside ? y[i] : 0) != y[i]);
+        }
+    if (o->against_all)
+        for (ptrdiff_t i = 0; i < n; i++)
+            in[i] = y[i] == own ? 1 : no;
+    else if (sign)
+        for (ptrdiff_t i = 0; i < n; i++)
+            in[i] = y[i] == 0 ? -1 : y[i];
+    else
+        in = (real *)y;
+    return bad ? NULL : in;
 }
 
 /* ---- Hessians ---- */
@@ -122,32 +195,42 @@ static int any_bare(const real *grad, const real *hess, ptrdiff_t n)
     return found;
 }
 
+/* Hessians that are the loss's weight, all over or where there is a slope. */
+static NOINLINE void put_constant(int rule, const real *grad, const real *missing, real *hess, ptrdiff_t n, real weight)
+{
+    const real flat = rule == LX_CONSTANT ? weight : 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        hess[i] = grad[i] == 0 ? flat : weight;
+    if (missing) /* NaN */
+        for (ptrdiff_t i = 0; i < n; i++)
+            hess[i] = missing[i] != missing[i] ? 0 : hess[i];
+}
+
 /* Runs the loss on n rows, `cols` columns each; then the scores in the room are not needed any more. */
-static int run(const lx_objective *o, lx_job *job, room *r, ptrdiff_t n, ptrdiff_t cols, const double *constant)
+static int run(const lx_objective *o, lx_job *job, room *r, real *grad, real *hess, ptrdiff_t n, ptrdiff_t cols,
+               const double *constant)
 {
     const int to_the_kink = o->rule == LX_TO_THE_KINK;
     lx_total total = {0, 0, 0};
     job->rows = n;
-    job->grad = r->grad;
-    job->hess = o->rule == LX_CURVATURE ? r->hess : NULL;
+    job->grad = grad;
+    job->hess = o->rule == LX_CURVATURE ? hess : NULL;
     job->value = r->value;
     job->reduce = to_the_kink ? LX_ROWS : LX_NO_VALUE;
     const ptrdiff_t units = o->of_rows ? n : n * cols;
     if (o->kernel(job, 0, units, &total))
         return LX_BAD_TARGET;
-    if (o->rule != LX_CURVATURE)
-        for (ptrdiff_t i = 0; i < n * cols; i++)
-            r->hess[i] = to_the_kink || (o->rule == LX_CONSTANT_AT_SLOPES && r->grad[i] == 0) ? 0 : (real)*constant;
-    for (ptrdiff_t i = 0; o->rule > LX_CURVATURE && o->rule < LX_TO_THE_KINK && job->nan_is_missing && i < n; i++)
-        if (r->target.y[i] != r->target.y[i])
-            r->hess[i] = 0;
-    if (o->kinked && (to_the_kink || any_bare(r->grad, r->hess, n * cols))) {
+    if (to_the_kink)
+        memset(hess, 0, (size_t)(n * cols) * sizeof(real));
+    else if (o->rule != LX_CURVATURE)
+        put_constant(o->rule, grad, job->nan_is_missing ? job->target.data : NULL, hess, n * cols, (real)*constant);
+    if (o->kinked && (to_the_kink || any_bare(grad, hess, n * cols))) {
         if (!to_the_kink) {
             job->grad = job->hess = NULL;
             job->reduce = LX_ROWS;
             o->kernel(job, 0, units, &total);
         }
-        curve_to_the_kink(r->value, r->grad, r->hess, n, cols, (real)o->least, r->x);
+        curve_to_the_kink(r->value, grad, hess, n, cols, (real)o->least, r->x);
     }
     return 0;
 }
@@ -170,7 +253,7 @@ static NOINLINE void weigh(const lx_objective *o, real *g, real *h, const real *
     for (ptrdiff_t i = 0; w && i < n; i++)
         g[i] = weighted(g[i], w[i]);
     if (o->kinked)
-        for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t i = 0; factor != 1 && i < n; i++)
             h[i] *= factor;
     else if (!w)
         for (ptrdiff_t i = 0; i < n; i++)
@@ -185,34 +268,87 @@ static NOINLINE void weigh(const lx_objective *o, real *g, real *h, const real *
         }
 }
 
+enum { SUMS = 32 }; /* beside each other, so that they are vectors */
+
+/* h^(-1/2) of 2^-126 <= h < infinity, from its exponent and Newton's steps (Lomont 2003): half the time of a root and a
+ * division. */
+INLINE float reciprocal_root(float h)
+{
+    int32_t bits;
+    float y;
+    memcpy(&bits, &h, sizeof bits);
+    bits = 0x5f375a86 - (bits >> 1);
+    memcpy(&y, &bits, sizeof y);
+    y *= 1.5f - 0.5f * h * y * y;
+    y *= 1.5f - 0.5f * h * y * y;
+    y *= 1.5f - 0.5f * h * y * y;
+    return y;
+}
+
+/* Sum and number of h^(-1/2), of which there is `room` for n; in two loops, each of which becomes vectors. */
+static NOINLINE void add_spread(const real *hess, ptrdiff_t n, double *to, real *room)
+{
+    float sum[SUMS] = {0}, *root = (float *)room;
+    int count = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const float h = (float)hess[i];
+        const int curved = (h >= 1.175494351e-38f) & (h <= 3.402823466e38f);
+        const float some = reciprocal_root(curved ? h : 1);
+        root[i] = curved ? some : 0;
+        count += curved;
+    }
+    ptrdiff_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (int k = 0; k < SUMS; k++)
+            sum[k] += root[i + k];
+    for (; i < n; i++)
+        sum[0] += root[i];
+    for (int k = 0; k < SUMS; k++)
+        to[0] += sum[k];
+    to[1] += count;
+}
+
 /* n derivatives to where they go, `step` apart there. */
 static void write(const lx_table *to, ptrdiff_t at, ptrdiff_t step, const real *from, ptrdiff_t n)
 {
 #define AS_FLOAT(x) (float)(x)
-    COPY(from, 1, n, (float *)to->data + at, step, AS_FLOAT);
+    if (from != (const void *)((float *)to->data + at))
+        COPY(from, 1, n, (float *)to->data + at, step, AS_FLOAT);
 #undef AS_FLOAT
 }
 
-/* Of n rows of a column, whose weights come in place of the scores. */
-static void write_column(const lx_objective *o, room *r, ptrdiff_t at, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column)
+/* Where to compute what goes to a place of the library's: there, if it takes `real` side by side, else in the room. */
+static real *place(const lx_table *to, ptrdiff_t at, int side_by_side, real *in)
 {
-    real *g = r->grad + at, *h = r->hess + at;
-    if (o->weight.data)
-        read_numbers(&o->weight, first, n, 0, r->x, 1);
-    weigh(o, g, h, o->weight.data ? r->x : NULL, n);
+    return side_by_side && sizeof(real) == sizeof(float) ? (real *)((float *)to->data + at) : in;
+}
+
+/* Derivatives of all columns, one behind the other, to where they go. */
+static void write_columns(const lx_table *to, ptrdiff_t first, ptrdiff_t n, ptrdiff_t cols, const real *from)
+{
+    if (cols > 1 && of_whole_rows(to, cols))
+        join_columns(from, n, cols, (float *)to->data + first * cols);
+    else
+        for (ptrdiff_t c = 0; c < cols; c++)
+            write(to, first * to->row + c * to->column, to->row, from + c * n, n);
+}
+
+/* Weights and spread of n rows of a column. */
+static void finish_column(const lx_objective *o, room *r, real *g, real *h, ptrdiff_t first, ptrdiff_t n,
+                          ptrdiff_t column)
+{
+    weigh(o, g, h, o->weight.data ? numbers(&o->weight, first, n, 0, r->spare) : NULL, n);
     if (o->positive != 1) {
-        read_numbers(&o->target, first, n, column, r->x, 1);
+        const real *y = numbers(&o->target, first, n, column, r->spare);
         for (ptrdiff_t i = 0; i < n; i++) {
-            const real factor = r->x[i] == 1 ? (real)o->positive : 1;
+            const real factor = y[i] == 1 ? (real)o->positive : 1;
             g[i] *= factor;
             h[i] *= o->kinked ? 1 : factor;
         }
     }
-    write(&o->grad, first * o->grad.row + column * o->grad.column, o->grad.row, g, n);
-    write(&o->hess, first * o->hess.row + column * o->hess.column, o->hess.row, h, n);
+    if (o->kinked)
+        add_spread(h, n, o->spread + 2 * (first / o->block * o->job.cols + column), r->spare);
 }
-
-INLINE int of_whole_rows(const lx_table *t, ptrdiff_t columns) { return t->column == 1 && t->row == columns; }
 
 /* A few rows of a row loss, as rows if they lie so at both ends, else column by column.  Two classes with one score
  * have the scores 0 and this. */
@@ -221,6 +357,7 @@ static int derive_rows(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room
     const ptrdiff_t columns = o->job.cols, cols = o->loss->cols, added = cols - columns;
     const int rows = columns == cols && !o->kinked && of_whole_rows(&o->raw, cols) && of_whole_rows(&o->grad, cols)
                      && of_whole_rows(&o->hess, cols);
+    real *g = place(&o->grad, first * cols, rows, r->grad), *h = place(&o->hess, first * cols, rows, r->hess);
     lx_job job = *o->loss;
     job.target.data = r->target.ids;
     job.inner = rows ? 1 : n;
@@ -231,117 +368,138 @@ static int derive_rows(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room
         r->x[i] = 0;
     if (rows && !o->shift)
         job.input = (const real *)o->raw.data + first * cols;
-    for (ptrdiff_t c = 0; c < columns && job.input == r->x; c++)
-        read_scores(o, first, n, c, rows ? r->x + c : r->x + (c + added) * n, rows ? cols : 1);
-    if (run(o, &job, r, n, cols, o->constant))
+    else if (!rows)
+        read_columns(o, first, n, r->x + added * n);
+    else
+        for (ptrdiff_t c = 0; c < columns; c++)
+            read_scores(o, first, n, c, r->x + c, cols);
+    if (run(o, &job, r, g, h, n, cols, o->constant))
         return LX_BAD_TARGET;
     if (rows) {
         for (ptrdiff_t c = 0; o->weight.data && c < cols; c++)
-            read_numbers(&o->weight, first, n, 0, r->x + c, cols);
-        weigh(o, r->grad, r->hess, o->weight.data ? r->x : NULL, n * cols);
-        write(&o->grad, first * cols, 1, r->grad, n * cols);
-        write(&o->hess, first * cols, 1, r->hess, n * cols);
+            read_numbers(&o->weight, first, n, 0, r->spare + c, cols);
+        weigh(o, g, h, o->weight.data ? r->spare : NULL, n * cols);
+        write(&o->grad, first * cols, 1, g, n * cols);
+        write(&o->hess, first * cols, 1, h, n * cols);
+        return 0;
     }
-    for (ptrdiff_t c = 0; c < columns && !rows; c++)
-        write_column(o, r, (c + added) * n, first, n, c);
+    for (ptrdiff_t c = 0; c < columns; c++)
+        finish_column(o, r, g + (c + added) * n, h + (c + added) * n, first, n, c);
+    write_columns(&o->grad, first, n, columns, g + added * n);
+    write_columns(&o->hess, first, n, columns, h + added * n);
     return 0;
 }
 
-/* A few rows of all columns of a loss of one score. */
+/* A few rows of a column of a loss of one score, from x to g and h. */
+static int derive_column(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, const real *x, real *g,
+                         real *h, room *r)
+{
+    lx_job job = o->loss[column];
+    job.input = x;
+    job.target.data = targets(o, first, n, column, r->target.y);
+    if (!job.target.data || run(o, &job, r, g, h, n, 1, o->constant ? o->constant + column : NULL))
+        return LX_BAD_TARGET;
+    finish_column(o, r, g, h, first, n, column);
+    return 0;
+}
+
+/* Of all columns that lie each by itself. */
 static int derive_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room *r)
 {
     for (ptrdiff_t c = 0; c < o->job.cols; c++) {
-        lx_job job = o->loss[c];
-        job.target.data = r->target.y;
-        job.input = r->x;
-        if (read_targets(o, first, n, c, r->target.y))
+        const ptrdiff_t at = first * o->grad.row + c * o->grad.column;
+        real *g = place(&o->grad, at, o->grad.row == 1, r->grad), *h = place(&o->hess, at, o->hess.row == 1, r->hess);
+        const real *x = (const real *)o->raw.data + first + c * o->raw.column;
+        if (o->raw.row != 1 || o->shift) {
+            read_scores(o, first, n, c, r->x, 1);
+            x = r->x;
+        }
+        if (derive_column(o, first, n, c, x, g, h, r))
             return LX_BAD_TARGET;
-        read_scores(o, first, n, c, r->x, 1);
-        if (run(o, &job, r, n, 1, o->constant ? o->constant + c : NULL))
-            return LX_BAD_TARGET;
-        write_column(o, r, 0, first, n, c);
+        write(&o->grad, at, o->grad.row, g, n);
+        write(&o->hess, at, o->hess.row, h, n);
     }
+    return 0;
+}
+
+/* Of a few columns that lie together in rows. */
+static int derive_joined(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room *r)
+{
+    read_columns(o, first, n, r->x);
+    for (ptrdiff_t c = 0; c < o->job.cols; c++)
+        if (derive_column(o, first, n, c, r->x + c * n, r->grad + c * n, r->hess + c * n, r))
+            return LX_BAD_TARGET;
+    write_columns(&o->grad, first, n, o->job.cols, r->grad);
+    write_columns(&o->hess, first, n, o->job.cols, r->hess);
     return 0;
 }
 
 int SHARED(objective_derive)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     const lx_objective *o = (const lx_objective *)job;
-    const ptrdiff_t step = ROOM / (o->of_rows ? o->loss->cols : 1);
+    const ptrdiff_t cols = o->of_rows ? o->loss->cols : o->job.cols;
+    const int apart = (o->raw.row == 1) & (o->grad.row == 1) & (o->hess.row == 1);
+    const int few = cols <= ROOM / LEAST_ROWS;
+    const ptrdiff_t step = o->of_rows || (few && !apart) ? ROOM / cols : apart ? ROOM : LEAST_ROWS;
     room r;
     (void)total;
     for (ptrdiff_t i = first; i < last; i += step) {
         const ptrdiff_t n = last - i < step ? last - i : step;
-        if (o->of_rows ? derive_rows(o, i, n, &r) : derive_columns(o, i, n, &r))
+        if (o->of_rows      ? derive_rows(o, i, n, &r)
+            : few && !apart ? derive_joined(o, i, n, &r)
+                            : derive_columns(o, i, n, &r))
             return LX_BAD_TARGET;
     }
     return 0;
 }
 
-enum { SUMS = 16 }; /* beside each other, so that none waits for another */
+#define LIMITED(h, most) ((h) > (most) ? (most) : (h) < floor ? floor : (h))
 
-INLINE void add_spread(const float *hess, ptrdiff_t stride, ptrdiff_t n, lx_total *total)
+/* Weights of n rows of a column; Hessians lie `step` apart. */
+static void weigh_limited(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, float *hess, real *in)
 {
-    double sum[SUMS] = {0}, count[SUMS] = {0};
-    ptrdiff_t i = 0;
-#define ADD(k, value) \
-    do { \
-        const float h = value; \
-        const int curved = h > 0 && h <= 3.402823466e38f; \
-        sum[k] += curved ? 1 / sqrtf(curved ? h : 1) : 0; \
-        count[k] += curved; \
-    } while (0)
-    for (; i + SUMS <= n; i += SUMS)
-        for (ptrdiff_t k = 0; k < SUMS; k++)
-            ADD(k, hess[(i + k) * stride]);
-    for (; i < n; i++)
-        ADD(0, hess[i * stride]);
-#undef ADD
-    for (int k = 0; k < SUMS; k++) {
-        total->sum += sum[k];
-        total->count += count[k];
+    const ptrdiff_t step = o->hess.row;
+    const real *w = o->weight.data ? numbers(&o->weight, first, n, 0, in) : NULL;
+#define TIMES(step) \
+    for (ptrdiff_t i = 0; i < n; i++) \
+        hess[i * (step)] *= (float)w[i];
+    if (w && step == 1)
+        TIMES(1)
+    else if (w)
+        TIMES(step)
+#undef TIMES
+    if (o->positive != 1) {
+        const real *y = numbers(&o->target, first, n, column, in);
+        for (ptrdiff_t i = 0; i < n; i++)
+            hess[i * step] *= y[i] == 1 ? (float)o->positive : 1;
     }
-}
-
-int SHARED(objective_spread)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
-{
-    const lx_objective *o = (const lx_objective *)job;
-    const float *hess = (const float *)o->hess.data + o->column * o->hess.column + first * o->hess.row;
-    if (o->hess.row == 1)
-        add_spread(hess, 1, last - first, total);
-    else
-        add_spread(hess, o->hess.row, last - first, total);
-    return 0;
 }
 
 int SHARED(objective_limit)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     const lx_objective *o = (const lx_objective *)job;
     const float floor = (float)o->floor;
-    real w[ROOM], y[ROOM];
+    const int rows = of_whole_rows(&o->hess, job->cols);
+    const ptrdiff_t step = !rows ? ROOM : job->cols < ROOM ? ROOM / job->cols : 1;
+    real in[ROOM];
     (void)total;
     for (ptrdiff_t from = first, n; from < last; from += n) {
-        n = last - from < ROOM ? last - from : ROOM;
-        if (o->weight.data)
-            read_numbers(&o->weight, from, n, 0, w, 1);
+        n = last - from < step ? last - from : step;
+        if (rows) {
+            float *hess = (float *)o->hess.data + from * job->cols;
+            for (ptrdiff_t at = 0, count; at < n * job->cols; at += count) {
+                count = n * job->cols - at < o->limits ? n * job->cols - at : o->limits;
+                for (ptrdiff_t i = 0; i < count; i++)
+                    hess[at + i] = LIMITED(hess[at + i], o->limit[i]);
+            }
+        }
         for (ptrdiff_t c = 0; c < job->cols; c++) {
-            const ptrdiff_t step = o->hess.row;
-            float *hess = (float *)o->hess.data + c * o->hess.column + from * step;
-            const float most = (float)o->limit[c];
-#define LIMITED(h) ((h) > most ? most : (h) < floor ? floor : (h))
-            if (step == 1)
-                for (ptrdiff_t i = 0; i < n; i++)
-                    hess[i] = LIMITED(hess[i]);
-            else
-                for (ptrdiff_t i = 0; i < n; i++)
-                    hess[i * step] = LIMITED(hess[i * step]);
-#undef LIMITED
-            for (ptrdiff_t i = 0; o->weight.data && i < n; i++)
-                hess[i * step] *= (float)w[i];
-            if (o->positive != 1)
-                read_numbers(&o->target, from, n, c, y, 1);
-            for (ptrdiff_t i = 0; o->positive != 1 && i < n; i++)
-                hess[i * step] *= y[i] == 1 ? (float)o->positive : 1;
+            float *hess = (float *)o->hess.data + c * o->hess.column + from * o->hess.row;
+            const float most = o->limit[c];
+            for (ptrdiff_t i = 0; !rows && i < n; i++)
+                hess[i] = LIMITED(hess[i], most);
+            if (o->weight.data || o->positive != 1)
+                weigh_limited(o, from, n, c, hess, in);
         }
     }
     return 0;

@@ -30,13 +30,16 @@ typedef struct {
     double factor, floor;  /* of Hessians */
     double least;          /* distance from the kink */
     double positive;       /* factor of both derivatives where the target is 1 */
-    ptrdiff_t column;      /* of LX_SPREAD */
-    const double *limit;   /* of LX_LIMIT, one a column */
+    double *spread;        /* of kinked ones: sum and number of h^(-1/2) of the finite Hessians h > 0, for each block of
+                              `block` rows and each column of it */
+    ptrdiff_t block;
+    const float *limit;    /* of LX_LIMIT, one a column, in as many rows as make it `limits` long */
+    ptrdiff_t limits;
 } lx_objective;
 
-/* Kernels, whose job is the first field of an lx_objective.  DERIVE: both derivatives.  SPREAD: sum and number of
- * h^(-1/2) of the finite Hessians h > 0 of a column.  LIMIT: the Hessians under their limits, with the weights. */
-enum { LX_DERIVE, LX_SPREAD, LX_LIMIT, LX_OBJECTIVES };
+/* Kernels, whose job is the first field of an lx_objective.  DERIVE: both derivatives, and the spread of Hessians.
+ * LIMIT: the Hessians under their limits, with the weights. */
+enum { LX_DERIVE, LX_LIMIT, LX_OBJECTIVES };
 lx_block_kernel lx_objective_kernel(int what, int type);
 
 enum { LX_MOST_CLASSES = 256 }; /* of a row loss here */

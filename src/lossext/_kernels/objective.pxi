@@ -2,7 +2,7 @@
 
 cdef extern from "objective.h" nogil:
     enum: LX_CURVATURE, LX_CONSTANT, LX_CONSTANT_AT_SLOPES, LX_TO_THE_KINK
-    enum: LX_DERIVE, LX_SPREAD, LX_LIMIT, LX_MOST_CLASSES
+    enum: LX_DERIVE, LX_LIMIT, LX_MOST_CLASSES
     ctypedef struct lx_table:
         void *data
         int type
@@ -16,10 +16,14 @@ cdef extern from "objective.h" nogil:
         lx_table raw, target, weight, grad, hess
         int of_rows, against_all, rule, kinked
         double factor, floor, least, positive
-        Py_ssize_t column
-        const double *limit
+        double *spread
+        Py_ssize_t block
+        const float *limit
+        Py_ssize_t limits
     lx_block_kernel lx_objective_kernel(int what, int type)
 
+cdef enum:
+    LIMITS = 256    # beside each other, for loops of vectors
 CURVATURE, CONSTANT, CONSTANT_AT_SLOPES, TO_THE_KINK = LX_CURVATURE, LX_CONSTANT, LX_CONSTANT_AT_SLOPES, LX_TO_THE_KINK
 MOST_CLASSES = LX_MOST_CLASSES
 
@@ -88,16 +92,15 @@ cdef class Objective:
             o.kernel = loss.kernel(real, loss.rowwise and loss.soft_loss >= 0 and loss.smoothing > 0)
             work = o.job.rows * (columns * (loss.cost + 1) * (8 if type else 4) / 4 + loss.cost_of_row)
             threads = loss.choose_threads(None, work)
+            if o.kinked:
+                o.block = block_length(&o.job, True)
+                spread = np.zeros(((o.job.rows + o.block - 1) // o.block, columns, 2))
+                o.spread = <double *> hold(&held, spread, True)
             bad = run_job(&o.job, lx_objective_kernel(LX_DERIVE, type), True, 8, threads, &total)
             if not bad and o.kinked:
-                limits = np.empty(columns)
-                for c in range(columns):
-                    o.column = c
-                    o.job.cols = 1
-                    run_job(&o.job, lx_objective_kernel(LX_SPREAD, type), True, 8, threads, &total)
-                    limits[c] = self.limit_of(total.sum, total.count)
-                o.job.cols = columns
-                o.limit = <const double *> hold(&held, limits)
+                limits = np.array([self.limit_of(sum, count) for sum, count in spread.sum(axis=0)], np.float32)
+                limits = np.tile(limits, max(1, LIMITS // columns))
+                o.limit, o.limits = <const float *> hold(&held, limits), len(limits)
                 run_job(&o.job, lx_objective_kernel(LX_LIMIT, type), True, 8, threads, &total)
             lx_small_call_ends(work, threads)
             return not bad
