@@ -37,7 +37,8 @@ def test_new_losses(tmp_path):
     subprocess.run(install, cwd=tree, env=environment, check=True)
     environment = os.environ | {"PYTHONPATH": str(target)}
     names = "CauchyLoss or MulticlassExponentialLoss"
-    tests = ["tests/test_losses.py", "tests/test_registry.py", "tests/test_errors.py"]
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", names, *tests]
-    done = subprocess.run(run, cwd=tree, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    tests = ["test_losses", "test_registry", "test_errors", "test_golden", "test_derivatives", "test_accuracy"]
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    for arguments in (["-k", names, *(f"tests/{name}.py" for name in tests)], ["tests/test_docs.py"]):
+        done = subprocess.run(pytest_run + arguments, cwd=tree, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

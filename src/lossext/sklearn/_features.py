@@ -5,6 +5,7 @@ Everything is a matrix (K, C): a column of coordinates for each column of the sc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.linalg import blas
 from lossext._validate import Array
 from lossext.sklearn._rows import BLOCK, rows_of
 
+SOME = 4096  # rows
 CANCELLED = np.finfo(float).eps  # of a mean square is lost where the squared mean is taken from it
 GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
 
@@ -27,6 +29,13 @@ def product(a: Any, b: Any) -> Array:
         return np.asarray(a @ b)
     (left, turn_left), (right, turn_right) = columnwise(b.T), columnwise(a.T)
     return np.asarray(GEMM[a.dtype](1.0, left, right, trans_a=turn_left, trans_b=turn_right).T)
+
+
+def sums_of_columns(matrix: Array) -> Array:
+    """In float64; NumPy takes several times as long for few columns."""
+    if matrix.dtype != np.float64:
+        return np.asarray(matrix.sum(axis=0, dtype=np.float64))
+    return np.asarray(product(np.ones((1, len(matrix))), matrix)[0])
 
 
 def columnwise(matrix: Array) -> tuple[Array, bool]:
@@ -53,27 +62,31 @@ class Moments:
             return
         for block, w in self._blocks(X):
             away = block - self.mean
-            self.square += np.einsum("nd,nd,n->d", away, away, w)
+            self.square += np.einsum("nd,nd->d", away, away if self.weight is None else away * w[:, np.newaxis])
         self.square /= self.total
 
-    def _blocks(self, X: Any) -> Any:
+    def _blocks(self, X: Any, apart: int = 1) -> Any:
         step = max(1, BLOCK // max(1, X.shape[1])) if not sparse.issparse(X) else X.shape[0]
         for start in range(0, X.shape[0], step):
             stop = min(start + step, X.shape[0])
             w = np.ones(stop - start) if self.weight is None else self.weight[start:stop].astype(np.float64)
-            yield rows_of(X, start, stop), w
+            block = rows_of(X, start, stop)
+            yield (block, w) if apart == 1 else (block[::apart], w[::apart])
 
     def products(self, X: Any, scale: Array) -> Array:
-        """Mean products of the features over `scale`, each with each."""
+        """Mean products of the features over `scale`, each with each; those of many dense rows out of some of them."""
         total = np.zeros((X.shape[1],) * 2)
-        for block, w in self._blocks(X):
+        apart = 1 if sparse.issparse(X) else max(1, X.shape[0] // max(SOME, 20 * X.shape[1]))
+        weight = 0.0
+        for block, w in self._blocks(X, apart):
+            weight += float(w.sum())
             if sparse.issparse(block):
                 scaled = (block.multiply(np.sqrt(w)[:, np.newaxis]) @ sparse.diags_array(1 / scale)).tocsr()
                 total += (scaled.T @ scaled).toarray()
             else:
                 away = ((block - self.mean) / scale * np.sqrt(w)[:, np.newaxis]).astype(X.dtype, copy=False)
                 total += product(away.T, away)
-        total /= self.total
+        total /= weight
         if sparse.issparse(X):
             total -= np.outer(self.mean / scale, self.mean / scale)
         return total
@@ -88,6 +101,8 @@ class Features:
     """
 
     implicit = False
+    whitened = False  # whether the Hessian, not an approximation of it at the start, is about I
+    centred = False  # whether coefficients add up to 0 over the columns
 
     def __init__(
         self,
@@ -134,12 +149,18 @@ class Features:
 
     def coef(self, z: Array) -> tuple[Array, Array]:
         """Coefficients (D, C) and intercepts (C,)."""
-        w = self.scale * z[: self.n_features]
-        if self.turn is not None:
-            w = product(self.turn, w)
+        w = self._coef(z)
         if not self.fit_intercept:
             return w, np.zeros(z.shape[1])
         return w, self.intercept_scale * z[-1] - self.mean @ w
+
+    def _coef(self, z: Array) -> Array:
+        w = self.scale * z[: self.n_features]
+        if self.turn is not None:
+            w = product(self.turn, w)
+        if self.centred:  # what is common to all columns changes but the penalty, so curves but little
+            w -= w.mean(axis=1, keepdims=True)
+        return np.asarray(w)
 
     def of(self, coef: Array, intercept: Array) -> Array:
         """The coordinates of coefficients (D, C) and intercepts."""
@@ -163,7 +184,7 @@ class Features:
 
     def back(self, slope: Array) -> Array:
         """From a gradient in the scores to that in the coordinates, in float64."""
-        return self.from_slopes(self.slope(self.X, slope), slope.sum(axis=0, dtype=np.float64))
+        return self.from_slopes(self.slope(self.X, slope), sums_of_columns(slope))
 
     def slope(self, X: Any, slope: Array) -> Array:
         """From a gradient in the scores of some rows to that in the coefficients (D, C)."""
@@ -178,7 +199,7 @@ class Features:
             values, slope, _ = loss.evaluate(scores, loss.columns(block.target, block.weight), width)
             value += float(values.sum())
             slope_w += self.slope(block.X, slope)
-            slope_b += slope.sum(axis=0, dtype=np.float64)
+            slope_b += sums_of_columns(slope)
         return value, slope_w, slope_b
 
     def from_slopes(self, w: Array, total: Array) -> Array:
@@ -196,9 +217,7 @@ class Features:
 
     def penalty(self, z: Array, image: Array) -> tuple[Array, Array]:
         """``|w|^2`` of each column, and the gradient of half of it."""
-        w = self.scale * z[: self.n_features]
-        if self.turn is not None:
-            w = product(self.turn, w)
+        w = self._coef(z)
         grad = np.zeros_like(z)
         grad[: self.n_features] = self._from_coef(w)
         return np.einsum("dc,dc->c", w, w), grad
@@ -208,6 +227,13 @@ class Features:
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
         part.scale, part.intercept_scale = self.scale[:, columns], self.intercept_scale[columns]
+        return part
+
+    def over(self, X: Any) -> Features:
+        """The same coordinates over other rows."""
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part.X, part.dtype = X, X.dtype
         return part
 
     def dot(self, a: Array, b: Array, image: Array | None = None) -> Array:
@@ -233,6 +259,28 @@ class Features:
         border = (scale * border * last)[:, np.newaxis]
         return np.block([[matrix, border], [border.T, np.array([[last * last * moments[n, n]]])]])
 
+    def coupled_hessian(self, bend: Callable[[Array], Array], alpha: float, n_columns: int) -> Array:
+        """Hessian (K, C, K, C) of coupled columns in their coordinates; `bend` makes products with that in the scores.
+
+        The features are not turned.
+        """
+        X, n = self.X, self.n_features
+        away = np.ones((X.shape[0], n + self.fit_intercept))
+        np.subtract(X.toarray() if sparse.issparse(X) else X, self.mean, out=away[:, :n])
+        away[:, :n][:, ~self.scale.any(axis=1)] = 0  # a constant may be far away
+        scale = np.vstack((self.scale, self.intercept_scale)) if self.fit_intercept else self.scale
+        found = np.zeros((len(scale), n_columns) * 2)
+        for c in range(n_columns):
+            direction = np.zeros((X.shape[0], n_columns), self.dtype)
+            direction[:, c] = 1
+            curvature = bend(direction).astype(np.float64)
+            for d in range(c, n_columns):
+                block = product(away.T, away * curvature[:, d, np.newaxis])
+                block *= scale[:, c, np.newaxis] * scale[:, d]
+                found[:, c, :, d], found[:, d, :, c] = block, block.T
+            found[:n, c, :n, c] += np.diag(alpha * self.scale[:, c] ** 2)
+        return found
+
 
 def curved_products(X: Any, mean: Array, curvature: Array) -> Array:
     """Products of the features from their means, and of 1, each with each, summed over rows of weights `curvature`."""
@@ -243,12 +291,72 @@ def curved_products(X: Any, mean: Array, curvature: Array) -> Array:
         stop = min(start + step, X.shape[0])
         root = np.sqrt(curvature[start:stop])
         block = rows_of(X, start, stop)
-        away = np.empty((stop - start, n + 1), X.dtype)
+        curved = np.flatnonzero(root)
+        if 4 * len(curved) < len(root):  # near kinks are few
+            block, root = block[curved], root[curved]
+        away = np.empty((len(root), n + 1), X.dtype)
         np.subtract(block.toarray() if sparse.issparse(block) else block, mean, out=away[:, :n])
         away[:, n] = 1
         away *= root[:, np.newaxis]
         moments += product(away.T, away)
     return moments
+
+
+class Whitened:
+    """Coordinates ``v = R z`` of the coordinates z of a `Features`, of whose Hessian about ``R' R`` is known.
+
+    In v it is about I. `factors` holds R (K C, K C) of coupled columns, or one (K, K) for each column.
+    """
+
+    implicit = False
+    whitened = True
+
+    def __init__(self, features: Features, factors: list[Array]) -> None:
+        self.features, self.factors, self.X, self.dtype = features, factors, features.X, features.dtype
+
+    def _inner(self, v: Array, transposed: bool = False) -> Array:
+        """``R^-1 v``, or ``R'^-1 v``."""
+        if len(self.factors) == 1:
+            flat = linalg.solve_triangular(self.factors[0], v.ravel(), trans=int(transposed), check_finite=False)
+            return np.asarray(flat).reshape(v.shape)
+        columns = zip(self.factors, v.T, strict=True)
+        return np.stack(
+            [linalg.solve_triangular(r, part, trans=int(transposed), check_finite=False) for r, part in columns], axis=1
+        )
+
+    def coef(self, v: Array) -> tuple[Array, Array]:
+        """Coefficients (D, C) and intercepts (C,)."""
+        return self.features.coef(self._inner(v))
+
+    def of(self, coef: Array, intercept: Array) -> Array:
+        """The coordinates of coefficients (D, C) and intercepts."""
+        z = self.features.of(coef, intercept)
+        if len(self.factors) == 1:
+            return np.asarray(self.factors[0] @ z.ravel()).reshape(z.shape)
+        return np.stack([r @ part for r, part in zip(self.factors, z.T, strict=True)], axis=1)
+
+    def image(self, v: Array) -> Array:
+        """Scores (N, C)."""
+        return self.features.image(self._inner(v))
+
+    def back(self, slope: Array) -> Array:
+        """From a gradient in the scores to that in the coordinates, in float64."""
+        return self._inner(self.features.back(slope), transposed=True)
+
+    def penalty(self, v: Array, image: Array) -> tuple[Array, Array]:
+        """``|w|^2`` of each column, and the gradient of half of it."""
+        square, grad = self.features.penalty(self._inner(v), image)
+        return square, self._inner(grad, transposed=True)
+
+    def select(self, columns: Any) -> Whitened:
+        """The same for some columns."""
+        if len(self.factors) == 1 or columns == slice(0, len(self.factors)):
+            return self
+        return Whitened(self.features.select(columns), self.factors[columns])
+
+    def dot(self, a: Array, b: Array, image: Array | None = None) -> Array:
+        """Products of the columns."""
+        return np.einsum("kc,kc->c", a, b)  # type: ignore[no-any-return]
 
 
 class RowSpace:
@@ -259,6 +367,7 @@ class RowSpace:
     """
 
     implicit = True
+    whitened = False
 
     def __init__(self, X: Any, curvature: Array, fit_intercept: bool) -> None:
         self.X, self.fit_intercept = X, fit_intercept

@@ -18,6 +18,8 @@ from lossext.sklearn._rows import Rows
 from lossext.sklearn._solve import ACCEPTED, ACCEPTED_OF_KINKS, Model
 
 MANY_SCORES = 1 << 25  # rows x classes, of which newton-cg keeps some vectors
+SMALL = 64  # features up to which its products are cheaper than conjugate gradients, where they are few
+FEW_PRODUCTS = 1 << 26
 DIRECT = 2048  # features up to which a Hessian is factorised
 
 
@@ -119,6 +121,8 @@ class LinearFit:
         solver, width = self._full_solver(model, rows), self._kink_width(model)
         if solver in ("newton-cg", "newton"):
             fit = _solve.newton(model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width)
+        elif solver == "quick":
+            fit = _solve.lbfgs_first(model, rows, start, curvature, tol, self.max_iter, report, width)
         elif solver == "liblinear":
             fit = _dual.hinges(model, rows, self.tol, self.max_iter, report)
         else:
@@ -155,7 +159,15 @@ class LinearFit:
             return "newton"
         if model.loss.coupled and model.loss.has_kinks and not (model.loss.rounds or model.loss.softens):
             return "lbfgs"
-        return "lbfgs" if model.loss.coupled and n_rows * model.loss.n_columns > MANY_SCORES else "newton-cg"
+        if not model.loss.coupled:
+            few = n_features <= SMALL and n_rows * n_features**2 * model.loss.n_columns <= FEW_PRODUCTS
+            direct = few and not rows.elsewhere and not _solve.are_many(rows, model.loss)
+            return "newton" if direct else "newton-cg"
+        if n_rows * model.loss.n_columns > MANY_SCORES:
+            return "lbfgs"
+        convex = model.loss.loss.declaration.convex and not model.loss.has_kinks
+        quick = convex and not rows.elsewhere and not _solve.are_many(rows, model.loss)
+        return "quick" if quick else "newton-cg"
 
     def _mini_batches(
         self: Any,

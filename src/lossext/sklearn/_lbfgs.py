@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import LbfgsInvHessProduct, minimize
 
 from lossext._validate import Array
 from lossext.sklearn._newton import Result
@@ -26,14 +27,15 @@ def minimise(
 ) -> Result:
     """Minimise by L-BFGS until its guess of the gap is at most `tol` times the value.
 
-    In the coordinates the Hessian is about I, so half the squared gradient is about the gap.
+    The guess is that of the Hessian as the last steps show it; of the gradient alone where bounds are, since in the
+    coordinates the Hessian was about I at the start.
     """
     loss, space, _, scale, alpha, width = problem
     shape, dtype = start.shape, space.dtype
     state: dict[str, Any] = {"value": np.inf, "grad": np.zeros(shape), "n": 0, "stopped": False, "done": False}
 
     def evaluate(flat: Array) -> float:
-        z = flat.reshape(shape)
+        z = unit * flat.reshape(shape)
         w, intercept = space.coef(z)
         value, slope_w, slope_b = space.sums(loss, rows, w, intercept, width)
         square, pull = space.penalty(z, None)
@@ -43,22 +45,39 @@ def minimise(
         return float(state["value"])
 
     def gradient(flat: Array) -> Array:  # SciPy wants it where it has just asked for the value
-        return np.asarray(state["grad"].ravel(), np.float64)
+        return np.asarray(unit * state["grad"].ravel(), np.float64)
+
+    unit = 1.0
+    first = evaluate(start.ravel())
+    unit = float(np.linalg.norm(state["grad"])) or 1.0  # of SciPy's first step, which so is the gradient
+    begin = start.ravel().astype(np.float64) / unit
+    last = [begin, gradient(begin)]
+    pairs: deque[tuple[Array, Array]] = deque(maxlen=MEMORY)
+
+    def gap() -> float:
+        if bounds is not None:
+            return gap_of(projected(last[0].reshape(shape), state["grad"], bounds))
+        if not pairs:
+            return gap_of(state["grad"])
+        grad = gradient(last[0])
+        steps, changes = (np.array(part) for part in zip(*pairs, strict=True))
+        return 0.5 * float(grad @ LbfgsInvHessProduct(steps, changes).matvec(grad))
 
     def callback(flat: Array) -> None:
         state["n"] += 1
-        z = flat.reshape(shape).copy()  # SciPy goes on in the same array
-        state["stopped"] = report(z, np.array([state["value"]]))
-        state["done"] = gap_of(projected(z, state["grad"], bounds)) <= tol * max(
-            abs(state["value"]), first - state["value"]
-        )
+        now = flat.copy(), gradient(flat)  # SciPy goes on in the same array
+        pair = now[0] - last[0], now[1] - last[1]
+        if pair[0] @ pair[1] > 0:
+            pairs.append(pair)
+        last[:] = now
+        state["stopped"] = report(unit * now[0].reshape(shape), np.array([state["value"]]))
+        state["done"] = gap() <= tol * max(abs(state["value"]), first - state["value"])
         if state["stopped"] or state["done"]:
             raise StopIteration
 
-    first = evaluate(start.ravel())
     result = minimize(
         evaluate,
-        start.ravel().astype(np.float64),
+        begin,
         jac=gradient,  # returned with the value, SciPy would keep it by comparing points
         method="L-BFGS-B",
         callback=callback,
@@ -72,11 +91,9 @@ def minimise(
             "ftol": 0.0 if dtype == np.float64 else float(np.finfo(dtype).eps),
         },
     )
-    z = result.x.reshape(shape)
     value = evaluate(result.x)
-    return Result(
-        z, np.array([value]), np.array([gap_of(projected(z, state["grad"], bounds))]), state["n"], result.status != 1
-    )
+    last[0] = result.x.copy()
+    return Result(unit * result.x.reshape(shape), np.array([value]), np.array([gap()]), state["n"], result.status != 1)
 
 
 def gap_of(grad: Array) -> float:

@@ -21,6 +21,7 @@ FAINT = 0.01  # of the curvature, added where few rows near a kink would make st
 DAMPED = 1e-4  # of the curvature, added where a direction along which no row is near a kink would have no end
 FEW_ROWS = 1024  # that curve, of a column: so many make a matrix to factorise
 FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
+IDLE = 4  # steps without a nearer end are an end, where all digits are wanted: kinks come and go
 ARMIJO = 1e-4
 MAX_HALVINGS = 40
 MAX_TRIALS = 20  # of a length
@@ -71,8 +72,14 @@ def minimise(
     epsilon = np.finfo(scores.dtype).eps
     n_iter, forcing = 0, FORCING
     n_failed = np.zeros(len(value), int)  # steps by exact curvatures
+    n_idle = np.zeros(len(value), int)
     while n_iter < max_iter:
         grad = space.back(slope) + alpha * pull
+        size = np.maximum(np.abs(value), first - value)
+        if space.whitened:  # the Hessian is about I, so a product with it would hardly change the guess
+            guess = together(loss, space.dot(grad, grad))
+            if (guess <= tol * size).all():
+                return Result(z, value, guess, n_iter, True)
         if direct:
             step = cholesky_step(problem, hess, grad, ~ended)  # type: ignore[arg-type]
             image = space.image(step)
@@ -84,13 +91,12 @@ def minimise(
                 factorised = few_rows(problem, hess, grad, few & ~ended)  # type: ignore[arg-type]
                 step, image = step + factorised, image + space.image(factorised)
         along = together(loss, space.dot(grad, step, image))
-        gap = np.where(ended, gap, -0.5 * along)
-        size = np.maximum(np.abs(value), first - value)
+        before, gap = gap, np.where(ended, gap, -0.5 * along)
         done = ended | (gap <= tol * size)
         forcing = float(np.clip(np.sqrt(np.min(np.abs(gap) / np.maximum(size, np.finfo(float).tiny))), 0.01, FORCING))
         cross = together(loss, space.dot(pull, step, image))
         bend = together(loss, space.penalty(step, image)[0])
-        noise = 8 * epsilon * size
+        noise = (8 if tol >= epsilon else 64) * epsilon * size
         waiting = ~stuck & ~ended & (along < 0)
         ridge = 0.5 * alpha * together(loss, square), alpha * cross, 0.5 * alpha * bend  # of the penalty along the step
         length, trial, new_value, new_slope, new_hess = (backtrack if problem.width is None else least)(
@@ -103,7 +109,9 @@ def minimise(
         if n_failed.any():
             hess = tails_curved(problem, scores, slope, hess, n_failed)  # type: ignore[arg-type]
         square, pull = space.penalty(z, scores)
-        stuck |= ((value - new_value <= noise) & (gap <= 1e3 * noise) | (length == 0)) & ~failed
+        n_idle = np.where(gap < 0.5 * before, 0, n_idle + 1)  # by the gradient, which knows more digits than the value
+        idle = (n_idle > IDLE) | (tol >= epsilon)
+        stuck |= ((value - new_value <= noise) & (gap <= 1e3 * noise) & idle | (length == 0)) & ~failed
         value = new_value
         n_iter += 1
         if report(z, value):

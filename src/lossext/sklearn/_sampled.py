@@ -55,7 +55,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     solver : {"adagrad", "adam", "sgd"}
         Row-sparse updates; Adam is the lazy one, which leaves rows without a gradient alone.
     learning_rate : float, optional
-        Default: 0.1 for adagrad, 0.01 for adam, 1 for sgd.
+        Default: 0.1 for adagrad, 0.01 for adam, 0.5 for sgd.
     batch_size : int
         Most rows of a mini-batch; of few rows, `fit` makes mini-batches of a twentieth, but of 32 rows at least.
     fit_intercept : bool
@@ -108,7 +108,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     True (2, 3)
     """
 
-    _learning_rates: ClassVar[dict[str, float]] = {"adagrad": 0.1, "adam": 0.01, "sgd": 1.0}
+    _learning_rates: ClassVar[dict[str, float]] = {"adagrad": 0.1, "adam": 0.01, "sgd": 0.5}
     _counts: Array  # weight of the rows of each class
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

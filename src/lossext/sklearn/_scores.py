@@ -164,7 +164,7 @@ class ScoreLoss:
 
             def of_shares(direction: Array) -> Array:
                 product: Array = shares * direction
-                product -= shares * product.sum(axis=1, keepdims=True)
+                product -= shares * np.einsum("nc->n", product)[:, np.newaxis]
                 product *= weight
                 return product
 
