@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import lossext as lx
+from lossext._kernels import drivers
+from lossext.row_sparse import ProductSparse, block_of, product
 
 
 def sparse(rows=50, length=7, total=200, dtype="float64", seed=0):
@@ -332,3 +334,104 @@ def test_sum_takes_gradients():
     for other in (1, 0.0, None, "0", np.zeros((5, 2))):
         with pytest.raises(TypeError):
             other + a
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("length", [1, 7, 40, 300])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_products_of_sparse_rows(dtype, length, n_threads):
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(500, length)).astype(dtype)
+    for density in (0.0, 0.02, 1.0):
+        rows = scipy_sparse.random_array((130, 500), density=density, rng=rng, dtype=dtype, format="csr")
+        found = product(rows, dense, n_threads)
+        assert found.dtype == dtype
+        bound = {"float32": 2e-6, "float64": 1e-14}[dtype] * (np.abs(rows.toarray()) @ np.abs(dense) + 1)
+        assert (np.abs(found - np.float64(rows.toarray()) @ dense) <= bound).all()
+        np.testing.assert_array_equal(found, product(rows, dense, 1))  # whatever the number of threads
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_columns", [None, 3, 40, 200])
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "adam"])
+def test_steps_on_products(dtype, n_columns, name):
+    """As with the product made dense, in some rows and columns; others stay as they are."""
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(0)
+    shape = (90, 200)
+    rows = np.sort(rng.permutation(90)[:30])
+    columns = None if n_columns is None else np.sort(rng.permutation(200)[:n_columns])
+    where = np.ix_(rows, np.arange(200) if columns is None else columns)
+    arrays = [rng.random(shape).astype(dtype) for _ in range({"sgd": 1, "adagrad": 2, "adam": 3}[name])]
+    expected = [np.float64(a) for a in arrays]
+    step = {"step": 3} if name == "adam" else {}
+    if columns is not None:
+        np.testing.assert_array_equal(block_of(arrays[0], rows, columns), arrays[0][where])
+    for _ in range(2):
+        sparse_part = scipy_sparse.random_array((30, 20), density=0.2, rng=rng, dtype=dtype, format="csr")
+        dense = rng.normal(size=(20, len(where[1][0]))).astype(dtype)
+        grad = ProductSparse.of(rows, columns, sparse_part, dense, 0.5, shape)
+        getattr(grad, name)(*arrays, **step, learning_rate=0.1)
+        values = np.float64(sparse_part.toarray()) @ dense + 0.5 * expected[0][where]
+        block = [a[where] for a in expected]
+        getattr(lx.RowSparse(np.arange(30), values, values.shape), name)(*block, **step, learning_rate=0.1)
+        for whole, part in zip(expected, block, strict=True):
+            whole[where] = part
+    for found, right in zip(arrays, expected, strict=True):
+        np.testing.assert_allclose(found, right, atol={"float32": 1e-5, "float64": 1e-13}[dtype])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": 9}, "rule = 9 is unknown"),
+        ({"columns": None}, "columns must not be None"),
+        ({"columns": np.array([1, 7])}, r"columns\[1\] = 7: not ascending, or not in \[0, 7\)"),
+        ({"columns": np.array([1, 1])}, "not ascending"),
+        ({"indices": np.array([5, 1])}, "not ascending"),
+        ({"values": np.zeros((1, 1))}, "values holds 8 bytes"),
+        ({"param": np.zeros((10, 6))}, "array holds 480 bytes"),
+        ({"rule": drivers.PRODUCT}, "start must not be None"),
+        ({"rule": drivers.ADD}, "columns and penalty go with a product"),
+        ({"rule": drivers.ADD, "values": None}, "must have values or else a product"),
+        ({"rule": drivers.ADAGRAD}, "second must not be None"),
+        ({"rule": drivers.ADD, "values": None, "start": np.array([0, 1, 1])}, "must have start, entries"),
+    ],
+)
+def test_operands_that_do_not_fit_are_errors(changes, message):
+    job = drivers.RowUpdate()
+    operands = {
+        "real_type": 1, "rule": drivers.TAKE, "rows": 10, "length": 7, "indices": np.array([1, 5]),
+        "columns": np.array([1, 6]), "values": np.zeros((2, 2)), "param": np.zeros((10, 7)),
+    }  # fmt: skip
+    for name, value in {**operands, **changes}.items():
+        setattr(job, name, value)
+    with pytest.raises((TypeError, ValueError), match=message):
+        job.run(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": np.array([0, 3, 1])}, "start"),
+        ({"start": np.array([0, 2, 1])}, r"start\[1\] = 2 is greater than start\[2\] = 1"),
+        ({"start": np.array([0, 2, -(2**60)])}, r"not in \[0, 3\)"),
+        ({"start": np.array([], np.int64)}, "start has length 0"),
+        ({"entries": np.array([0, 3])}, r"entries\[1\] = 3: not in \[0, 3\)"),
+        ({"entries": np.array([0, -1])}, r"entries\[1\] = -1"),
+        ({"factors": np.ones(1)}, "factors holds 8 bytes"),
+        ({"dense": np.ones((3, 3))}, "dense holds 72 bytes"),
+        ({"values": np.ones((1, 4))}, "values holds 32 bytes"),
+    ],
+)
+def test_products_that_do_not_fit_are_errors(changes, message):
+    job = drivers.RowUpdate()
+    operands = {
+        "real_type": 1, "rule": drivers.PRODUCT, "length": 4, "start": np.array([0, 1, 2]), "entries": np.array([0, 2]),
+        "factors": np.ones(2), "dense": np.ones((3, 4)), "n_dense": 3, "values": np.zeros((2, 4)),
+    }  # fmt: skip
+    for name, value in {**operands, **changes}.items():
+        setattr(job, name, value)
+    with pytest.raises((TypeError, ValueError), match=message):
+        job.run(1)

@@ -32,7 +32,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import lossext as lx
-from lossext.sklearn import LossClassifier, _losses, loss_scorer
+from lossext.sklearn import LossClassifier, SampledSoftmaxClassifier, _losses, loss_scorer
 
 LOGISTIC = ["multilabel_soft_margin", "bce_with_logits"]
 LOSSES = ["multi_margin", lx.MultiMarginLoss(p=2), *LOGISTIC]
@@ -271,6 +271,41 @@ def test_sparse_labels_are_never_dense_as_a_whole():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.75 * n_rows * n_labels  # bytes: half of the smallest dense Y
+
+
+@pytest.mark.parametrize("by", ["fit", "partial_fit"])
+def test_labels_by_the_thousand(by):
+    """Five labels of 8,000 a row: nothing of rows x labels in fits or predictions, whose labels are right."""
+    n_rows, n_labels = 1000, 8_000
+    X = texts(n_rows, 4, n_words=30)[0].astype(np.float32)
+    word = X.argmax(axis=1)[:, np.newaxis]
+    ids = np.sort(word * 7 + np.arange(5), axis=1)  # of a row's first word
+    Y = sparse.csr_matrix((np.ones(ids.size, np.int8), ids.ravel(), np.arange(0, ids.size + 1, 5)), (n_rows, n_labels))
+    model = LossClassifier("bce_with_logits", max_iter=3, random_state=0)
+    tracemalloc.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        getattr(model, by)(X, Y)
+    fitted = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    start = tracemalloc.get_traced_memory()[0]
+    predicted, top = model.predict(X), model.predict_top_k(X, 5)
+    peak = tracemalloc.get_traced_memory()[1] - start
+    tracemalloc.stop()
+    assert fitted < 12 * model.coef_.nbytes + 16e6  # coefficients are 1 MB, rows x labels would be 32 in float32
+    assert peak < 8e6  # rows x labels in bytes
+    assert sparse.issparse(predicted)
+    assert (np.sort(top, axis=1) == ids).mean() > 0.5
+    if by == "fit":
+        assert (predicted != Y).nnz < 0.5 * Y.nnz
+
+
+def test_too_many_classes_are_said_before_the_start():
+    X, y = sparse.csr_matrix((3, 1 << 22)), np.arange(3)
+    for model in (LossClassifier(), SampledSoftmaxClassifier()):
+        with pytest.raises(MemoryError, match=r"columns of scores x 4194304 features need \d{13,14} bytes for solver="):
+            model.partial_fit(X, y, classes=np.arange(100_000))
+        assert not hasattr(model, "coef_")
 
 
 def test_multilabel_targets_must_be_0_and_1(multilabel):
@@ -809,21 +844,31 @@ def texts(n_rows, n_classes, n_words=3000, seed=0):
     return normalize(sparse.csr_array((np.ones(words.size), where), (n_rows, n_words))), y
 
 
-@pytest.mark.parametrize("settings", [{}, {"class_weight": "balanced"}, {"loss": lx.HingeLoss(margin=0.3)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"class_weight": "balanced"},
+        {"loss": lx.HingeLoss(margin=0.3)},
+        {"loss": lx.HingeLoss(margin=0.3, p=2), "class_weight": "balanced"},
+    ],
+)
 def test_hinges_of_sparse_features_reach_the_minimum(settings):
     X, y = texts(600, 5)
     weight = np.random.default_rng(1).uniform(0.5, 2, 600)
     model = LossClassifier(**{"loss": "hinge", "fit_intercept": False, **settings}).fit(X, y, sample_weight=weight)
-    margin = getattr(settings.get("loss"), "margin", 1.0)
+    loss = settings.get("loss", lx.HingeLoss())
+    margin, p = loss.margin, loss.p
     k = np.ones(5) if model.class_weight_ is None else model.class_weight_
     total = weight.sum()
 
     def objective(coef):
         signs = 2 * (y[:, np.newaxis] == np.arange(5)) - 1
-        losses = np.maximum(0, margin - signs * (X @ coef.T)) * (weight * k[y])[:, np.newaxis]
+        losses = np.maximum(0, margin - signs * (X @ coef.T)) ** p * (weight * k[y])[:, np.newaxis]
         return losses.sum() / total + model.alpha_ / 2 * (coef**2).sum()
 
-    peer = LinearSVC(loss="hinge", fit_intercept=False, C=1 / (model.alpha_ * total * margin), tol=1e-8, max_iter=10**6)
+    C = 1 / (model.alpha_ * total * margin ** (2 - p))
+    peer = LinearSVC(loss=["hinge", "squared_hinge"][p - 1], fit_intercept=False, C=C, tol=1e-8, max_iter=10**6)
     best = np.vstack([peer.fit(X, y == c, sample_weight=weight * k[y]).coef_ for c in range(5)])
     assert objective(model.coef_) == pytest.approx(model.objective_, rel=1e-9)
     assert objective(model.coef_) <= objective(margin * best) * (1 + 1e-5)

@@ -175,6 +175,67 @@ def test_sparse_features_and_zero_weights(digits):
         model.fit(X, y, sample_weight=(y == 1).astype(float))
 
 
+class Repeating:
+    """Draws classes repeatedly, among them labels of the rows."""
+
+    num_classes = 60
+
+    def sample(self, labels, num_sampled):
+        drawn = np.resize([3, 7, 3, 11, 20, 7, 3], num_sampled)
+        counts = 0.5 + (drawn % 5)
+        return drawn, 0.5 + np.asarray(labels) % 5, counts
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+@pytest.mark.parametrize(("num_sampled", "sampler"), [(5, "log_uniform"), (7, Repeating()), (60, "uniform")])
+def test_steps_on_sparse_rows_are_those_on_dense_ones(solver, alpha, num_sampled, sampler):
+    """Few, repeated and all classes; every feature is in every batch, or the lazy steps of Adam would differ."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 13)), rng.integers(0, 60, 90)
+    weight = rng.random(90)
+    models = []
+    for features in (X, sparse.csr_array(X)):
+        model = SampledSoftmaxClassifier(
+            num_sampled, sampler, solver=solver, alpha=alpha, batch_size=10, learning_rate=0.1, random_state=0
+        )
+        for _ in range(3):
+            model.partial_fit(features, y, classes=np.arange(60), sample_weight=weight)
+        models.append(model)
+    np.testing.assert_allclose(models[0].coef_, models[1].coef_, atol=1e-10)
+    np.testing.assert_allclose(models[0].intercept_, models[1].intercept_, atol=1e-10)
+    # from one kind of rows to the other
+    a, b = (model.partial_fit(rows, y) for model, rows in zip(models, (sparse.csr_matrix(X), X), strict=True))
+    np.testing.assert_allclose(a.coef_, b.coef_, atol=1e-10)
+    np.testing.assert_allclose(a.predict_proba(X), b.predict_proba(sparse.csr_matrix(X)), atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hashed_rows_stay_sparse(dtype):
+    rng = np.random.default_rng(0)
+    n_rows, n_features, n_classes = 300, 1 << 18, 40
+    y = rng.integers(0, n_classes, n_rows)
+    places = np.concatenate([rng.integers(0, n_features, (n_rows, 9)), 1000 * y[:, np.newaxis]], axis=1)
+    X = sparse.csr_matrix((np.ones(places.size, dtype), places.ravel(), np.arange(0, places.size + 1, 10)))
+    X.resize(n_rows, n_features)
+    model = SampledSoftmaxClassifier(8, random_state=0).partial_fit(X, y, classes=np.arange(n_classes))
+    tracemalloc.start()
+    for _ in range(20):
+        model.partial_fit(X, y)
+    probabilities = model.predict_proba(X)
+    top = model.predict_top_k(X, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < model.coef_.nbytes / 4  # dense rows would be 7 times the coefficients
+    assert model.coef_.dtype == probabilities.dtype == dtype
+    assert (model.predict(X) == y).mean() > 0.95
+    assert (top[:, 0] == model.predict(X)).all()
+    scores = np.float64(X.toarray()) @ model.coef_.T + model.intercept_
+    np.testing.assert_allclose(model.decision_function(X), scores, atol=1e-5)
+    other = X.astype(np.float32 if dtype == np.float64 else np.float64)
+    np.testing.assert_allclose(model.decision_function(other), scores, atol=1e-5)
+
+
 def test_early_stopping_gives_the_best_of_the_passes(digits):
     X, y = digits
     options = {"early_stopping": True, "learning_rate": 1.0, "max_iter": 60, "random_state": 0, "tol": 0.0}

@@ -338,14 +338,84 @@ class RowSparse:
         job = drivers.RowUpdate()
         job.real_type, job.rule, job.compact = real is FLOAT64, rule, half
         job.rows, job.length = self.shape[0], math.prod(self.shape[1:])
-        job.indices, job.values = _validate.native(self._indices, INT64), _validate.native(self._values, real)
+        job.indices = _validate.native(self._indices, INT64)
+        n_bytes = self._fill(job, real)
         job.param, job.first, job.second = (array[self._indices].astype(FLOAT32) if half else array), first, second
         job.rate, job.decay1, job.decay2, job.epsilon = rates
         n_arrays = 2 + (first is not None) + (second is not None)
-        job.run(_threads.choose(n_threads, n_arrays * job.values.nbytes / BYTES_PER_NS))
+        job.run(_threads.choose(n_threads, n_arrays * n_bytes / BYTES_PER_NS))
         if half:
             with np.errstate(all="ignore"):
                 array[self._indices] = job.param
+
+    def _fill(self, job: drivers.RowUpdate, real: Any) -> int:
+        """Hand the values over; how many bytes they are."""
+        job.values = _validate.native(self._values, real)
+        return int(job.values.nbytes)
+
+
+class ProductSparse(RowSparse):
+    """A product of a sparse and a dense matrix, in some rows and columns: it is never made, steps alone take it."""
+
+    __slots__ = ("_columns", "_dense", "_penalty", "_sparse")
+    _columns: Array | None
+    _sparse: Any
+    _dense: Array
+    _penalty: float
+
+    @classmethod
+    def of(
+        cls, rows: Array, columns: Array | None, sparse: Any, dense: Array, penalty: float, shape: Shape
+    ) -> ProductSparse:
+        """``sparse @ dense + penalty * array`` at rows and columns that are unique and ascending; None: all columns.
+
+        `sparse` is CSR, of as many rows; dense (n, K) is C-contiguous and of the same type.
+        """
+        instance = cls.__new__(cls)
+        instance._indices, instance._values, instance._shape = rows, dense, shape
+        instance._columns, instance._sparse, instance._dense, instance._penalty = columns, sparse, dense, penalty
+        return instance
+
+    def _fill(self, job: drivers.RowUpdate, real: Any) -> int:
+        job.columns = None if self._columns is None else _validate.native(self._columns, INT64)
+        job.penalty = self._penalty
+        take_product(job, self._sparse, self._dense)
+        n_bytes: int = len(self._indices) * self._dense.shape[1] * self._dense.itemsize
+        return n_bytes + product_work(self._sparse, self._dense)
+
+
+def take_product(job: drivers.RowUpdate, sparse: Any, dense: Array) -> None:
+    """Operands of the product of CSR and a matrix."""
+    job.start, job.entries = (_validate.native(ids, INT64) for ids in (sparse.indptr, sparse.indices))
+    job.factors, job.dense, job.n_dense = _validate.native(sparse.data, dense.dtype), dense, len(dense)
+
+
+def product_work(sparse: Any, dense: Array) -> int:
+    """What a product takes, in bytes of rows here and there."""
+    work: int = sparse.nnz * dense.shape[1] * dense.itemsize // 2
+    return work
+
+
+def product(sparse: Any, dense: Array, n_threads: int | None = None) -> Array:
+    """``sparse @ dense`` of CSR and a C-contiguous matrix of float32 or float64, parallel over rows."""
+    job = drivers.RowUpdate()
+    job.real_type, job.rule, job.length = dense.dtype == FLOAT64, drivers.PRODUCT, dense.shape[1]
+    take_product(job, sparse, dense)
+    job.values = np.empty((sparse.shape[0], dense.shape[1]), dense.dtype)
+    job.run(_threads.choose(n_threads, product_work(sparse, dense) / BYTES_PER_NS))
+    return np.asarray(job.values)
+
+
+def block_of(array: Array, rows: Array, columns: Array) -> Array:
+    """A copy of rows and columns of a C-contiguous matrix; ids are unique and ascending."""
+    job = drivers.RowUpdate()
+    job.real_type, job.rule = array.dtype == FLOAT64, drivers.TAKE
+    job.rows, job.length = array.shape
+    job.indices, job.columns = (_validate.native(ids, INT64) for ids in (rows, columns))
+    job.param = array
+    job.values = np.empty((len(rows), len(columns)), array.dtype)
+    job.run(_threads.choose(None, 2 * job.values.nbytes / BYTES_PER_NS))
+    return np.asarray(job.values)
 
 
 def require_writable(name: str, array: Any, shape: Shape) -> None:

@@ -23,6 +23,8 @@ RAW: Final[int]
 ADD: Final[int]
 ADAGRAD: Final[int]
 ADAM: Final[int]
+TAKE: Final[int]
+PRODUCT: Final[int]
 
 def isa() -> str: ...
 def isa_levels() -> tuple[str, ...]: ...
@@ -137,10 +139,17 @@ class RowUpdate:
     rows: int
     length: int
     indices: Any
+    columns: Any
+    start: Any
+    entries: Any
+    factors: Any
+    dense: Any
+    n_dense: int
     values: Any
     param: Any
     first: Any
     second: Any
+    penalty: float
     rate: float
     decay1: float
     decay2: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -40,6 +41,17 @@ def all_or_nothing(method: Method) -> Method:
             raise
 
     return whole  # type: ignore[return-value]
+
+
+def check_memory(n_vectors: int, shape: tuple[int, int], dtype: Any, solver: str) -> None:
+    """MemoryError before the work starts where what a solver keeps of classes x features does not fit."""
+    needed = n_vectors * shape[0] * shape[1] * np.dtype(dtype).itemsize
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" in names and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise MemoryError(
+            f"{shape[0]} columns of scores x {shape[1]} features need {needed} bytes for solver={solver!r}, more than "
+            "this machine has; use fewer features (HashingVectorizer(n_features=...)) or float32"
+        )
 
 
 class OnlyIf:

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from lossext._validate import Array
 from lossext.sklearn import _losses, _steps
-from lossext.sklearn._base import Classifier, OnlyIf, all_or_nothing
+from lossext.sklearn._base import Classifier, OnlyIf, all_or_nothing, check_memory
 from lossext.sklearn._fit import LinearFit
 from lossext.sklearn._predict import ClassPredictions, by_steps
 from lossext.sklearn._progress import Progress
@@ -55,9 +55,10 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         "newton-cg" and "lbfgs" see all rows in every iteration; "newton-cg" solves losses of single scores some columns
         at a time, so in little memory. "auto" is "newton-cg" for many rows, direct solves for single scores of few
         features, "lbfgs" for softmax losses of fewer rows and where vectors of rows x classes are too many, the dual
-        coordinate descent of `sklearn.svm.LinearSVC` for ``HingeLoss(p=1)`` on more than 2048 sparse features, and
-        "sgd" for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units
-        of each feature. Other hinges are rounded, less and less, until that hardly matters.
+        coordinate descent of `sklearn.svm.LinearSVC` for ``HingeLoss(p=1)``, and without intercepts for
+        ``HingeLoss(p=2)``, on more than 2048 sparse features, and "sgd" for `partial_fit`. "adam" and "sgd" go by
+        mini-batches; "sgd" is averaged, and its steps are in units of each feature. Other hinges are rounded, less and
+        less, until that hardly matters.
     fit_intercept : bool
         Whether there are intercepts.
     class_weight : dict or "balanced", optional
@@ -212,7 +213,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         X : {array-like, sparse matrix} of shape (N, n_features)
             float32 and float64 are used as they are.
         y : array-like of shape (N,), or {array-like, sparse matrix} of shape (N, C) for a multilabel problem
-            A sparse y stays sparse.
+            A sparse y stays sparse: labels are made dense for 2^18 scores at a time.
         sample_weight : array-like of shape (N,), or (N, C) for a loss of single scores, optional
             Not negative. Rows of weight 0 are as good as absent, and a weight of 2 is as good as a repeated row.
         X_val, y_val, sample_weight_val : optional
@@ -252,7 +253,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         if not self._multilabel:
             self._check_totals(class_totals(self._positives, self._seen))
         shape, dtype = (model.loss.n_columns, rows.X.shape[1]), rows.X.dtype
-        self._check_memory(shape, dtype, model)
+        self._check_memory(shape, dtype)
         start = np.zeros(shape, dtype), np.zeros(shape[0], dtype)
         if past is not None:
             classes, coef, intercept = past
@@ -311,7 +312,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         model = self._weigh(rows)
         if first:
             shape = (model.loss.n_columns, X.shape[1])
-            self._check_memory(shape, X.dtype, model)
+            check_memory(4, shape, X.dtype, self._step_solver())
             self.coef_, self.intercept_ = np.zeros(shape, X.dtype), np.zeros(shape[0], X.dtype)
         if rows.X.shape[0]:
             total = float(np.mean(self._seen))

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
 from lossext._validate import Array
+from lossext.losses import HingeLoss
 from lossext.sklearn import _losses
 from lossext.sklearn._rows import Rows
 from lossext.sklearn._scores import ScoreLoss
@@ -26,10 +27,15 @@ PASSES = 10  # of liblinear's, which leave ever more rows out, are an iteration
 SHARPER = 0.1  # of the tolerance is liblinear's
 
 
-def fits(loss: ScoreLoss, X: Any) -> bool:
-    """Whether the loss is liblinear's hinge, ``max(0, margin - y x)``, but for a scale, and its numbers can count X."""
-    margin = _losses.parameters_of(loss.loss).get("margin", 0.0)
-    return bool(loss.has_kinks and loss.kind == "sign" and margin > 0 and X.nnz < 1 << 31)
+def fits(loss: ScoreLoss, X: Any, fit_intercept: bool) -> bool:
+    """Whether the loss is liblinear's hinge, ``max(0, margin - y x)^p``, but for a scale, and its numbers can count X.
+
+    Its penalty of an intercept is worth it for p = 1 alone: for p = 2 Newton's method gets to the minimum.
+    """
+    if not isinstance(loss.loss, HingeLoss) or X.nnz >= 1 << 31:
+        return False
+    own = _losses.parameters_of(loss.loss)
+    return bool(own["margin"] > 0 and not (own["p"] == 2 and fit_intercept))
 
 
 def as_liblinear_reads(X: Any) -> Any:
@@ -49,7 +55,7 @@ def hinges(
     """Minimise column by column."""
     loss = model.loss
     dtype, X = rows.X.dtype, as_liblinear_reads(rows.X)
-    margin = _losses.parameters_of(loss.loss)["margin"]
+    margin, p = (_losses.parameters_of(loss.loss)[name] for name in ("margin", "p"))
     coef = np.zeros((loss.n_columns, X.shape[1]), dtype)
     intercept = np.zeros(loss.n_columns, dtype)
     unit = FAR * np.sqrt(max(float(X.multiply(X).sum()) / X.shape[0], np.finfo(float).tiny))
@@ -68,8 +74,9 @@ def hinges(
                 features = sparse.vstack((X, sparse.csr_array((1, X.shape[1]))), format="csr")
                 y, weight = np.append(y, -known[0]), np.append(weight, 1.0)
             solver = LinearSVC(
-                loss="hinge",
-                C=1 / (model.alpha * model.total * margin),  # of coefficients over the margin
+                loss="hinge" if p == 1 else "squared_hinge",
+                dual=True,
+                C=1 / (model.alpha * model.total * margin ** (2 - p)),  # of coefficients over the margin
                 tol=SHARPER * tol,
                 max_iter=PASSES * max_iter,
                 fit_intercept=model.fit_intercept,

@@ -13,16 +13,20 @@ from scipy import linalg, sparse
 from scipy.linalg import blas
 
 from lossext._validate import Array
+from lossext.row_sparse import product as sparse_product
 from lossext.sklearn._rows import BLOCK, rows_of
 
 SOME = 4096  # rows
 CANCELLED = np.finfo(float).eps  # of a mean square is lost where the squared mean is taken from it
+WIDE = 16  # columns of a matrix from which on the package's product with sparse rows is faster than SciPy's
 GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
 
 
 def product(a: Any, b: Any) -> Array:
     """``a @ b``, of dense matrices by SciPy's BLAS."""
     # as in L-BFGS: threads of NumPy's own BLAS and of SciPy's would wait for each other, for milliseconds at a time
+    if sparse.issparse(a) and a.format == "csr" and b.shape[1] >= WIDE and a.dtype <= b.dtype:
+        return sparse_product(a, np.ascontiguousarray(b), n_threads=1)  # for the same reason
     if sparse.issparse(a) or sparse.issparse(b):
         return np.asarray(a @ np.ascontiguousarray(b))
     if a.dtype != b.dtype or not (a.size and b.size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from lossext._validate import Array
 from lossext.sklearn import _dual, _losses, _solve, _steps
+from lossext.sklearn._base import check_memory
 from lossext.sklearn._predict import by_steps
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import Rows
@@ -80,17 +80,9 @@ class LinearFit:
     def _l1_share(self: Any) -> float:
         return {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]  # type: ignore[no-any-return]
 
-    def _check_memory(self: Any, shape: tuple[int, int], dtype: Any, model: Model) -> None:
+    def _check_memory(self: Any, shape: tuple[int, int], dtype: Any) -> None:
         """MemoryError before the work starts where the coefficients alone do not fit."""
-        vectors = 4 if by_steps(self) else 2
-        needed = vectors * shape[0] * shape[1] * np.dtype(dtype).itemsize
-        names = getattr(os, "sysconf_names", {})
-        if "SC_PHYS_PAGES" in names and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
-            raise MemoryError(
-                f"{shape[0]} columns of scores x {shape[1]} features need {needed} bytes for solver={self.solver!r}, "
-                "more than this machine has; use fewer features (HashingVectorizer(n_features=...)), float32 or "
-                "SampledSoftmaxClassifier"
-            )
+        check_memory(4 if by_steps(self) else 2, shape, dtype, self.solver)
 
     def _minimise(
         self: Any,
@@ -153,7 +145,7 @@ class LinearFit:
             return str(self.solver)
         n_rows, n_features = rows.X.shape
         many = n_features > DIRECT and not rows.elsewhere and sparse.issparse(rows.X)
-        if many and model.alpha and _dual.fits(model.loss, rows.X):
+        if many and model.alpha and _dual.fits(model.loss, rows.X, model.fit_intercept):
             return "liblinear"
         if model.loss.has_kinks and not model.loss.coupled and n_features <= DIRECT and n_features <= n_rows:
             return "newton"

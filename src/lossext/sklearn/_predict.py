@@ -10,9 +10,10 @@ from scipy.special import log_expit, log_softmax
 from sklearn.linear_model._base import LinearClassifierMixin
 
 from lossext._validate import Array, quiet
+from lossext.row_sparse import product
 from lossext.sklearn import _losses
 from lossext.sklearn._base import OnlyIf
-from lossext.sklearn._rows import Rows
+from lossext.sklearn._rows import Rows, without_empty_columns
 
 
 def by_steps(estimator: Any) -> bool:
@@ -31,6 +32,18 @@ def why_no_probabilities(estimator: Any) -> None:
         )
 
 
+def linear_scores(X: Any, coef: Array, intercept: Array) -> Array:
+    """Scores of some rows.  Of coefficients that a product with sparse rows would copy, only the rows' are taken."""
+    if not sparse.issparse(X):
+        scores: Array = X @ coef.T
+    elif coef.flags.f_contiguous and coef.dtype == X.dtype:
+        scores = product(X, coef.T)
+    else:
+        features, X = without_empty_columns(X)
+        scores = X @ coef[:, features].T
+    return scores + intercept
+
+
 class ClassPredictions(LinearClassifierMixin):  # type: ignore[misc]
     """Mixin of the classifiers whose scores are linear."""
 
@@ -46,7 +59,7 @@ class ClassPredictions(LinearClassifierMixin):  # type: ignore[misc]
         -------
         ndarray
         """
-        scores: Array = self._checked(X) @ self.coef_.T + self.intercept_
+        scores: Array = linear_scores(self._checked(X), self.coef_, self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 and not self._multilabel else scores
 
     @quiet
@@ -64,7 +77,7 @@ class ClassPredictions(LinearClassifierMixin):  # type: ignore[misc]
         X = self._checked(X)
         parts: list[Any] = []
         for block in Rows(X, X, None).blocks(len(self.coef_)):
-            scores = block.X @ self.coef_.T + self.intercept_
+            scores = linear_scores(block.X, self.coef_, self.intercept_)
             if self._multilabel:
                 parts.append(
                     sparse.csr_array(scores > 0, dtype=int) if self._sparse_output else (scores > 0).astype(int)
@@ -93,7 +106,7 @@ class ClassPredictions(LinearClassifierMixin):  # type: ignore[misc]
             raise ValueError(f"k = {k} is not in [1, {len(self.classes_)}]")
         parts = []
         for block in Rows(X, X, None).blocks(len(self.coef_)):
-            scores = block.X @ self.coef_.T + self.intercept_
+            scores = linear_scores(block.X, self.coef_, self.intercept_)
             if len(self.classes_) == 2 and scores.shape[1] == 1:
                 scores = np.hstack((-scores, scores))
             few = np.argpartition(-scores, k - 1, axis=1)[:, :k]

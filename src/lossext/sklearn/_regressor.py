@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_y, check_array, column_or_1d, valida
 
 from lossext._validate import Array, quiet
 from lossext.sklearn import _losses, _steps
-from lossext.sklearn._base import DTYPES, Estimator, OnlyIf, all_or_nothing
+from lossext.sklearn._base import DTYPES, Estimator, OnlyIf, all_or_nothing, check_memory
 from lossext.sklearn._fit import LinearFit
 from lossext.sklearn._predict import by_steps
 from lossext.sklearn._progress import Progress
@@ -205,7 +205,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     ) -> Any:
         """Fit to rows, wherever they lie; the constants to start from are those of some of them."""
         shape, dtype = (model.loss.n_columns, rows.X.shape[1]), rows.X.dtype
-        self._check_memory(shape, dtype, model)
+        self._check_memory(shape, dtype)
         start = np.zeros(shape, dtype), np.zeros(shape[0], dtype)
         columns, weight = model.loss.columns(some.target, some.weight), some.total_weight()
         self._width = self._spread(model.loss, some.target)
@@ -244,7 +244,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         rows, model = self._prepare(X, y, sample_weight, may_be_empty=True)
         shape = (model.loss.n_columns, X.shape[1])
         if first:
-            self._check_memory(shape, X.dtype, model)
+            check_memory(4, shape, X.dtype, self._step_solver())
             self.coef_, self.intercept_, self.n_iter_ = np.zeros(shape, X.dtype), np.zeros(shape[0], X.dtype), 0
             if self.fit_intercept and rows.X.shape[0]:
                 columns = model.loss.columns(rows.target, rows.weight)

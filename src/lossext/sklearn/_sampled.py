@@ -16,8 +16,8 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from lossext._validate import Array
-from lossext.losses import SampledSoftmaxLoss, topk
-from lossext.row_sparse import RowSparse
+from lossext.losses import CrossEntropyLoss, SampledSoftmaxLoss, topk
+from lossext.row_sparse import ProductSparse, RowSparse, block_of, product
 from lossext.samplers import (
     AllSampler,
     FixedUnigramSampler,
@@ -26,12 +26,14 @@ from lossext.samplers import (
     SampledValues,
     UniformSampler,
 )
-from lossext.sklearn._base import Classifier, all_or_nothing
+from lossext.sklearn._base import Classifier, all_or_nothing, check_memory
+from lossext.sklearn._predict import linear_scores
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import BLOCK, Rows, without_empty_columns
 
 STEPS = 20  # of a pass over few rows: with less, the sampled loss seems settled before anything is learnt
 LEAST_BATCH = 32
+MANY = 3  # of all classes a third: to look at all is faster than at these here and there
 STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
 
 
@@ -41,7 +43,9 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     A step on a mini-batch touches the rows of the coefficients that belong to its labels and to `num_sampled` classes
     drawn for the whole batch; the loss corrects for how likely they were drawn. So time does not depend on the number
     of classes V, and memory is that of the coefficients (V, D), of the state of the solver (as much again for adagrad,
-    twice for adam) and of some rows. Predictions are exact, in tiles.
+    twice for adam) and of some rows. Predictions are exact, in tiles. Of sparse rows, a step touches the features that
+    the batch holds; coefficients then lie feature by feature (`coef_` is in Fortran's order), and take memory only from
+    when their feature is met, where the system gives it so.
 
     Parameters
     ----------
@@ -166,8 +170,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 and float64 are used as they are; of a sparse matrix, the columns that a
-            mini-batch holds are made dense, a mini-batch at a time.
+            float32 and float64 are used as they are; a sparse matrix stays sparse.
         y : array-like of shape (N,)
             A class a row.
         sample_weight : array-like of shape (N,), optional
@@ -252,7 +255,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
             if self._made_for[1:] != (self.num_sampled, self.sampler):
                 self._sampler = self._make_sampler(len(self.classes_), int(self._random.randint(2**31)))
             self._made_for = (self.solver, self.num_sampled, self.sampler)
-        self._make_writable()
+        self._prepare(X)
         if rows.X.shape[0]:
             self._pass(rows, 1.0, self.batch_size)
         self.n_iter_ += 1
@@ -270,7 +273,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         ndarray
         """
         X = self._checked(X)
-        scores: Array = self._scores(X)
+        scores: Array = linear_scores(X, self.coef_, self.intercept_)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: Any) -> Array:
@@ -333,23 +336,14 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         X = self._checked(X)
         out = np.empty((X.shape[0], len(self.classes_)), np.result_type(X.dtype, self.coef_.dtype))
         for rows in gen_batches(X.shape[0], max(1, BLOCK // len(self.classes_))):
-            out[rows] = log_softmax(self._scores(X[rows]), axis=1)
+            out[rows] = log_softmax(linear_scores(X[rows], self.coef_, self.intercept_), axis=1)
         return out
-
-    def _scores(self, X: Any) -> Array:
-        """Logits.  A product of sparse rows would copy all coefficients: only those of the rows' features are taken."""
-        coef = self.coef_
-        if sparse.issparse(X):
-            features, X = without_empty_columns(X)
-            coef = coef[:, features]
-        scores: Array = X @ coef.T + self.intercept_
-        return scores
 
     def _cross_entropy(self, rows: Rows) -> float:
         """Mean cross entropy of all classes."""
         total = 0.0
         for block in rows.blocks(len(self.classes_)):
-            logs = log_softmax(self._scores(block.X), axis=1)
+            logs = log_softmax(linear_scores(block.X, self.coef_, self.intercept_), axis=1)
             own = -logs[np.arange(len(logs)), block.target].astype(np.float64)
             total += float(own.sum() if block.weight is None else own @ block.weight)
         return total / rows.total_weight()
@@ -361,7 +355,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     def _top_of_sparse(self, X: Any, k: int) -> Array:
         if not 1 <= k <= len(self.classes_):
             raise ValueError(f"k = {k} is not in [1, {len(self.classes_)}]")
-        scores = self._scores(X)
+        scores = linear_scores(X, self.coef_, self.intercept_)
         few = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
         order = np.argsort(-np.take_along_axis(scores, few, axis=1), axis=1, kind="stable")
         return np.take_along_axis(few, order, axis=1)
@@ -369,7 +363,8 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
     def _start(self, rows: Rows) -> None:
         """Coefficients of 0, and a sampler for classes sorted by their frequency in `rows`."""
         n_classes = len(self.classes_)
-        self.coef_ = np.zeros((n_classes, rows.X.shape[1]), rows.X.dtype)
+        check_memory(1 + len(STATES[self.solver]), (n_classes, rows.X.shape[1]), rows.X.dtype, self.solver)
+        self.coef_ = np.zeros((n_classes, rows.X.shape[1]), rows.X.dtype, order_for(rows.X))
         self.intercept_ = np.zeros(n_classes, rows.X.dtype)
         self._new_state()
         self._random = check_random_state(self.random_state)
@@ -389,12 +384,15 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         }
         self._n_steps = 0
 
-    def _make_writable(self) -> None:
-        """Copies of what is memory-mapped for reading."""
-        for name in ("coef_", "intercept_"):
-            if not getattr(self, name).flags.writeable:
-                setattr(self, name, getattr(self, name).copy())
-        self._state = {name: part if part.flags.writeable else part.copy() for name, part in self._state.items()}
+    def _prepare(self, X: Any) -> None:
+        """Copies of what is memory-mapped for reading, or laid out for other features."""
+
+        def ready(part: Array) -> Array:
+            part = np.asarray(part, order=order_for(X) if part.ndim == 2 else "C")
+            return part if part.flags.writeable else part.copy(order="K")
+
+        self.coef_, self.intercept_ = ready(self.coef_), ready(self.intercept_)
+        self._state = {name: ready(part) for name, part in self._state.items()}
 
     def _make_sampler(self, n_classes: int, seed: int) -> Any:
         if self.num_sampled >= n_classes:
@@ -437,60 +435,69 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
                 sample_weight=batch.weight,
                 grad_output=scale / batch.X.shape[0],
             )
-            self._check_finite(value, grad)
+            self._check_finite(value, grad.weights.values, grad.biases.values)
             total += float(value)
-            self._step(grad.weights, self.coef_, "coef", slice(None))
+            weights = grad.weights
+            if self.alpha:
+                weights.values += self.alpha * self.coef_[weights.indices]
+            self._step(weights, self.coef_, "coef")
             if self.fit_intercept:
-                self._step(grad.biases, self.intercept_, "intercept", slice(None))
+                self._step(grad.biases, self.intercept_, "intercept")
         return float(scale * total / n_rows)
 
     def _sparse_step(self, batch: Rows, drawn: SampledValues, scale: float) -> float:
-        """A step on the classes and the features that a batch has."""
+        """A step on the classes and the features that a batch has.
+
+        The loss is the cross entropy of the scores ``x . W_j + b_j - log E_j``, in which each row has its own class
+        and the sampled ones; a class drawn repeatedly has ``log sum_s 1 / E_s`` in the place of ``- log E_j``.
+        """
+        dtype, n_classes, n_rows = self.coef_.dtype, len(self.classes_), batch.X.shape[0]
         ids = np.unique(np.concatenate((batch.target, drawn[0])))
-        features, few = without_empty_columns(batch.X)
-        X = few.toarray()
-        where = np.ix_(ids, features)
-        coef, intercept = self.coef_[where], self.intercept_[ids]
-        loss = SampledSoftmaxLoss(len(drawn[0]), len(ids), reduction="sum")
-        value, grad = loss.value_and_grad(
-            coef,
-            intercept,
-            np.searchsorted(ids, batch.target),
-            X.astype(coef.dtype, copy=False),
-            sampled_values=SampledValues(np.searchsorted(ids, drawn[0]), drawn[1], drawn[2]),
-            sample_weight=batch.weight,
-            grad_output=scale / X.shape[0],
+        if MANY * len(ids) >= n_classes and self.solver != "adam" and not self.alpha:
+            ids = np.arange(n_classes)  # a step of 0 changes nothing
+        columns = None if len(ids) == n_classes else ids
+        own = np.arange(n_rows), np.searchsorted(ids, batch.target)
+        X = batch.X.astype(dtype, copy=False)
+        features, few = without_empty_columns(X)
+        coef = self.coef_.T  # (D, V): a feature's numbers lie side by side
+        scores = product(X, coef) if columns is None else product(few, block_of(coef, features, columns))
+        own_scores = scores[own] + self.intercept_[batch.target] - np.log(np.ravel(drawn[1])).astype(dtype)
+        share = np.bincount(np.searchsorted(ids, drawn[0]), 1 / np.asarray(drawn[2], np.float64), len(ids))
+        log_share = np.log(share, out=np.full(len(ids), -np.inf), where=share > 0)  # others are but rows' own classes
+        scores += (self.intercept_[ids] + log_share).astype(dtype)
+        scores[own] = own_scores
+        value, slope = CrossEntropyLoss(reduction="sum").value_and_grad(
+            scores, own[1], sample_weight=batch.weight, grad_output=scale / n_rows
         )
-        self._check_finite(value, grad)
-        self._step(grad.weights, coef, "coef", where)
-        self.coef_[where] = coef
+        total = slope.sum(axis=0)
+        self._check_finite(value, total, np.abs(few.data).max(initial=0) * np.abs(slope).sum(axis=0))
+        grad = ProductSparse.of(features, columns, few.T.tocsr(), slope, self.alpha, coef.shape)
+        self._step(grad, coef, "coef")
         if self.fit_intercept:
-            self._step(grad.biases, intercept, "intercept", ids)
-            self.intercept_[ids] = intercept
+            self._step(RowSparse.of_unique(ids, total, self.intercept_.shape), self.intercept_, "intercept")
         return float(value)
 
-    def _check_finite(self, value: Any, grad: Any) -> None:
+    def _check_finite(self, *parts: Any) -> None:
         """ValueError where the coefficients run away."""
-        parts = (np.asarray(value), grad.weights.values, grad.biases.values)
         if not all(np.isfinite(part).all() for part in parts):
             raise ValueError(
                 f"{self.solver} diverged: the loss or its gradient is not finite. Scale the features (StandardScaler, "
                 f"MaxAbsScaler) or lower learning_rate={self._rate():g}"
             )
 
-    def _step(self, grad: RowSparse, parameters: Array, of: str, where: Any) -> None:
-        """One update of the rows that have a gradient, of parameters that stand at `where` in the whole."""
-        whole = {name: self._state[f"{name}_of_{of}"] for name in STATES[self.solver]}
-        state: dict[str, Any] = {name: part[where] for name, part in whole.items()}
-        if self.alpha and of == "coef":
-            rows = np.asarray(grad.indices)
-            grad = RowSparse(rows, grad.values + self.alpha * parameters[rows], grad.shape)
+    def _step(self, grad: RowSparse, parameters: Array, of: str) -> None:
+        """One update, in place, of what has a gradient."""
+        state: dict[str, Any] = {name: self._state[f"{name}_of_{of}"] for name in STATES[self.solver]}
+        if isinstance(grad, ProductSparse):
+            state = {name: part.T for name, part in state.items()}
         update: Callable[..., None] = getattr(grad, self.solver)
         step = {"step": self._n_steps} if self.solver == "adam" else {}
         update(parameters, **state, **step, learning_rate=self._rate())
-        if not isinstance(where, slice):
-            for name, part in whole.items():
-                part[where] = state[name]
 
     def _attributes(self) -> dict[str, Any]:
-        return {"coef_": self.coef_.copy(), "intercept_": self.intercept_.copy()}
+        return {"coef_": self.coef_.copy(order="K"), "intercept_": self.intercept_.copy()}
+
+
+def order_for(X: Any) -> Any:
+    """How coefficients (V, D) lie: in the order of the classes, or, for sparse rows, of the features."""
+    return "F" if sparse.issparse(X) else "C"

@@ -5,6 +5,7 @@ The state is a dict of plain arrays and numbers, to be pickled. Coefficients are
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -101,17 +102,17 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     squares = X.multiply(X) if sparse.issparse(X) else X * X
     n_rows, length = state["n_rows"] + float(weight.sum()), state["length"] + float(weight @ (squares @ units**-2.0))
     value, slope = slopes(model, X, batch, at, state["at_intercept"], scale)
-    grad = product(X.T, slope) if sparse.issparse(X) else product(slope.T, X).T
+    grad = product(X.T.tocsr(), slope) if sparse.issparse(X) else product(slope.T, X).T
     square = state["square"][where] + squared(grad, state["square"])
     n_steps = state["n_steps"] + 1
-    pace = rate * np.sqrt(n_rows / max(length, np.finfo(float).tiny))
+    pace = rate * math.sqrt(n_rows / max(length, np.finfo(float).tiny))  # a float: the type is that of the features
     steep = max(state["steep"], float(np.abs(slope).sum(axis=0).max(initial=0.0)))
     least = LEAST * steep + np.finfo(at.dtype).tiny  # a gradient that is but rounding makes no step
     rates = (pace / units)[:, np.newaxis] / (np.sqrt(square) + least * units[:, np.newaxis])
-    missed = (n_steps - state["last"][where])[:, np.newaxis]
+    missed = (n_steps - state["last"][where])[:, np.newaxis].astype(at.dtype)
     new = shrunk(at - rates * grad, rates * missed, model)
     visits = state["visits"][where] + 1
-    share = ((1 + LATER) / (visits + LATER))[:, np.newaxis]
+    share = ((1 + LATER) / (visits + LATER))[:, np.newaxis].astype(at.dtype)
     mean = state["coef"][where]
     check_finite(new)
     state["at"][where], state["square"][where], state["size"][where] = new, square, size

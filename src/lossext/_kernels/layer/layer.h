@@ -109,19 +109,23 @@ typedef struct {
 } lx_wave;
 
 /* What becomes of row indices[r] of param, for its gradient g = values[r]; indices are unique.  Param's row is r where
- * `compact`.  Where a step is 0 / 0 nothing changes.
+ * `compact`.  Where a step is 0 / 0 nothing changes.  Without values g is a product of a sparse row and a dense matrix of
+ * `length` columns, the sum of factors[e] dense[entries[e]] over start[r] <= e < start[r + 1], plus `penalty` param, at
+ * the unique `columns` (length) of param's `stride` ones; NULL: all.
  * LX_ADD      param += rate g
  * LX_ADAGRAD  second += g^2;  param -= rate g / (sqrt(second) + epsilon)
  * LX_ADAM     first += (1 - decay1) (g - first);  second += (1 - decay2) (g^2 - second);
- *             param -= rate first / (sqrt(second) + epsilon) */
-enum { LX_ADD, LX_ADAGRAD, LX_ADAM };
+ *             param -= rate first / (sqrt(second) + epsilon)
+ * LX_TAKE     values = param, at `columns`
+ * LX_PRODUCT  values = g */
+enum { LX_ADD, LX_ADAGRAD, LX_ADAM, LX_TAKE, LX_PRODUCT };
 typedef struct {
     int rule, compact;
-    ptrdiff_t rows, length;
-    const int64_t *indices;
-    const void *values;
-    void *param, *first, *second;
-    double rate, decay1, decay2, epsilon;
+    ptrdiff_t rows, length, stride;
+    const int64_t *indices, *columns, *start, *entries;
+    const void *factors, *dense;
+    void *values, *param, *first, *second;
+    double penalty, rate, decay1, decay2, epsilon;
 } lx_row_update;
 
 typedef struct {

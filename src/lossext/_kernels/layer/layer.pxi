@@ -8,7 +8,7 @@ cdef extern from "layer/layer.h" nogil:
     enum: LX_FLOAT64
     enum: LX_ROW_BLOCK, LX_CLASS_TILE, LX_SLICE, LX_MERGE_UNIT
     enum: LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW
-    enum: LX_ADD, LX_ADAGRAD, LX_ADAM
+    enum: LX_ADD, LX_ADAGRAD, LX_ADAM, LX_TAKE, LX_PRODUCT
     ctypedef void (*lx_step)(const void *, Py_ssize_t) noexcept nogil
     ctypedef struct lx_phase:
         lx_step step
@@ -81,13 +81,18 @@ cdef extern from "layer/layer.h" nogil:
         Py_ssize_t first_row, blocks, first_class, tiles, first_column, columns, panels, group
     ctypedef struct lx_row_update:
         int rule, compact
-        Py_ssize_t rows, length
+        Py_ssize_t rows, length, stride
         const int64_t *indices
-        const void *values
+        const int64_t *columns
+        const int64_t *start
+        const int64_t *entries
+        const void *factors
+        const void *dense
+        void *values
         void *param
         void *first
         void *second
-        double rate, decay1, decay2, epsilon
+        double penalty, rate, decay1, decay2, epsilon
     ctypedef struct lx_layer_steps:
         Py_ssize_t panel, lanes
         lx_step label_logits, pack_weights, pack_columns, pack_rows, logits, take_tiles, products, finish_inputs
@@ -95,7 +100,7 @@ cdef extern from "layer/layer.h" nogil:
     const lx_layer_steps *lx_layer_kernels(int type)
 
 SOFTMAX, SIGMOID, RAW = LX_SOFTMAX, LX_SIGMOID, LX_RAW
-ADD, ADAGRAD, ADAM = LX_ADD, LX_ADAGRAD, LX_ADAM
+ADD, ADAGRAD, ADAM, TAKE, PRODUCT = LX_ADD, LX_ADAGRAD, LX_ADAM, LX_TAKE, LX_PRODUCT
 
 include "memory.pxi"
 include "phases.pxi"
