@@ -941,3 +941,16 @@ def test_the_example_on_texts():
     for ours, peer in peers.items():
         assert abs(accuracy[f"LossClassifier, {ours}"] - accuracy[peer]) <= 0.01
         assert memory[f"LossClassifier, {ours}"] <= 4
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("load", [load_breast_cancer, load_digits])
+def test_a_penalty_with_a_corner_is_minimised(penalty, load):
+    X, y = load(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    default, exact = (
+        LossClassifier(penalty=penalty, l1_ratio=0.5, **settings).fit(X, y)
+        for settings in ({}, {"tol": 1e-8, "max_iter": 10_000})
+    )
+    assert default.objective_ == pytest.approx(exact.objective_, rel=1e-6)
+    assert abs(np.mean(default.coef_ == 0) - np.mean(exact.coef_ == 0)) < 0.05

@@ -27,8 +27,8 @@ def minimise(
 ) -> Result:
     """Minimise by L-BFGS until its guess of the gap is at most `tol` times the value.
 
-    The guess is that of the Hessian as the last steps show it; of the gradient alone where bounds are, since in the
-    coordinates the Hessian was about I at the start.
+    The guess is that of the Hessian as the last steps show it; where bounds hold, an upper one: a part of the inverse
+    is at least the inverse of that part.
     """
     loss, space, _, scale, alpha, width = problem
     shape, dtype = start.shape, space.dtype
@@ -55,13 +55,12 @@ def minimise(
     pairs: deque[tuple[Array, Array]] = deque(maxlen=MEMORY)
 
     def gap() -> float:
-        if bounds is not None:
-            return gap_of(projected(last[0].reshape(shape), state["grad"], bounds))
+        grad = projected(last[0].reshape(shape), state["grad"], bounds)
         if not pairs:
-            return gap_of(state["grad"])
-        grad = gradient(last[0])
+            return gap_of(grad)
+        slope = unit * grad.ravel().astype(np.float64)
         steps, changes = (np.array(part) for part in zip(*pairs, strict=True))
-        return 0.5 * float(grad @ LbfgsInvHessProduct(steps, changes).matvec(grad))
+        return 0.5 * float(slope @ LbfgsInvHessProduct(steps, changes).matvec(slope))
 
     def callback(flat: Array) -> None:
         state["n"] += 1
