@@ -158,7 +158,8 @@ class LinearFit:
         if n_rows * model.loss.n_columns > MANY_SCORES:
             return "lbfgs"
         convex = model.loss.loss.declaration.convex and not model.loss.has_kinks
-        quick = convex and not rows.elsewhere and not _solve.are_many(rows, model.loss)
+        small = n_features <= DIRECT and not rows.elsewhere  # L-BFGS keeps twenty vectors of coefficients
+        quick = small and convex and not _solve.are_many(rows, model.loss)
         return "quick" if quick else "newton-cg"
 
     def _mini_batches(
