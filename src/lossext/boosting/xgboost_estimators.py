@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from lossext._validate import Array
 from lossext.boosting._adapter import require
@@ -48,6 +50,12 @@ class Fitting:
     loss: Any
     curvature: str | None
     _standard: str  # the objective that the library makes it
+
+    def _all_parameters(self, parent: Any, deep: bool) -> dict[str, Any]:
+        """Parameters of this and of the library's estimator, which looks for its own in the first base it finds."""
+        plain = copy.copy(self)
+        plain.__class__ = parent
+        return {**BaseEstimator.get_params(self, deep), **parent.get_params(plain, deep)}
 
     def _library_parameters(self, params: dict[str, Any]) -> dict[str, Any]:
         """What the library may see of the parameters."""
@@ -170,7 +178,7 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc, name-
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, without objective."""
-        return without_objective(self, super().get_params(deep))
+        return without_objective(self, self._all_parameters(xgboost.XGBClassifier, deep))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -285,7 +293,7 @@ class XGBRegressor(Fitting, xgboost.XGBRegressor):  # type: ignore[misc, name-de
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, without objective."""
-        return without_objective(self, super().get_params(deep))
+        return without_objective(self, self._all_parameters(xgboost.XGBRegressor, deep))
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, verbose: Any = False, **more: Any) -> XGBRegressor:
         """As `xgboost.XGBRegressor.fit`, but quiet."""
