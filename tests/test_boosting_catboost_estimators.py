@@ -96,8 +96,12 @@ def test_the_start_is_the_models_own(tmp_path):
     np.testing.assert_allclose(loaded.predict(X), model.decision_function(X))
 
 
-def test_early_stopping_like_its_own():
-    settings = {**SETTINGS, "iterations": 400}
+@pytest.mark.parametrize(
+    "weights", [{}, {"scale_pos_weight": 9.0}, {"auto_class_weights": "Balanced"}, {"class_weights": [1.0, 9.0]}]
+)
+def test_early_stopping_like_its_own(weights):
+    """Weights of classes are those of evaluation sets, too."""
+    settings = {**SETTINGS, "iterations": 400, **weights}
     first, rest = slice(0, 200), slice(200, None)
     model = CatBoostClassifier(**settings).fit(
         X[first], LABELS[first], eval_set=(X[rest], LABELS[rest]), early_stopping_rounds=10
@@ -105,6 +109,20 @@ def test_early_stopping_like_its_own():
     reference = catboost.CatBoostClassifier(**settings, loss_function="Logloss", boost_from_average=True)
     reference.fit(X[first], CODES[first], eval_set=(X[rest], CODES[rest]), early_stopping_rounds=10)
     assert 1 < model.best_iteration_ == reference.best_iteration_ < 350
+    (ours,), (theirs,) = (m.get_best_score()["validation"].values() for m in (model, reference))
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_weights_of_evaluation_sets_with_categories():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X[:, :2]).rename(columns=str).assign(kind=np.where(X[:, 2] > 0, "a", "b"))
+    for more in ({"cat_features": ["kind"]}, {}):
+        settings = {**SETTINGS, "iterations": 5, **({} if more else {"cat_features": ["kind"]})}
+        model = CatBoostClassifier(class_weights={"no": 1.0, "yes": 3.0}, **settings)
+        model.fit(frame, LABELS, eval_set=[(frame, LABELS)], **more)
+        scores = model.get_evals_result()
+        (learn,), (validation,) = (scores[name].values() for name in ("learn", "validation"))
+        np.testing.assert_allclose(learn, validation, rtol=1e-2)
 
 
 def test_many_classes():

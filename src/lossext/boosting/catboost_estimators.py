@@ -138,12 +138,19 @@ def refuse_pool(X: Any) -> None:
         raise TypeError("X is a Pool, whose labels cannot be looked at; give X and y (and cat_features) by themselves")
 
 
-def relabelled(eval_set: Any, targets_of: Callable[[Any], Array]) -> Any:
-    """An evaluation set, or a list of them, with targets as the objective takes them."""
+KINDS_OF_FEATURES = ("cat_features", "text_features", "embedding_features")
+
+
+def relabelled(
+    eval_set: Any, targets_of: Callable[[Any], Array], by_class: Array | None = None, features: Any = None
+) -> Any:
+    """An evaluation set, or a list of them, with targets as the objective takes them, and the weights of classes."""
     pairs = eval_set if isinstance(eval_set, list) else [eval_set]
     for pair in pairs:
         refuse_pool(pair)
-    found = [(part, targets_of(labels)) for part, labels in pairs]
+    found: list[Any] = [(part, targets_of(labels)) for part, labels in pairs]
+    if by_class is not None:
+        found = [catboost.Pool(part, target, weight=by_class[target], **(features or {})) for part, target in found]
     return found if isinstance(eval_set, list) else found[0]
 
 
@@ -210,10 +217,18 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         loss = chosen(self.loss, len(classes))
         if codes.ndim == 2 and loss.declaration.takes_ids:
             raise ValueError(f"loss = {loss!r} takes one class a row, and y has shape {codes.shape}")
-        weight = product(sample_weight, *self._class_weights(classes, codes, y, sample_weight))
+        of_classes = product(*self._class_weights(classes, codes, y, sample_weight))
+        weight = product(sample_weight, of_classes)
         given = {"classes_count": len(classes)} if len(classes) > 2 else {}
         if eval_set is not None:
-            more["eval_set"] = relabelled(eval_set, lambda z: codes if z is y else numbers_of(classes, z))
+            by_class = None
+            if of_classes is not None:  # which CatBoost's own objectives have in evaluation sets, too
+                by_class = np.ones(len(classes))
+                by_class[codes] = of_classes
+            kinds = {kind: more.get(kind, self._init_params.get(kind)) for kind in KINDS_OF_FEATURES}
+            more["eval_set"] = relabelled(
+                eval_set, lambda z: codes if z is y else numbers_of(classes, z), by_class, kinds
+            )
         target = indicators(loss, codes, len(classes))
         self._fit_objective(super().fit, loss, target, X, codes.astype(np.float64), weight, more, **given)
         self._ours["classes"] = classes
