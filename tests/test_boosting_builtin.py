@@ -146,6 +146,10 @@ def test_versions(monkeypatch):
     loss = lx.HalfPoissonLoss()
     monkeypatch.setattr(xgb, "__version__", "3.2.0")
     assert _builtin.rule_of("xgboost", loss).objective == "count:poisson"
+    monkeypatch.setattr(xgb, "__version__", "3.4.1")
+    assert _builtin.rule_of("xgboost", loss).objective == "count:poisson"
+    monkeypatch.setattr(xgb, "__version__", "3.5.0")
+    assert _builtin.rule_of("xgboost", loss) is None
     monkeypatch.setattr(xgb, "__version__", "3.10.1")
     assert _builtin.rule_of("xgboost", loss) is None
     assert _builtin.rule_of("xgboost", lx.BCEWithLogitsLoss()) is not None
@@ -153,6 +157,14 @@ def test_versions(monkeypatch):
 
     with pytest.raises(ValueError, match="allowed are 'exact', 'fisher'"):
         XGBoostObjective(loss, "builtin")
+
+
+def test_hinge_has_xgboosts_own_floor():
+    pytest.importorskip("xgboost")
+    from lossext.boosting import XGBoostObjective
+
+    _, hess = XGBoostObjective(lx.HingeLoss())(np.array([1.0, 0.0]), np.array([2.0, 0.5], np.float32))
+    assert hess.tolist() == [float(np.finfo(np.float32).tiny), 1]
 
 
 def test_no_rule_where_leaves_are_renewed():

@@ -94,6 +94,8 @@ def test_quantiles_and_many_classes(library):
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
 def test_errors(library):
     (classifier, regressor, _, _), settings = both(library)
+    with pytest.raises(ValueError, match=r"unseen labels: .*'yesterday'.* of row 2 of an evaluation set"):
+        classifier(**settings).fit(X, LABELS, eval_set=[(X[:3], np.array(["yes", "no", "yesterday"]))])
     with pytest.raises(ValueError, match="did you mean 'hinge_loss'"):
         classifier(loss="hingeloss", **settings).fit(X, CODES)
     with pytest.raises(ValueError, match="it is for a regressor"):

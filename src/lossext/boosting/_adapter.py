@@ -17,7 +17,7 @@ from lossext._declare import CURVATURES, registry
 from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized, above
 from lossext._validate import Array
-from lossext.boosting._builtin import SMALLEST_HESS, Builtin, cap, limit, rule_of
+from lossext.boosting._builtin import Builtin, cap, limit, rule_of
 from lossext.losses._dense import DenseLoss
 
 BLOCK = 1 << 16  # scores at a time: what is made of them stays in the cache
@@ -394,7 +394,7 @@ class Adapter(Parameterized):
             self._is_limited and constants is None,
             limit,
             rule.factor(columns),
-            SMALLEST_HESS,
+            rule.floor,
             abs(float(getattr(self.loss, "margin", 0.0))) / 2,
             self.scale_pos_weight if columns == 1 or not facts.takes_ids else 1.0,
         )
@@ -431,14 +431,14 @@ class Adapter(Parameterized):
                 if kinked:
                     self._mend(block, g, h)
                 else:
-                    np.maximum(h, SMALLEST_HESS, out=h)
+                    np.maximum(h, rule.floor, out=h)
                 grad[block.rows, block.columns] = g
                 hess[block.rows, block.columns] = h
         except ValueError as error:
             raise self._explain(error, raw, target, weight) from None
         if kinked:
             cap(hess)
-            np.maximum(hess, np.float32(SMALLEST_HESS), out=hess)
+            np.maximum(hess, np.float32(rule.floor), out=hess)
         if late:
             grad *= weight[:, np.newaxis]  # type: ignore[index]
             hess *= weight[:, np.newaxis]  # type: ignore[index]

@@ -33,6 +33,7 @@ class Builtin:
     of: Callable[[Any], bool] = lambda loss: True  # the losses, by their parameters
     before: tuple[int, ...] = (10**6,)  # the first version with another rule
     start: Callable[[Any, Any, Any], Any] | None = None  # where it starts, if not where the loss is least
+    floor: float = 1e-16  # of Hessians; this one is XGBoost's of most
 
 
 def damped(columns: int) -> float:
@@ -98,7 +99,7 @@ RULES: dict[str, dict[str, Builtin]] = {
         "poisson_nll_loss": Builtin("count:poisson", factor=damped, of=lambda loss: loss.log_input, before=(3, 5)),
         "half_gamma_loss": Builtin("reg:gamma", before=(3, 5)),
         "half_tweedie_loss": Builtin("reg:tweedie", of=compound, before=(3, 5)),
-        "hinge_loss": Builtin("binary:hinge", "weight", of=unit_hinge),
+        "hinge_loss": Builtin("binary:hinge", "weight", of=unit_hinge, floor=float(np.finfo(np.float32).tiny)),
         "cross_entropy": Builtin("multi:softprob", factor=doubled),
     },
     "sklearn": {
@@ -141,7 +142,7 @@ def rule_of(library: str, loss: Any) -> Builtin | None:
 
 # ---- what keeps a curvature finite and above 0 ----
 
-SMALLEST_HESS = 1e-16  # as in XGBoost
+SMALLEST_HESS = Builtin.floor
 CLOSEST = 0.04
 
 

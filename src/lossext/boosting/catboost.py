@@ -69,7 +69,7 @@ class CatBoostAdapter(ShiftedAdapter):
             scale = columns if facts.over_columns else 1.0
             try:
                 grads, hesses = self._summed.grad_and_hess(
-                    approx[np.newaxis] + self.init_raw,
+                    (approx + self.init_raw).reshape(1, columns),
                     self._target_of_row(target, columns),
                     curvature=kind,
                     n_threads=1,
@@ -77,10 +77,14 @@ class CatBoostAdapter(ShiftedAdapter):
             except ValueError:
                 pass  # explained below
             else:
-                hess = hesses[0] * (scale * self._rule.factor(columns))
+                hess = hesses[0]
+                hess *= scale * self._rule.factor(columns)
                 if not facts.smooth:
                     hess[np.isinf(hess)] = 1 / CLOSEST
-                return grads[0] * (-scale * weight), np.diag(np.maximum(hess, SMALLEST_HESS) * -weight)
+                np.maximum(hess, SMALLEST_HESS, out=hess)
+                matrix = np.zeros(columns * columns)
+                np.multiply(hess, -weight, out=matrix[:: columns + 1])
+                return grads[0] * (-scale * weight), matrix.reshape(columns, columns)
         targets = np.reshape(target, (1, -1))
         if facts.takes_ids or self.loss._n_outputs or np.ndim(target) == 0:
             targets = targets[:, 0]
@@ -89,6 +93,8 @@ class CatBoostAdapter(ShiftedAdapter):
 
     def _target_of_row(self, target: Any, columns: int) -> Array:
         """As the loss takes it; ValueError for a class that is no integer."""
+        if self.loss.declaration.takes_ids and isinstance(target, float) and target == int(target):
+            return np.array((int(target),))
         if self.loss._n_outputs or self.loss.declaration.takes_ids:
             own = np.ravel(target)[:1]
             if self.loss.declaration.takes_ids and own[0] != int(own[0]):

@@ -22,6 +22,7 @@ from lossext.boosting._estimators import (
     library_asks,
     means,
     numbers,
+    numbers_of,
     probabilities,
     product,
     refuse_objective,
@@ -130,6 +131,13 @@ class Fitting:
         return int(self.booster_.num_model_per_iteration())  # type: ignore[attr-defined]
 
 
+def labels_of(eval_set: Any, eval_y: Any) -> list[Any]:
+    """Labels of all evaluation sets."""
+    pairs = [eval_set] if isinstance(eval_set, tuple) else eval_set or []
+    more = [] if eval_y is None else list(eval_y) if isinstance(eval_y, tuple) else [eval_y]
+    return [*(labels for _, labels in pairs), *more]
+
+
 class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc, name-defined]
     """`lightgbm.LGBMClassifier` of any loss of classes: objective, metric, start and link belong together.
 
@@ -200,6 +208,8 @@ class LGBMClassifier(Fitting, lightgbm.LGBMClassifier):  # type: ignore[misc, na
         """As `lightgbm.LGBMClassifier.fit`."""
         classes, codes = encode(y)
         loss = chosen(self.loss, len(classes))
+        for labels in labels_of(more.get("eval_set"), more.get("eval_y")):
+            numbers_of(classes, labels)  # LightGBM would cut longer strings to the length of the classes
         plain = LightGBMObjective(loss, curvature=self.curvature)
         weight = product(sample_weight, class_weights(self.class_weight, y))
         start = self._start(init_score, init_model, plain, indicators(loss, codes, len(classes)), weight)
