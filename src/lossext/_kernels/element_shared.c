@@ -291,7 +291,7 @@ static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
 /* Targets, and which elements count. */
 static int lay_targets(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
 {
-    static const ALIGNED real zeros[LX_CHUNK]; /* all targets of most chunks where few entries are stored */
+    static const ALIGNED real zeros[LX_CHUNK] = {0}; /* all targets of most chunks where few entries are stored */
     const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
     const int smooths = job->target_scale != 1, misses = job->nan_is_missing || job->mask.layout != LX_ABSENT;
     const lx_domain *domain = &job->domain;
