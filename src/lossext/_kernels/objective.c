@@ -183,7 +183,7 @@ static NOINLINE void curve_to_the_kink(const real *value, const real *grad, real
     for (ptrdiff_t c = 0; c < cols; c++)
         for (ptrdiff_t i = 0; i < n; i++) {
             const real g = grad[c * n + i], h = hess[c * n + i], curved = size_of(g) / way[i];
-            hess[c * n + i] = (h <= 0) & (g != 0) ? curved : h;
+            hess[c * n + i] = ((h <= 0) & (g != 0)) ? curved : h;
         }
 }
 
@@ -243,7 +243,7 @@ INLINE real at_least(real h, real floor) { return h < floor ? floor : h; } /* Na
 INLINE real weighted(real a, real w)
 {
     const real product = a * w;
-    return (product != product) & (a == a) & (w == w) ? 0 : product;
+    return ((product != product) & (a == a) & (w == w)) ? 0 : product;
 }
 
 /* n derivatives with factor, floor and weights; of a loss with kinks, Hessians stay as they are. */
