@@ -22,7 +22,7 @@ What they have in common:
   a smooth convex loss that does not flatten, else the curvature of the best parabola above the loss (the majorizer),
   else the distance of the probability from the label. Hinges of several classes take the exact one, and where it is 0
   at a slope, ``slope / max(z, |margin| / 2)`` with z the hinge's value: a Newton step of one score goes to the margin.
-- No Hessian is under 1e-16 (of XGBoost's hinge: 1.2e-38, as there). A majorizer that is infinite at a kink is limited
+- No Hessian is under 1e-16 (of XGBoost's hinge: 1e-30). A majorizer that is infinite at a kink is limited
   by the scale of the residuals, as XGBoost 3.4 limits that of its smooth absolute error.
 - Binary: the library's one score of a row goes straight into losses of one score. For losses that compare classes, a
   score r stands for the scores (0, r) of classes 0 and 1. Of more classes, losses of one score go class against all
