@@ -90,7 +90,7 @@ static const lx_block_kernel counts[LX_COUNTS][LX_LEVELS][LX_TYPES] = {
 };
 
 #define OBJECTIVE(name) EVERY_LEVEL(objective, name)
-OBJECTIVE(derive) OBJECTIVE(spread) OBJECTIVE(limit)
+OBJECTIVE(derive) OBJECTIVE(limit)
 static const lx_block_kernel objectives[LX_OBJECTIVES][LX_LEVELS][LX_TYPES] = {
     [LX_DERIVE] = TABLE(objective, derive),
     [LX_LIMIT] = TABLE(objective, limit),

@@ -71,7 +71,7 @@ INLINE void tally_add(tally *t, vec v, ptrdiff_t i)
 }
 
 /* a of an element that counts, else 0: not by a weight of 0, since a may be NaN. */
-INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(v_gt(spread_at(c->known, i), v_zero()), a); }
+INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(known_at(c->known, i), a); }
 
 INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
 {

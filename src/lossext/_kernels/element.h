@@ -75,6 +75,8 @@ INLINE vec one(void) { return v_set(1); }
 
 INLINE vec spread_at(spread s, ptrdiff_t i) { return v_load(s.data + (i & s.mask)); }
 
+INLINE mask known_at(spread known, ptrdiff_t i) { return v_gt(spread_at(known, i), v_zero()); }
+
 /* a * b where 0 * inf is 0: infinite weights, and weights of 0 at an infinite loss. */
 INLINE vec times(vec a, vec b)
 {

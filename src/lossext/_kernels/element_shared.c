@@ -98,8 +98,6 @@ static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *ro
 
 INLINE vec magnitude_or_self(vec y, int sign) { return sign ? v_abs(y) : y; }
 
-INLINE mask known_at(spread known, ptrdiff_t i) { return v_gt(spread_at(known, i), v_zero()); }
-
 INLINE int inside(const real *y, spread known, ptrdiff_t n, real low, real high, int sign, const int partly)
 {
     mask bad = m_none();

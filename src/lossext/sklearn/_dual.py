@@ -15,7 +15,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
 from lossext._validate import Array
-from lossext.losses import HingeLoss
 from lossext.sklearn import _losses
 from lossext.sklearn._rows import Rows
 from lossext.sklearn._scores import ScoreLoss
@@ -32,7 +31,7 @@ def fits(loss: ScoreLoss, X: Any, fit_intercept: bool) -> bool:
 
     Its penalty of an intercept is worth it for p = 1 alone: for p = 2 Newton's method gets to the minimum.
     """
-    if not isinstance(loss.loss, HingeLoss) or X.nnz >= 1 << 31:
+    if loss.loss.declaration.function != "hinge_loss" or X.nnz >= 1 << 31:
         return False
     own = _losses.parameters_of(loss.loss)
     return bool(own["margin"] > 0 and not (own["p"] == 2 and fit_intercept))

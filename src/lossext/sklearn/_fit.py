@@ -20,6 +20,7 @@ from lossext.sklearn._solve import ACCEPTED, ACCEPTED_OF_KINKS, Model
 MANY_SCORES = 1 << 25  # rows x classes, of which newton-cg keeps some vectors
 SMALL = 64  # features up to which its products are cheaper than conjugate gradients, where they are few
 FEW_PRODUCTS = 1 << 26
+LBFGS_FIRST = "lbfgs, then newton-cg"  # as messages call it
 DIRECT = 2048  # features up to which a Hessian is factorised
 
 
@@ -113,7 +114,7 @@ class LinearFit:
         solver, width = self._full_solver(model, rows), self._kink_width(model)
         if solver in ("newton-cg", "newton"):
             fit = _solve.newton(model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width)
-        elif solver == "quick":
+        elif solver == LBFGS_FIRST:
             fit = _solve.lbfgs_first(model, rows, start, curvature, tol, self.max_iter, report, width)
         elif solver == "liblinear":
             fit = _dual.hinges(model, rows, self.tol, self.max_iter, report)
@@ -160,7 +161,7 @@ class LinearFit:
         convex = model.loss.loss.declaration.convex and not model.loss.has_kinks
         small = n_features <= DIRECT and not rows.elsewhere  # L-BFGS keeps twenty vectors of coefficients
         quick = small and convex and not _solve.are_many(rows, model.loss)
-        return "quick" if quick else "newton-cg"
+        return LBFGS_FIRST if quick else "newton-cg"
 
     def _mini_batches(
         self: Any,

@@ -123,6 +123,17 @@ def curvature_at(loss: ScoreLoss, start: Array, columns: Columns, total: float, 
     return np.maximum(mean, 1e-12 * (float(mean.max()) or 1.0))  # type: ignore[no-any-return]
 
 
+class Told:
+    """A report that remembers whether it said to stop."""
+
+    def __init__(self, report: Callable[..., bool]) -> None:
+        self.report, self.stopped = report, False
+
+    def __call__(self, *state: Any) -> bool:
+        self.stopped = self.report(*state)
+        return self.stopped
+
+
 def lbfgs(
     model: Model,
     rows: Rows,
@@ -147,22 +158,16 @@ def lbfgs(
         w, b = space.coef(z)
         return w.T, b
 
-    n_iter, stopped = 0, False
-
-    def told(z: Array, value: Array) -> bool:
-        nonlocal stopped
-        stopped = report(lambda: model_at(z), float(value.sum()))
-        return stopped
-
+    n_iter, told = 0, Told(lambda z, value: report(lambda: model_at(z), float(value.sum())))
     for share in SHARES[:5] if loss.has_kinks else (0,):
         width = share * kink_width if loss.has_kinks else None
         problem = Problem(loss, space, Columns(None, None), 1 / model.total, model.alpha, width)
         result = _lbfgs.minimise(problem, rows, z, tol, max_iter - n_iter, told, bounds)
         z, n_iter = result.coordinates, n_iter + result.n_iter
-        if stopped or not result.settled:
+        if told.stopped or not result.settled:
             break
     w, b = model_at(z)
-    return Fit(w, b, float(result.value[0]), float(result.gap.sum()), n_iter, result.settled or stopped)
+    return Fit(w, b, float(result.value[0]), float(result.gap.sum()), n_iter, result.settled or told.stopped)
 
 
 def lbfgs_first(
@@ -176,15 +181,9 @@ def lbfgs_first(
     kink_width: Any = None,
 ) -> Fit:
     """By L-BFGS while that gets on, then by Newton's method."""
-    stopped = False
-
-    def told(model_at: Callable[[], tuple[Array, Array]], value: float) -> bool:
-        nonlocal stopped
-        stopped = report(model_at, value)
-        return stopped
-
+    told = Told(report)
     fit = lbfgs(model, rows, start, curvature, tol, min(max_iter, QUICK), told, kink_width)
-    if stopped or fit.n_iter >= max_iter or (fit.settled and fit.gap <= 10 * tol * abs(fit.value)):
+    if told.stopped or fit.n_iter >= max_iter or (fit.settled and fit.gap <= 10 * tol * abs(fit.value)):
         return fit
     if not np.isfinite(fit.value):
         fit = fit._replace(coef=start[0], intercept=start[1])
