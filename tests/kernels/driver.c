@@ -268,13 +268,14 @@ static void linear(int type, int mode, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t 
     layer.grad_inputs = room((size_t)(rows * dim) * item);
     layer.grad_classes = layer.groups.weights = room((size_t)(classes * dim) * item);
     layer.grad_bias = layer.groups.biases = room((size_t)classes * item);
-    layer.row_peak = room((size_t)all_rows * item), layer.row_factor = room((size_t)all_rows * item);
+    layer.row_base = room((size_t)all_rows * item), layer.row_factor = room((size_t)all_rows * item);
+    layer.row_label = room((size_t)all_rows * item), layer.row_rescale = room((size_t)all_rows * item);
     layer.row_sum = room((size_t)all_rows * 8);
     layer.packed_inputs = room((size_t)(all_rows * stride) * item);
     layer.columns = room((size_t)(all_rows * stride) * item);
     layer.packed_weights = room((size_t)(tiles * layer.tile * stride) * item);
     layer.logits = room((size_t)(tiles * blocks * layer.tile * LX_ROW_BLOCK) * item);
-    layer.peak = room((size_t)(tiles * all_rows) * item), layer.sum = room((size_t)(tiles * all_rows) * item);
+    layer.base = room((size_t)(tiles * all_rows) * item), layer.sum = room((size_t)(tiles * all_rows) * item);
     wave.layer = &layer, wave.mode = mode, wave.first_of_rows = wave.last_of_rows = wave.first_of_classes = 1;
     wave.keep = 1, wave.blocks = blocks, wave.tiles = tiles, wave.columns = dim;
     wave.panels = (dim + panel - 1) / panel, wave.group = 1;
@@ -316,7 +317,7 @@ static void row_updates(int type)
     for (int rule = LX_ADD; rule <= LX_ADAM; rule++) {
         lx_row_update job;
         memset(&job, 0, sizeof job);
-        job.rule = rule, job.rows = TOUCHED, job.length = LENGTH, job.indices = indices;
+        job.rule = rule, job.rows = TOUCHED, job.length = job.stride = LENGTH, job.indices = indices;
         job.values = numbers(type, TOUCHED * LENGTH, -1, 1);
         job.param = numbers(type, TABLE * LENGTH, -1, 1);
         job.first = rule == LX_ADAM ? numbers(type, TABLE * LENGTH, -1, 1) : NULL;
@@ -325,6 +326,39 @@ static void row_updates(int type)
         all_units(lx_layer_kernels(type)->update_rows, &job, (TOUCHED + LX_MERGE_UNIT - 1) / LX_MERGE_UNIT);
         check_rim(job.param, TABLE * LENGTH * size_of(type), "row update");
         printf("layer update%d %s: %.17g\n", rule, type ? "f64" : "f32", checksum(job.param, type, TABLE * LENGTH));
+    }
+}
+
+/* A step by a product of sparse rows at some columns, that product itself, and a copy of some rows and columns. */
+static void sparse_products(int type)
+{
+    enum { TABLE = 90, ROWS = 45, STRIDE = 300, COLUMNS = 150, DENSE = 20, OF_ROW = 3 };
+    const ptrdiff_t units = (ROWS + LX_MERGE_UNIT - 1) / LX_MERGE_UNIT;
+    int64_t *indices = room(ROWS * 8), *columns = room(COLUMNS * 8), *start = room((ROWS + 1) * 8);
+    int64_t *entries = room(ROWS * OF_ROW * 8);
+    lx_row_update job;
+    memset(&job, 0, sizeof job);
+    for (int i = 0; i < ROWS; i++)
+        indices[i] = 2 * i + 1;
+    for (int i = 0; i < COLUMNS; i++)
+        columns[i] = 2 * i;
+    for (int i = 0; i <= ROWS; i++)
+        start[i] = i * OF_ROW;
+    for (int i = 0; i < ROWS * OF_ROW; i++)
+        entries[i] = i * 7 % DENSE;
+    job.rows = ROWS, job.length = COLUMNS, job.stride = STRIDE, job.indices = indices, job.columns = columns;
+    job.start = start, job.entries = entries, job.factors = numbers(type, ROWS * OF_ROW, -1, 1);
+    job.dense = numbers(type, DENSE * COLUMNS, -1, 1), job.penalty = 0.125;
+    job.param = numbers(type, TABLE * STRIDE, -1, 1), job.second = numbers(type, TABLE * STRIDE, 0, 1);
+    job.rule = LX_ADAGRAD, job.rate = 0.25, job.epsilon = 0.0625;
+    all_units(lx_layer_kernels(type)->update_rows, &job, units);
+    check_rim(job.param, TABLE * STRIDE * size_of(type), "sparse step");
+    printf("layer sparse step %s: %.17g\n", type ? "f64" : "f32", checksum(job.param, type, TABLE * STRIDE));
+    for (job.rule = LX_TAKE; job.rule <= LX_PRODUCT; job.rule++) {
+        job.values = room(ROWS * COLUMNS * size_of(type));
+        all_units(lx_layer_kernels(type)->update_rows, &job, units);
+        check_rim(job.values, ROWS * COLUMNS * size_of(type), "sparse product");
+        printf("layer sparse%d %s: %.17g\n", job.rule, type ? "f64" : "f32", checksum(job.values, type, ROWS * COLUMNS));
     }
 }
 
@@ -344,6 +378,7 @@ int main(void)
             linear(type, LX_SOFTMAX, 200, 70, 430);
             linear(type, LX_SIGMOID, 50, 33, 29);
             row_updates(type);
+            sparse_products(type);
         }
     }
     printf("end %d\n", failures);
