@@ -244,6 +244,15 @@ GAMES = {
             good, bad = y.copy(), np.full(y.shape, 10**13)
             changing(y, good, bad, 0.4, lambda: loss.value_and_grad(x, y, n_threads=2))
     """,
+    "class ids change between a comparison and its select": """
+        x, weight = RNG.random((4096, 40), np.float32), np.ones(40, np.float32)
+        losses = lx.CrossEntropyLoss(weight), lx.CrossEntropyLoss(label_smoothing=0.1), lx.MultiMarginLoss()
+        for dtype in (np.int32, np.int64):
+            y = np.arange(4096, dtype=dtype) % 40
+            for loss in losses:
+                call = lambda: loss.value_and_grad(x, y, n_threads=1)
+                changing(y, y.copy(), np.full(4096, 10**9, dtype), 1.0, call)
+    """,
     "sets of labels change": """
         x, y = RNG.random((3000, 30)), np.tile([3, 7, -1], (3000, 1))
         good, bad = y.copy(), np.full(y.shape, 10**13)

@@ -40,7 +40,8 @@ INLINE int64_t label_at(const lx_job *job, ptrdiff_t r, ptrdiff_t k)
     const ptrdiff_t first = csr ? job->sparse.start[r] : r * job->set_length;
     if (k >= (csr ? job->sparse.start[r + 1] - first : job->set_length))
         return -1;
-    return type == LX_INT32 ? ((const int32_t *)data)[first + k] : ((const int64_t *)data)[first + k];
+    /* read once: a caller may change it meanwhile */
+    return type == LX_INT32 ? ((const volatile int32_t *)data)[first + k] : ((const volatile int64_t *)data)[first + k];
 }
 
 static int by_gap(const void *a, const void *b)

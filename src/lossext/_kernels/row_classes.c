@@ -10,6 +10,13 @@ INLINE int64_t class_of(const lx_job *job, ptrdiff_t r)
                                         : ((const int64_t *)job->target.data)[r];
 }
 
+/* Where it becomes an index: a caller may change it meanwhile, so it is read once, checked and used. */
+INLINE int64_t class_read_once(const lx_job *job, ptrdiff_t r)
+{
+    return job->target.type == LX_INT32 ? ((const volatile int32_t *)job->target.data)[r]
+                                        : ((const volatile int64_t *)job->target.data)[r];
+}
+
 INLINE int row_is_known(const lx_job *job, ptrdiff_t r)
 {
     const uint8_t *mask = job->mask.data;
@@ -49,14 +56,20 @@ static int any_bad_class(const lx_job *job, ptrdiff_t r, ptrdiff_t n, const real
     return bad;
 }
 
-/* Class 0 stands for bad ones, and for those of rows that are not known. */
+/* Class 0 stands for bad ones, and for those of rows that are not known.  Out of a copy that the compiler takes for
+ * anybody's: a vector's select would else read the caller's memory once more, after the comparison. */
 #define READ(type) \
-    for (ptrdiff_t i = 0; i < g->count; i++) { \
-        const type given = ((const type *)job->target.data)[g->first + i]; \
-        const int outside = (uint64_t)given >= (uint64_t)job->cols, known = !unknown || is_known[i] > 0; \
-        bad |= outside & known; \
-        g->y[i] = outside | !known ? 0 : (ptrdiff_t)given; \
-    }
+    do { \
+        type ids[GROUP * LANES]; \
+        const type *given = ids; \
+        memcpy(ids, (const type *)job->target.data + g->first, (size_t)g->count * sizeof(type)); \
+        OPAQUE(given); \
+        for (ptrdiff_t i = 0; i < g->count; i++) { \
+            const int outside = (uint64_t)given[i] >= (uint64_t)job->cols, known = !unknown || is_known[i] > 0; \
+            bad |= outside & known; \
+            g->y[i] = outside | !known ? 0 : (ptrdiff_t)given[i]; \
+        } \
+    } while (0)
 
 /* True if there is a bad one. */
 int SHARED(read_classes)(const lx_job *job, row_group *g)
@@ -67,9 +80,9 @@ int SHARED(read_classes)(const lx_job *job, row_group *g)
     const int unknown = partly && read_known(job, g->first, g->count, lanes_of(g->known)) < g->count;
     int bad = 0;
     if (job->target.type == LX_INT32)
-        READ(int32_t)
+        READ(int32_t);
     else
-        READ(int64_t)
+        READ(int64_t);
     for (ptrdiff_t i = g->count; i % LANES; i++) {
         g->y[i] = 0;
         own[i] = 0;
@@ -111,8 +124,11 @@ static void read_row(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrdiff_t n, r
     memset(to, 0, (size_t)n * sizeof(real));
     if (!job->holds_classes)
         scatter_row(job, r, j, n, to);
-    else if ((size_t)(class_of(job, r) - j) < (size_t)n)
-        to[class_of(job, r) - j] = 1;
+    else {
+        const int64_t own = class_read_once(job, r) - j;
+        if ((uint64_t)own < (uint64_t)n)
+            to[own] = 1;
+    }
 }
 
 INLINE mask is_bad(const lx_domain *d, vec y)
@@ -252,8 +268,10 @@ static double class_weight(const lx_job *job, ptrdiff_t r)
     double sum = 0;
     if (!weight)
         return 1;
-    if (job->holds_classes)
-        return weight[class_of(job, r)];
+    if (job->holds_classes) {
+        const int64_t own = class_read_once(job, r);
+        return (uint64_t)own < (uint64_t)job->cols ? (double)weight[own] : 0;
+    }
     for (ptrdiff_t j = 0; j < job->cols; j++) {
         if (job->inner > 1)
             room[j % LX_CHUNK] = ((const real *)job->target.data)[start_of_row(job, r) + j * job->inner];
