@@ -224,15 +224,19 @@ BOOSTED = [cls() for cls in lx.registry() if _adapter.why_not(cls()) is None]
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("loss", BOOSTED, ids=lambda loss: type(loss).__name__)
 def test_one_pass_is_what_numpy_gives(loss, dtype, columns):
-    """Layouts, weights of either sign and all curvatures; more rows than are worked through at a time."""
+    """Layouts, weights of either sign and all curvatures; more rows than are worked through at a time.
+
+    Scores and labels are multiples of 1/1024, whose sums and differences are exact: a loss may be as steep as it likes.
+    """
     rng = np.random.default_rng(0)
     n, kind = 5001, loss._target.kind
+    shape = n if columns == 1 else (n, columns)
     of_classes = kind in ("unit", "sign", "class")
-    y = rng.integers(0, max(columns, 2), n) if of_classes else rng.gamma(2, 1, n if columns == 1 else (n, columns))
-    start = 0.25 if columns == 1 else [0.1, -0.2, 0.3]
+    y = rng.integers(0, max(columns, 2), n) if of_classes else rng.integers(1, 8192, shape) / 1024
+    start = 0.25 if columns == 1 else [0.125, -0.25, 0.375]
     tolerance = {"rtol": 2e-5, "atol": 1e-6} if dtype == "f4" else {"rtol": 1e-6, "atol": 1e-12}
     for order, least, curvature in itertools.product("CF", (None, 0.1, -0.5), (None, *loss.declaration.curvatures)):
-        raw = np.asarray(2 * rng.normal(size=(n, columns)), dtype, order=order)
+        raw = np.asarray(np.rint(2048 * rng.normal(size=(n, columns))) / 1024, dtype, order=order)
         weight = None if least is None else rng.uniform(least, 2, n).astype("f4")
         objective = LightGBMObjective(loss, start, curvature=curvature, scale_pos_weight=1.5)
         found, expected = ([np.empty((n, columns), "f4", out) for _ in range(2)] for out in "FC")

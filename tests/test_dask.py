@@ -78,6 +78,10 @@ def test_classes(client, data, solver, loss):
     np.testing.assert_array_equal(predicted.compute(), there.predict(X))
     np.testing.assert_allclose(there.predict_proba(dX).compute(), there.predict_proba(X))
     np.testing.assert_array_equal(there.predict_top_k(dX, 2).compute(), there.predict_top_k(X, 2))
+    with pytest.raises(ValueError, match="X has 3 features, but LossClassifier is expecting 5"):
+        there.predict(dX[:, :3])
+    with pytest.raises(ValueError, match="X has 2 chunks along its columns"):
+        there.predict_proba(dX.rechunk({1: 3}))
     assert there.score(dX, dy, dw) == pytest.approx(here.score(X, y, weight), abs=2e-3)
 
 

@@ -18,6 +18,7 @@ from cases import (
     input_of,
     kind_of,
     losses_for,
+    matrix_only,
     name,
     parameters_of,
     plain,
@@ -32,6 +33,8 @@ from cases import (
 from twins import assert_close, reference
 
 import lossext
+from lossext import _start
+from lossext._declare import InputDomain
 
 pytestmark = pytest.mark.filterwarnings("error")
 every_loss = pytest.mark.parametrize("cls", dense, ids=name)
@@ -963,3 +966,24 @@ def test_residual_curvature_under_a_negative_upstream_gradient():
     loss = lossext.CrossEntropyLoss()
     there = loss.grad_and_hess(x, y, curvature="residual")[1]
     np.testing.assert_array_equal(loss.grad_and_hess(x, y, curvature="residual", grad_output=-1.0)[1], -there)
+
+
+@every_loss
+def test_nothing_near_the_start_is_lower(cls):
+    """Of losses that declare a constant to start from; the others refuse."""
+    rng = np.random.default_rng(6)
+    shape = (40, 3) if matrix_only(cls) else (40,)
+    y, weight = target_of(cls, shape, rng), rng.integers(1, 8, 40) / 4
+    for loss in losses_for(cls, shape, rng, 8, weight=None, reduction="sum"):
+        if cls.declaration.start is None:
+            with pytest.raises(TypeError, match=f"{cls.__name__} .*no constant to start from"):
+                loss.init_raw(y, weight)
+            continue
+        start = np.asarray(loss.init_raw(y, weight))
+        assert start.shape == shape[1:]
+        # probabilities count from 1e-15 on
+        domain = loss._input_domain or InputDomain("", -_start.LARGEST_LOG_ODDS, _start.LARGEST_LOG_ODDS)
+        least = loss(np.broadcast_to(start, shape), y, sample_weight=weight)
+        for step in rng.choice([1e-3, 0.1, 1.0], 30)[:, np.newaxis] * rng.standard_normal((30, start.size)):
+            raw = np.clip(start + step.reshape(start.shape), domain.low, domain.high)
+            assert loss(np.broadcast_to(raw, shape), y, sample_weight=weight) >= least * (1 - 1e-12), (loss, raw)

@@ -48,6 +48,8 @@ from jets import (
 )
 from numpy.typing import NDArray
 
+from lossext._declare import registry
+
 Ids = NDArray[np.intp]
 
 # ---- regression: d = x - y
@@ -365,22 +367,7 @@ TWINS: dict[str, Callable[[Jet, Any, Any], Jet]] = {
     "MultiLabelMarginLoss": multilabel_margin,
 }
 
-ROWS = (
-    "CrossEntropyLoss",
-    "NLLLoss",
-    "SoftmaxFocalLoss",
-    "MulticlassHingeLoss",
-    "MultiMarginLoss",
-    "MultiLabelMarginLoss",
-)
-UNIT = (
-    "BCEWithLogitsLoss",
-    "MultiLabelSoftMarginLoss",
-    "BCELoss",
-    "SigmoidFocalLoss",
-    "AsymmetricLoss",
-    "ExponentialLoss",
-)
+DECLARATIONS = {cls.__name__: cls.declaration for cls in registry()}
 
 
 # ---- other curvatures: jets whose value is the curvature, or numbers
@@ -619,7 +606,7 @@ def of_elements(
     y = wide(target.astype(x.dtype))
     if y.ndim < x.ndim and name in ("PinballLoss", "ExpectileLoss"):  # several outputs of one target
         y = y[:, np.newaxis]
-    x, y = np.broadcast_arrays(x, np.clip(y, 0, 1) if name in UNIT else y)
+    x, y = np.broadcast_arrays(x, np.clip(y, 0, 1) if DECLARATIONS[name].target.kind == "unit" else y)
     known = np.ones(x.shape, bool)
     if mask is not None:  # one an element, or one a row
         known &= mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
@@ -703,7 +690,7 @@ def reference(
 
     with np.errstate(all="ignore"):
         mask = None if mask is None else np.asarray(mask, bool)
-        if name in ROWS:
+        if DECLARATIONS[name].family != "element":
             twin, weight, count = of_rows(loss, x, target, mask, run)
         else:
             factor = times(rounded(getattr(loss, "weight", None)), rounded(element_weight))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from lossext import _validate
 from lossext._validate import Array
 
 T = TypeVar("T")
-Self = TypeVar("Self", bound="Parameterized")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +202,6 @@ class Parameterized:
 
     _parameters: dict[str, Any]
 
-    # the constructor's parameters, checked and in the types that the layers below expect
-    _checked: ClassVar[Callable[..., dict[str, Any]]]
-
     def _set_parameters(self, **parameters: Any) -> None:
         """Take checked parameters; arrays are copied, so that nothing can change them."""
         for name, value in parameters.items():
@@ -255,13 +251,3 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(same, a, b))
     return bool(a == b)
-
-
-def without_copy(cls: type[Self], **parameters: Any) -> Self:
-    """An object for one call, which does not copy its arrays."""
-    instance = cls.__new__(cls)
-    instance.__dict__["_parameters"] = cls._checked(**parameters)
-    return instance
-
-
-borrowing = without_copy

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossext import _validate
-from lossext._declare import NON_NEGATIVE
+from lossext._declare import IDENTITY, NON_NEGATIVE
 from lossext._validate import FLOAT64, Array
 
 LARGEST_LOG_ODDS = math.log((1 - 1e-15) / 1e-15)
@@ -20,7 +20,7 @@ MOST_STEPS = 200  # bisection alone would take 60 of float64, Newton some five
 def constant(loss: Any, target: Any, sample_weight: Any) -> Any:
     """`DenseLoss.init_raw`: checks and weights the targets, then asks what the loss declares, column by column."""
     if loss.declaration.start is None:
-        raise TypeError(f"{type(loss).__name__} has no link, so no constant to start from; start from 0")
+        raise no_start(loss)
     y, known = known_targets(loss, target)
     outputs = loss._n_outputs
     if outputs:
@@ -75,6 +75,11 @@ def weights_of(loss: Any, name: str, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"{name} has shape {factor.shape}, which does not broadcast to target's, {shape}") from None
 
 
+def no_start(loss: Any) -> TypeError:
+    lack = "has no link, so" if loss.declaration.link is None else "declares"
+    return TypeError(f"{type(loss).__name__} {lack} no constant to start from; start from 0")
+
+
 def no_minimum() -> ValueError:
     return ValueError("weights of a column sum to less than 0: no constant minimises the loss")
 
@@ -82,6 +87,8 @@ def no_minimum() -> ValueError:
 @_validate.quiet
 def constant_row(loss: Any, target: Any, sample_weight: Any, num_classes: int | None) -> Array:
     """Likewise of a loss of the softmax of a row: one raw score a class, with a mean of 0."""
+    if loss.declaration.start is None:
+        raise no_start(loss)
     shares = class_shares(loss, target, sample_weight, num_classes)
     raw = np.log(np.maximum(loss.declaration.start(loss, shares), SMALLEST_SHARE))
     raw *= getattr(loss, "temperature", 1.0)
@@ -250,7 +257,7 @@ def at_margin(loss: Any, y: Array, weight: Array) -> float:
 def at_lowest(loss: Any, y: Array, weight: Array) -> float:
     """The lowest of all raw scores up to LARGEST_LOG_ODDS, also of a loss that is not convex.
 
-    The best of a grid, then the root of the slope beside it.
+    The best of a grid, of the targets where a score is the mean itself; then the root of the slope beside it.
     """
     y, weight = used(y, weight)
     if not len(y):
@@ -259,6 +266,8 @@ def at_lowest(loss: Any, y: Array, weight: Array) -> float:
     weight = np.bincount(place, weight)
     plain = loss._with(weight=None, reduction="sum", missing="error", label_smoothing=0.0)
     grid = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, 139)
+    if loss.declaration.link is IDENTITY:
+        grid = np.quantile(y, np.linspace(0, 1, len(grid)))
     values = [float(plain(np.full(len(y), raw), y, element_weight=weight)) for raw in grid]
     best = int(np.argmin(values))
     if best in (0, len(grid) - 1):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lossext import sklearn as plain
 from lossext._validate import Array
 from lossext.dask import _work
-from lossext.dask._chunks import Chunks, as_array, is_collection, merged_sums
+from lossext.dask._chunks import Chunks, as_array, check_kinds, is_collection, merged_sums
 from lossext.dask._rows import Loss, Rows
 from lossext.dask._work import Plan, Point, Survey
 from lossext.sklearn._base import OnlyIf, all_or_nothing
@@ -84,7 +84,10 @@ class OnDask:
         """What a method of the estimator says of a collection, as a collection."""
         check_is_fitted(self)
         here, sample = self._here(), getattr(X, "_meta_nonempty", None)
-        example = np.zeros((1, self.n_features_in_), X.dtype) if sample is None else sample
+        check_kinds({"X": X})
+        widths = (self.n_features_in_ if np.isnan(n) else n for n in X.shape[1:])
+        # refused here if it does not fit, not by a worker
+        example = np.zeros((1, *widths), X.dtype) if sample is None else sample
         meta = np.asarray(getattr(here, name)(example, *arguments))[:0]
         if sample is not None:
             return X.map_partitions(by_method, here, name, *arguments, meta=framed(meta))

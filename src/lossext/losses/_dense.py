@@ -402,6 +402,27 @@ class RowLoss(DenseLoss):
         None, weights(by_class=True), "Weight of each class, of shape (C,); cast to input's dtype."
     )
 
+    def init_raw(
+        self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, num_classes: int | None = None
+    ) -> Array:
+        """The constant row of raw scores that minimises the loss, with a mean of 0; TypeError where there is none.
+
+        Parameters
+        ----------
+        target : array_like of shape (N,) or (N, C)
+            Class ids or probabilities, which may be CSR.
+        sample_weight : array_like of shape (N,), optional
+            As for the loss, whose class weights count too.
+        num_classes : int, optional
+            C, for class ids. Default: the length of the class weights, or one more than the greatest id, at least 2.
+
+        Returns
+        -------
+        ndarray of shape (C,)
+            Of float64; a class without weight has the share 1e-15.
+        """
+        return _start.constant_row(self, target, sample_weight, num_classes)
+
     def __init_subclass__(cls, **facts: Any) -> None:
         cls._declare(
             Declaration(family="row", **{"ranks": (2,), "value_by_row": True, "cost": 0.1, "cost_of_row": 2.5, **facts})

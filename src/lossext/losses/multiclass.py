@@ -88,27 +88,6 @@ class CrossEntropyLoss(
     label_smoothing: float = parameter(0.0, within(0, 1), "Share of the target that is spread evenly over the classes.")
     temperature: float = parameter(1.0, above(0), "Divides the scores.")
 
-    def init_raw(
-        self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, num_classes: int | None = None
-    ) -> Array:
-        """The constant row of raw scores that minimises the loss: logarithms of the classes' shares, centred.
-
-        Parameters
-        ----------
-        target : array_like of shape (N,) or (N, C)
-            Class ids or probabilities; ids may be CSR too.
-        sample_weight : array_like of shape (N,), optional
-            As for the loss, whose class weights count too.
-        num_classes : int, optional
-            C, for class ids. Default: the length of the class weights, or one more than the greatest id.
-
-        Returns
-        -------
-        ndarray of shape (C,)
-            Of float64; a class without weight has the share 1e-15.
-        """
-        return _start.constant_row(self, target, sample_weight, num_classes)
-
     def _link(self) -> Link:
         if self.temperature == 1:
             return SOFTMAX
@@ -273,12 +252,6 @@ class SoftmaxFocalLoss(
     """
 
     gamma: float = parameter(2.0, at_least(0), "Power of the probability that is left to the other classes.")
-
-    def init_raw(
-        self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, num_classes: int | None = None
-    ) -> Array:
-        """The constant row of raw scores that minimises the loss; see `CrossEntropyLoss.init_raw`."""
-        return _start.constant_row(self, target, sample_weight, num_classes)
 
 
 softmax_focal_loss = function_of(
