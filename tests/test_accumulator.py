@@ -3,6 +3,8 @@
 import itertools
 import pickle
 import re
+import sys
+import threading
 
 import cases
 import numpy as np
@@ -162,6 +164,28 @@ def test_nothing_is_nan_and_the_sum_of_nothing_is_0():
     masked = lx.MSELoss().accumulator().update([1.0], [0.0], mask=[False])
     assert np.isnan(masked.value())
     assert masked.divisor() == 0
+
+
+def test_several_threads_update_one():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        total, part = lx.MSELoss().accumulator(), lx.MSELoss().accumulator().update(np.ones(2), np.zeros(2))
+
+        def work():
+            for _ in range(2000):
+                total.update(np.ones(3), np.zeros(3))
+                total.merge(part)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert total.divisor() == 4 * 2000 * 5
+    assert total.value() == 1
 
 
 def test_a_chunk_that_fails_leaves_it_as_it_was():

@@ -409,6 +409,91 @@ def test_sparse_targets_that_are_not_csr(form):
         BCE()(matrix.tocoo(), np.ones((3, 3)))
 
 
+@pytest.mark.parametrize("form", ["csc", "coo", "lil"])
+def test_sparse_labels_that_are_not_csr(form):
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = getattr(sparse, f"{form}_array")((4, 9))
+    w, b, x = np.zeros((9, 2)), np.zeros(9), np.zeros((4, 2))
+    for loss in (lossext.LinearSoftmaxLoss(), lossext.LinearBCELoss(), lossext.SampledSoftmaxLoss(3, 9)):
+        with pytest.raises(TypeError, match=rf"labels is sparse in format {form}; allowed is CSR: labels\.tocsr\(\)"):
+            loss(w, b, matrix, x)
+    with pytest.raises(TypeError, match=rf"exclude is sparse in format {form}; allowed is CSR: exclude\.tocsr\(\)"):
+        lossext.topk(w, b, x, 2, exclude=matrix)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_parameters_of_an_interval_that_are_not_finite(value):
+    for make, message in (
+        (lambda: BCE(label_smoothing=value), rf"label_smoothing = {value} is not in \[0, 1\]"),
+        (lambda: lossext.PinballLoss(quantile=value), rf"quantile = {value} is not in \(0, 1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_row_sparse_messages():
+    with pytest.raises(TypeError, match="shape must be a tuple of ints, not int"):
+        lossext.RowSparse([0], np.ones((1, 2)), 9)
+    arrays = [np.zeros((9, 2)) for _ in range(3)]
+    with pytest.raises(TypeError, match=r"betas must be a tuple of two numbers in .*, not float"):
+        lossext.RowSparse([0], np.ones((1, 2)), (9, 2)).adam(*arrays, 1, betas=0.9)
+
+
+class Csr:
+    """A CSR matrix as far as losses look: [[1, 0, 1], [0, 1, 0]]."""
+
+    def __init__(self, **changed):
+        self.data, self.indices, self.indptr, self.shape = np.ones(3), np.array([0, 2, 1]), np.array([0, 2, 3]), (2, 3)
+        vars(self).update(changed)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "changed"),
+    [
+        (ValueError, r"target\.indices\[1\] = 3 is not in \[0, 3\)", {"indices": np.array([0, 3, 1])}),
+        (ValueError, r"target\.indices\[2\] = -1 is not in \[0, 3\)", {"indices": np.array([0, 2, -1], np.int32)}),
+        (TypeError, r"target\.indices has dtype float64; allowed are integers", {"indices": np.ones(3)}),
+        (ValueError, r"target\.indices has shape \(2,\); allowed is \(3,\)", {"indices": np.array([0, 2])}),
+        (ValueError, r"target\.indptr has shape \(2,\); allowed is \(3,\)", {"indptr": np.array([0, 3])}),
+        (ValueError, r"target\.indptr\[2\] = 1; .* ascend from 0", {"indptr": np.array([0, 2, 1])}),
+        (ValueError, r"target\.indptr\[0\] = 1; .* ascend from 0", {"indptr": np.array([1, 2, 3])}),
+        (ValueError, r"target\.data has shape \(2,\); allowed is \(3,\)", {"data": np.ones(2)}),
+        (TypeError, r"target\.data has dtype complex128", {"data": np.ones(3, complex)}),
+        (ValueError, r"target\[1, 1\] = 1\.5 is not in \[0, 1\]", {"data": np.array([1, 1, 1.5])}),
+        (ValueError, r"target has shape \(3, 2\); allowed is input's, \(2, 3\)", {"shape": (3, 2)}),
+    ],
+)
+def test_sparse_targets_whose_parts_do_not_go_together(error, message, changed):
+    with pytest.raises(error, match=message):
+        BCE()(np.ones((2, 3)), Csr(**changed))
+
+
+@pytest.mark.parametrize("kind", ["i4", "i8"])
+@pytest.mark.parametrize("dtype", [lambda k: np.dtype(k, metadata={"a": 1}), lambda k: np.dtype(k).newbyteorder("=")])
+def test_dtypes_that_are_equal_and_not_the_same(kind, dtype):
+    """As those of h5py, of a long int, or of an array whose byte order was turned."""
+    rng = np.random.default_rng(0)
+    x, ids = rng.normal(size=(50, 30)), rng.integers(0, 30, 50)
+    dense = np.zeros(x.shape)
+    dense[np.arange(50), ids] = 1
+    other = dtype(kind)
+    assert other == kind
+    assert other is not np.dtype(kind)
+    parts = {"indptr": np.arange(51).astype(other), "indices": ids.astype(other), "shape": x.shape}
+    sparse = Csr(data=np.ones(50).astype(dtype("f8")), **parts)
+    for cls in (BCE, lossext.CrossEntropyLoss, MLSM):
+        assert cls()(x, sparse) == cls()(x.astype(dtype("f8")), dense.astype(dtype("f4"))) == cls()(x, dense)
+    assert lossext.MultiLabelMarginLoss()(x, sparse) == lossext.MultiLabelMarginLoss()(x, ids[:, np.newaxis])
+    assert MM()(x, ids.astype(other)) == MM()(x, ids)
+
+
+def test_more_columns_than_float32_counts():
+    """Along axis 1, where lanes count columns in the type of the scores."""
+    scores = np.broadcast_to(np.float32(0), (1, 2**24 + 1, 2))
+    with pytest.raises(ValueError, match=r"input has shape \(1, 16777217, 2\); of float32 at most 16777216 classes"):
+        lossext.CrossEntropyLoss()(scores, np.zeros((1, 2), int))
+
+
 def test_pandas_columns_say_what_to_do():
     pd = pytest.importorskip("pandas")
     x = np.ones((3, 3))

@@ -25,6 +25,7 @@ except ImportError:
 import numpy as np
 import lossext as lx
 from lossext import samplers
+from lossext._kernels import drivers
 
 RNG = np.random.default_rng(0)
 HONEST = (TypeError, ValueError, MemoryError, IndexError, OverflowError, pickle.PicklingError)
@@ -71,6 +72,30 @@ class Turncoat:
         self.shape = arrays[0].shape
     def __array__(self, dtype=None, copy=None):
         return next(self.arrays)
+
+
+class Meddler:
+    "An array that does something whenever it is asked for itself."
+    def __init__(self, array, does):
+        self.array, self.does = array, does
+    @property
+    def shape(self):
+        return self.array.shape
+    def __array__(self, dtype=None, copy=None):
+        self.does()
+        return self.array
+    def __index__(self):
+        self.does()
+        return 2
+
+
+def set_shape(array, shape):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")    # NumPy's advice against it
+        try:
+            array.shape = shape
+        except ValueError:
+            array.resize(shape, refcheck=False)
 
 
 def changing(array, good, bad, seconds, call):
@@ -529,8 +554,114 @@ GAMES = {
                     except Exception:
                         pass
     """,
+    "an argument's conversion reshapes or resizes the others": """
+        losses = lx.CrossEntropyLoss, lx.MultiMarginLoss, lx.MultiLabelMarginLoss, lx.BCEWithLogitsLoss, lx.MSELoss
+        shapes = ((4, 50_000), (50_000, 4)), ((50_000, 4), (4, 50_000)), ((300, 400), (1, 1)), ((300, 400), (3000, 400))
+        def target(cls, n, c):
+            if cls.declaration.takes_ids:
+                return np.zeros(n, int)
+            return np.zeros((n, 1), int) if cls.declaration.target.kind == "labels" else np.ones((n, c))
+        for cls, (old, new) in itertools.product(losses, shapes):
+            for loss in (cls(), cls(reduction="none")):
+                for call in (loss, loss.value_and_grad, loss.grad_and_hess):
+                    for shape in (old, new):
+                        x = RNG.random(old)
+                        tried(call, x, Meddler(target(cls, *shape), lambda: set_shape(x, new)))
+            for name in ("sample_weight", "mask", "grad_output", "element_weight", "n_threads"):
+                for i in range(3):
+                    arrays = x, y, out = RNG.random(old), target(cls, *old), np.empty(old)
+                    by_row = name == "sample_weight" or cls.declaration.value_by_row
+                    given = np.ones(old[:1] if by_row else old, bool if name == "mask" else float)
+                    given = Meddler(given, lambda: arrays[i].resize(1, refcheck=False))
+                    tried(cls(reduction="none").grad, x, y, out=out, **{name: given})
+    """,
+    "an argument's conversion resizes the layer": """
+        for change in range(4):
+            for at in range(5):
+                for loss in (lx.LinearSoftmaxLoss(), lx.LinearBCELoss(), lx.SampledSoftmaxLoss(50, 1000),
+                             lx.NCELoss(50, 1000)):
+                    w, b, x = layer(v=1000, d=16, n=64)
+                    labels = np.arange(64)[:, None] if isinstance(loss, lx.LinearBCELoss) else np.arange(64)
+                    arrays = [w, b, labels, x, np.ones(64)]
+                    plays = list(arrays)
+                    plays[at] = Meddler(arrays[at], lambda: arrays[change].resize(1, refcheck=False))
+                    tried(loss.value_and_grad, *plays[:4], sample_weight=plays[4])
+                    tried(lx.topk, plays[0], plays[1], plays[3], 5)
+                    tried(lx.InBatchSoftmaxLoss().grad, plays[3], plays[3], log_q=plays[4], item_ids=plays[2])
+    """,
+    "a signal's handler resizes what is computed on": """
+        def handler(*_):
+            array.resize(1, refcheck=False)
+        signal.signal(signal.SIGALRM, handler)
+        for which in range(3):
+            for delay in (0.002, 0.005, 0.01, 0.02, 0.03):
+                x, y, out = (np.zeros((1 << 15, 1 << 10), "f4") for _ in range(3))
+                array = (x, y, out)[which]
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                tried(lx.MSELoss().value_and_grad, x, y, out=out, n_threads=1)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for delay in (0.01, 0.02, 0.03):
+                w, b, x = layer(v=100_000, d=64, n=512, dtype="f4")
+                array = (w, b, x)[which]
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                tried(lx.LinearSoftmaxLoss().value_and_grad, w, b, np.zeros(512, int), x, n_threads=1)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    """,
+    "derivatives for boosting of arrays that do not go together": """
+        n = 20_000
+        def objective(losses):
+            return drivers.Objective(losses, 0, drivers.CURVATURE, None, False, None, 1.0, 0.0, 0.0, 1.0)
+        for real in ("f4", "f8"):
+            for loss, columns in ((lx.BCEWithLogitsLoss(), 1), (lx.BCEWithLogitsLoss(), 3), (lx.CrossEntropyLoss(), 1)):
+                cols = 3 if loss.declaration.takes_ids else columns
+                good = [np.zeros((n, cols), real), np.zeros(n, real), np.ones(n, real), np.zeros(cols),
+                        np.zeros((n, cols), "f4"), np.zeros((n, cols), "f4")]
+                def run(raw, target, weight, shift, grad, hess):
+                    return objective([loss._evaluator] * columns).run(raw, target, weight, shift, False, grad, hess)
+                assert run(*good)
+                for at in range(6):
+                    for shape in ((1,), (n - 1,), (n - 1, cols), (n, cols + 1), (1, cols), (n, 1, 1), (), (0,)):
+                        bad = list(good)
+                        bad[at] = np.zeros(shape, good[at].dtype)
+                        if bad[at].nbytes < good[at].nbytes:
+                            for _ in range(3):
+                                refused(run, *bad)
+                    for dtype in ("f2", "i4", "c16", "O", "f4", ">f8", "V8"):
+                        bad = list(good)
+                        bad[at] = np.zeros(good[at].shape, dtype)
+                        tried(run, *bad)
+        refused(objective([object()]).run, *good[:4], False, *good[4:])
+        refused(objective([lx.BCEWithLogitsLoss()._evaluator]).run, *good[:4], False, *good[4:])
+    """,
+    "an interrupt leaves nothing half-done": """
+        class Stop(Exception):
+            pass
+        def handler(*_):
+            raise Stop
+        signal.signal(signal.SIGALRM, handler)
+        def storm(call, check, hits=400):
+            end = time.monotonic() + 20
+            while hits > 0 and time.monotonic() < end:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, float(RNG.random()) * 3e-4 + 2e-5)
+                    for _ in range(50):
+                        call()
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except Stop:
+                    hits -= 1
+                assert check()
+        sampler, labels = samplers.LearnedUnigramSampler(50, seed=0), np.arange(20)
+        def adds_up():
+            tree, weights = sampler._tree, sampler._weights
+            return tree[0] == weights.sum() == sampler._total and tree[32] == weights[:32].sum()
+        storm(lambda: sampler.sample(labels, 5), adds_up)
+        estimator = lx.FrequencyEstimator(100)
+        storm(lambda: estimator.update([1, 2]), lambda: estimator._last.max() == estimator.step)
+        total = lx.MSELoss().accumulator()
+        storm(lambda: total.update([1.0], [0.0]), lambda: total._sum == total._divisor)
+        sampler.sample(labels, 5), estimator.update([1]), total.update([1.0], [0.0])    # no lock is held for ever
+    """,
     "kernels' own classes": """
-        from lossext._kernels import drivers
         ids = drivers.LayerIds(4, 10)
         job = drivers.LayerJob()
         for call in (lambda: job.run(1), lambda: ids.group_all(True, None, None), lambda: ids.take_labels(None, None),
@@ -540,6 +671,16 @@ GAMES = {
             tried(call)
         s = drivers.IdSet(4)
         tried(s.add, np.arange(100)), tried(s.take_new, np.arange(100), np.empty(100, int))
+        none, numbers, many = None, np.ones(5), np.arange(10**6)
+        for call in (lambda: s.add(none), lambda: s.take_new(none, none),
+                     lambda: drivers.draw_uniform(none, 5, none, none, 1), lambda: ids.take_classes(none),
+                     lambda: ids.group_twins(none), lambda: drivers.log_counts(none, none),
+                     lambda: drivers.tree_add(none, none, none), lambda: drivers.tree_find(none, none, none),
+                     lambda: drivers.tree_find(np.arange(4), many, np.empty(1, int)),
+                     lambda: drivers.alias_table(none, none, none),
+                     lambda: drivers.alias_table(np.ones(10**6), numbers, np.zeros(5, int))):
+            for _ in range(5):
+                refused(call)
         try:
             drivers.draw_uniform(object(), 5, s, np.empty(3, int), 100)
         except AttributeError:
@@ -671,5 +812,59 @@ state[7] &= ~{mode}
 libm.fesetenv(state)
 assert alone == shared and bits[0] == bits[1]
 assert everything(2) == plain
+"""
+    )
+
+
+def test_calls_import_nothing():
+    """An import takes a lock, for which a child that is forked meanwhile waits for ever."""
+    game(
+        EVERYTHING
+        + """
+import numpy.random, pathlib
+before = set(sys.modules)
+everything(1)
+for loss, x, y in dense():
+    loss(x.tolist(), y.tolist()), loss.divisor(y), tried(loss.init_raw, y), tried(loss.inverse_link, x)
+lx.RowSparse([1, 1], np.ones((2, 2)), (3, 2))
+estimator = lx.FrequencyEstimator(9)
+estimator.update([1, 2, 1]), estimator.log_q([1])
+for sampler in (samplers.LearnedUnigramSampler(50), samplers.LogUniformSampler(50)):
+    sampler.sample([1], 5), sampler.sample([1], 50)
+lx.InBatchSoftmaxLoss(symmetric=True, normalize=True).grad(np.ones((4, 2)), np.ones((4, 2)), item_ids=[1, 2, 1, 3])
+everything(2)
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_during_the_first_calls_of_other_threads():
+    game(
+        """
+import os
+total, estimator, loss, done = lx.MSELoss().accumulator(), lx.FrequencyEstimator(10), lx.CrossEntropyLoss(), False
+def calls():
+    total.update([1.0], [0.0]), total.value(), estimator.update([1]), estimator.log_q([2]), loss([[1.0, 2.0]], [0])
+def work():
+    while not done:
+        calls()
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        calls()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if status:
+        break
+done = True
+for thread in threads:
+    thread.join()
+assert status == 0, status
 """
     )

@@ -185,7 +185,7 @@ def sampled(labels, **options):
         (ValueError, "labels has shape (2, 41); allowed is (2, 40)",
          lambda: sampled(sparse.csr_array(np.eye(2, V + 1)))),
         (TypeError, "sparse in format csc", lambda: sampled(sparse.csc_array(np.eye(2, V)))),
-        (ValueError, "label of row 0 has weight -1.0", lambda: sampled(-sparse.csr_array(np.eye(2, V)))),
+        (ValueError, "labels.data of a label of row 0 is -1.0", lambda: sampled(-sparse.csr_array(np.eye(2, V)))),
         (ValueError, "weights of the labels of row 1 add up to 0.0",
          lambda: sampled([[1, 2], [3, 4]], label_weight=[[1, 1], [0, 0]])),
         (ValueError, "label_weight has shape (2, 1); allowed is the labels', (2, 2)",

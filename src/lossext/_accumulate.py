@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from lossext import _threads
+
 __all__ = ["Accumulator"]
 
 
@@ -39,8 +41,8 @@ class Accumulator:
 
     Sums and divisors of the chunks are float64, added with what each addition loses (Knuth's two-sum), so the value is
     that of all rows at once to one rounding to its type, for any chunks: of float64 losses to the error of their own
-    sums. The same chunks in the same order give the same bits. It pickles to a few hundred bytes, beside the arrays
-    that the loss itself holds.
+    sums. The same chunks in the same order give the same bits. Several threads may update one. It pickles to a few
+    hundred bytes, beside the arrays that the loss itself holds.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ class Accumulator:
     3.0
     """
 
-    __slots__ = ("_divisor", "_dtype", "_loss", "_sum")
+    __slots__ = ("_divisor", "_dtype", "_lock", "_loss", "_sum")
 
     def __init__(self, loss: Any) -> None:
         if loss.reduction == "none":
@@ -67,7 +69,7 @@ class Accumulator:
                 "reduction='none' gives a value for each row or element, which no total can hold; allowed are the "
                 "loss's other reductions, such as reduction='sum'"
             )
-        self._loss = loss
+        self._loss, self._lock = loss, _threads.Lock()
         self._dtype: np.dtype[Any] | None = None
         self._sum = self._divisor = (0.0, 0.0)
 
@@ -75,9 +77,11 @@ class Accumulator:
         return f"<Accumulator of {self._loss!r}: {self.value()!r}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._loss, self._dtype and self._dtype.str, *self._sum, *self._divisor
+        with self._lock():
+            return self._loss, self._dtype and self._dtype.str, *self._sum, *self._divisor
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._lock = _threads.Lock()
         self._loss, dtype, *numbers = state
         self._dtype = dtype and np.dtype(dtype)
         self._sum, self._divisor = (numbers[0], numbers[1]), (numbers[2], numbers[3])
@@ -120,11 +124,14 @@ class Accumulator:
             raise TypeError(f"other is {type(other).__name__}; allowed is an Accumulator of {self._loss!r}")
         if other._loss != self._loss and repr(other._loss) != repr(self._loss):  # generators move on
             raise ValueError(f"other accumulates {other._loss!r}; allowed is {self._loss!r}")
-        return self if other._dtype is None else self._add(other._dtype, other._sum, other._divisor)
+        with other._lock():
+            dtype, total, divisor = other._dtype, other._sum, other._divisor
+        return self if dtype is None else self._add(dtype, total, divisor)
 
     def _add(self, dtype: np.dtype[Any], total: tuple[float, float], divisor: tuple[float, float]) -> Self:
-        self._dtype = dtype if self._dtype is None else np.promote_types(self._dtype, dtype)
-        self._sum, self._divisor = added(self._sum, total), added(self._divisor, divisor)
+        with self._lock():
+            self._dtype = dtype if self._dtype is None else np.promote_types(self._dtype, dtype)
+            self._sum, self._divisor = added(self._sum, total), added(self._divisor, divisor)
         return self
 
     def value(self) -> Any:
@@ -135,10 +142,11 @@ class Accumulator:
         numpy scalar
             Of input's dtype; NaN of nothing, but 0 for ``reduction="sum"``.
         """
-        dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
-        divisor = self.divisor()
+        with self._lock():
+            dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
+            total, divisor = sum(self._sum), self._divisor_of_all()
         with np.errstate(all="ignore"):
-            return dtype.type(sum(self._sum) / divisor if divisor else math.nan)
+            return dtype.type(total / divisor if divisor else math.nan)
 
     def divisor(self) -> float:
         """What the sum of all chunks so far is divided by.
@@ -148,6 +156,10 @@ class Accumulator:
         float
             As `divisor` of the loss: 1.0 for ``reduction="sum"``.
         """
+        with self._lock():
+            return self._divisor_of_all()
+
+    def _divisor_of_all(self) -> float:
         return 1.0 if self._loss.reduction == "sum" else sum(self._divisor)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +27,7 @@ from lossext._declare import (
     signature_of,
 )
 from lossext._kernels.drivers import GRAD, HESS, VALUE
-from lossext._parameters import Check, always, optional, parameter, word
+from lossext._parameters import Check, always, once, optional, parameter, word
 from lossext._validate import Array
 from lossext.losses._dense import DenseLoss
 
@@ -81,8 +80,8 @@ class CustomLoss(DenseLoss):
 
     # ---- what the layers above ask ----
 
-    @functools.cached_property
-    def declaration(self) -> Declaration:  # type: ignore[override]
+    @once
+    def declaration(self) -> Declaration:
         """What the functions and words that were given say."""
         by_class = self.target == "class"
         target = TARGETS[self.target]
@@ -156,7 +155,7 @@ class CustomLoss(DenseLoss):
         other.__dict__["declaration"] = self.declaration
         return other
 
-    @functools.cached_property
+    @once
     def _evaluator(self) -> Any:
         return NumPyEvaluator(self)
 

@@ -66,7 +66,7 @@ def between(low: float, high: float) -> Check:
     tries = tuple(low + share * (high - low) for share in (0.5, 0.1, 0.9))
     return Check(
         f"in ({low:g}, {high:g})",
-        _validate.finite_real,
+        _validate.as_number,  # what is not finite lies outside
         lambda v: low < v < high,
         tries,
         (low, high, low - 0.5, math.nan),
@@ -78,7 +78,7 @@ def within(low: float, high: float) -> Check:
     tries = tuple(low + share * (high - low) for share in (0.0, 0.1, 1.0))
     return Check(
         f"in [{low:g}, {high:g}]",
-        _validate.finite_real,
+        _validate.as_number,
         lambda v: low <= v <= high,
         tries,
         (low - 0.1, high + 0.1, math.nan),
@@ -190,6 +190,27 @@ class Parameter(Generic[T]):
 
     def __set__(self, instance: Parameterized, value: T) -> None:
         raise AttributeError(f"{self.name} of a {type(instance).__name__} is read-only; make a new one")
+
+
+class once(Generic[T]):  # noqa: N801
+    """A property that is computed once.
+
+    As functools.cached_property, without the lock that Python 3.11's has: a child forked while another thread held that
+    would wait for ever.
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        if instance is None:
+            return self  # type: ignore[return-value]
+        value = self.function(instance)
+        instance.__dict__[self.name] = value
+        return value
 
 
 def parameter(default: Any, check: Check, text: str, *, kw_only: bool = True) -> Any:

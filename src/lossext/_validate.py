@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -30,6 +31,8 @@ TARGET_TYPES = {
 }
 
 NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
+
+TAKE_CSR = ("target", "labels", "exclude")  # arguments that may be sparse
 
 MOST = 2**63 - 1
 
@@ -71,7 +74,8 @@ def as_array(name: str, value: Any) -> Array:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    ma = sys.modules.get("numpy.ma")  # not np.ma, which imports it: a fork meanwhile has a child that waits for ever
+    if isinstance(value, getattr(ma, "MaskedArray", ())) and ma.is_masked(value):  # type: ignore[union-attr]
         raise ValueError(f"{name} is a masked array with masked entries, which have no loss; fill them first")
     if array.dtype == object:
         advice = what_to_do(name, value)
@@ -84,8 +88,8 @@ def what_to_do(name: str, value: Any) -> str | None:
     """How to make numbers of what became an array of objects: sparse matrices, columns and frames of pandas."""
     if hasattr(value, "tocsr"):
         form = getattr(value, "format", "?")
-        if name == "target" and form != "csr":
-            return f"target is sparse in format {form}; allowed is CSR: target.tocsr()"
+        if name in TAKE_CSR and form != "csr":
+            return f"{name} is sparse in format {form}; allowed is CSR: {name}.tocsr()"
         return f"{name} is sparse in format {form}; allowed is an array: {name}.toarray()"
     if not hasattr(value, "to_numpy"):
         return None
@@ -166,7 +170,8 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
     if dtype.kind == "f" and str(getattr(value, "dtype", "")).startswith(NULLABLE):
         raise TypeError(
             f"{name} is a {type(value).__name__} of dtype {value.dtype} with missing entries (NA), which are no class: "
-            f"leave them out (mask=) and fill them with a class: {name}.fillna(0)"
+            f"leave them out ({'mask=' if name == 'target' else 'sample_weight=0'}) and fill them with a class: "
+            f"{name}.fillna(0)"
         )
     if dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {dtype}; class ids are of an integer dtype (of at most 64 bits)")
@@ -380,6 +385,13 @@ def ids_in_range(name: str, value: Any, n_classes: int, own: bool = False) -> Ar
     return array
 
 
+def first_of_equals(ascending: Array) -> Array:
+    """Where a number is none like that before it (np.unique imports numpy.ma; see `as_array`)."""
+    first = np.ones(len(ascending), bool)
+    np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
+    return first
+
+
 def item(name: str, index: tuple[Any, ...]) -> str:
     """How an element is called in a message: target[3], target[2, 1]."""
     return f"{name}[{', '.join(str(int(i)) for i in index)}]" if index else name
@@ -459,21 +471,29 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     """(starts of rows, columns, values) of a CSR target: columns ascending, none twice; duplicates add up."""
     if getattr(value, "format", "csr") != "csr":
         raise TypeError(f"target is sparse in format {value.format}; allowed is CSR: target.tocsr()")
-    data, columns = as_array("target.data", value.data), as_array("target.indices", value.indices)
-    start = as_array("target.indptr", value.indptr)
-    require_real("target", data)
-    if start.dtype.kind in "iu" and columns.dtype.kind in "iu":  # copies: what is checked here is what kernels use
-        start, columns = np.array(start, INT64), np.array(columns, INT32 if columns.dtype == INT32 else INT64)
+    data, columns, start = (as_array(f"target.{name}", getattr(value, name)) for name in ("data", "indices", "indptr"))
+    require_real("target.data", data)
+    for name, ids in (("indices", columns), ("indptr", start)):
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"target.{name} has dtype {ids.dtype}; allowed are integers")
+    # copies, of NumPy's own dtypes: what is checked here is what kernels use
+    start, columns = start.astype(INT64), columns.astype(INT32 if columns.dtype == INT32 else INT64)
     n_rows, n_columns = shape
-    sound = start.dtype == INT64 and columns.dtype in (INT32, INT64)
-    sound = sound and start.shape == (n_rows + 1,) and columns.ndim == data.ndim == 1
-    # compared, as differences of int64 wrap
-    sound = sound and start[0] == 0 and bool((start[1:] >= start[:-1]).all()) and len(data) >= start[-1] <= len(columns)
-    if not sound:
-        raise ValueError("target is no sound CSR array: indptr, indices and data do not go together")
+    if start.shape != (n_rows + 1,):
+        raise ValueError(f"target.indptr has shape {start.shape}; allowed is ({n_rows + 1},), one more than rows")
+    ascends = np.concatenate(([start[0] == 0], start[1:] >= start[:-1]))  # compared, as differences of int64 wrap
+    if not ascends.all():
+        at = int(np.argmin(ascends))
+        raise ValueError(f"{item('target.indptr', (at,))} = {start[at]}; allowed are numbers that ascend from 0")
+    for name, array in (("indices", columns), ("data", data)):
+        if array.ndim != 1 or len(array) < start[-1]:
+            raise ValueError(
+                f"target.{name} has shape {array.shape}; allowed is ({start[-1]},), as many as target.indptr says"
+            )
     columns, data = columns[: start[-1]], data[: start[-1]]
     if columns.size and (columns.min() < 0 or columns.max() >= n_columns):
-        raise ValueError(f"target.indices holds a column that is not in [0, {n_columns})")
+        at = int(np.argmax((columns < 0) | (columns >= n_columns)))
+        raise ValueError(f"{item('target.indices', (at,))} = {columns[at]} is not in [0, {n_columns})")
     row_ends = start[1:-1]
     steps = np.diff(columns) > 0
     steps[row_ends[(row_ends > 0) & (row_ends < len(columns))] - 1] = True
@@ -486,8 +506,9 @@ def csr_labels(value: Any, shape: Shape) -> tuple[Array, Array]:
     """(starts of rows, columns) of the labels of a CSR target: where it is 1; stored zeros are none."""
     start, columns, data = csr_target(value, shape, FLOAT64)
     chosen = data == 1
-    if not (chosen | (data == 0)).all():
-        raise ValueError("target holds a value that is neither 0 nor 1 (entries of one place add up)")
+    bad = ~(chosen | (data == 0))
+    if bad.any():
+        raise bad_stored(start, columns, data, bad, "0 or 1")
     if not chosen.all():
         start = np.concatenate(([0], np.cumsum(chosen)))[start]
         columns = columns[chosen]
@@ -567,15 +588,20 @@ def bad_target(
 def bad_entry(domain: Any, given: Any, shape: Shape, real: np.dtype[Any] | None, mask: Any) -> ValueError:
     """The error that names the first stored entry of a CSR target outside the domain, in a row that is known."""
     start, columns, data = csr_target(given, shape, FLOAT64 if real is None else real)
-    rows = np.repeat(np.arange(len(start) - 1), np.diff(start))
     bad = domain.is_bad(data, real)
     if mask is not None:
-        bad &= np.asarray(mask, bool)[rows]
+        bad &= np.repeat(np.asarray(mask, bool), np.diff(start))
+    requirement = domain.requirement.format(n_classes=shape[1])
     if not bad.any():
-        return ValueError(f"target held a value that is not {domain.requirement}, and was changed during the call")
+        return ValueError(f"target held a value that is not {requirement}, and was changed during the call")
+    return bad_stored(start, columns, data, bad, requirement)
+
+
+def bad_stored(start: Array, columns: Array, data: Array, bad: Array, requirement: str) -> ValueError:
+    """The error that names the first bad one of the stored entries."""
     at = int(np.argmax(bad))
-    where = item("target", (rows[at], columns[at]))
-    return ValueError(f"{where} = {data[at]} is not {domain.requirement} (entries of one place add up)")
+    where = item("target", (np.searchsorted(start, at, "right") - 1, columns[at]))
+    return ValueError(f"{where} = {data[at]} is not {requirement} (entries of one place add up)")
 
 
 def check_input(input: Array, target: Any, mask: Any, facts: Any) -> None:

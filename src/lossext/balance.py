@@ -52,7 +52,7 @@ def balanced_weights(target: npt.ArrayLike, num_classes: int) -> Array:
     if _validate.is_csr(target):
         counts = sums_by_column(target, n_classes)
     else:
-        ids = _validate.ids_in_range("target", target, n_classes)
+        ids = _validate.ids_in_range("target", target, n_classes, own=True)
         counts = np.bincount(ids.ravel(), minlength=n_classes).astype(np.float64)
     weights: Array = counts.sum() / (n_classes * np.where(counts > 0, counts, 1))
     return weights
@@ -108,8 +108,9 @@ def sums_by_column(csr: Any, n_columns: int, most: float = np.inf) -> Array:
     """Sums of the stored entries, which must lie in [0, most]."""
     if csr.shape[1] != n_columns:
         raise ValueError(f"target has shape {csr.shape}; allowed is (N, {n_columns})")
-    _, column, data = _validate.csr_target(csr, csr.shape, FLOAT64)
-    if not ((data >= 0) & (data <= most) & (data < np.inf)).all():
+    start, column, data = _validate.csr_target(csr, csr.shape, FLOAT64)
+    bad = ~((data >= 0) & (data <= most) & (data < np.inf))
+    if bad.any():
         allowed = "in [0, 1]" if most == 1 else "a finite number of at least 0"
-        raise ValueError(f"target holds a value that is not {allowed} (entries of one place add up)")
+        raise _validate.bad_stored(start, column, data, bad, allowed)
     return np.bincount(column, data, minlength=n_columns)

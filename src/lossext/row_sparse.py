@@ -56,10 +56,12 @@ class RowSparse:
 
     @_validate.quiet
     def __init__(self, indices: npt.ArrayLike, values: npt.ArrayLike, shape: Shape) -> None:
-        whole = tuple(_validate.integer("shape", n) for n in shape)
+        if not np.iterable(shape):
+            raise TypeError(f"shape must be a tuple of ints, not {type(shape).__name__}")
+        whole = tuple(_validate.integer(f"shape[{i}]", n) for i, n in enumerate(shape))
         if any(n < 0 for n in whole):
             raise ValueError(f"shape = {whole} has a negative length")
-        rows = np.array(_validate.ids_in_range("indices", indices, whole[0] if whole else 0))
+        rows = _validate.ids_in_range("indices", indices, whole[0] if whole else 0, own=True)
         array = _validate.weights("values", values)
         if rows.ndim != 1 or array.shape != (len(rows), *whole[1:]):
             raise ValueError(
@@ -70,7 +72,9 @@ class RowSparse:
             array = array.astype(FLOAT64)  # sums of integers would wrap
         if (rows[1:] <= rows[:-1]).any():
             order = np.argsort(rows, kind="stable")
-            rows, first = np.unique(rows[order], return_index=True)
+            rows = rows[order]
+            first = np.flatnonzero(_validate.first_of_equals(rows))
+            rows = rows[first]
             wide = array.astype(FLOAT32) if array.dtype.itemsize == 2 else array
             with np.errstate(all="ignore"):
                 array = np.add.reduceat(wide[order], first, axis=0).astype(array.dtype, copy=False)
@@ -293,6 +297,8 @@ class RowSparse:
             finite, a beta outside [0, 1), step less than 1.
         """
         count = _validate.positive("step", step)
+        if not np.iterable(betas):
+            raise TypeError(f"betas must be a tuple of two numbers in [0, 1), not {type(betas).__name__}")
         decays = [_validate.finite_real(f"betas[{i}]", beta) for i, beta in enumerate(betas)]
         if len(decays) != 2 or not all(0 <= decay < 1 for decay in decays):
             raise ValueError(f"betas = {betas} is not two numbers in [0, 1)")

@@ -89,6 +89,10 @@ class Sampler(Parameterized):
         return {name: value for name, value in self.__dict__.items() if name not in apart}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        parameters = state["_parameters"]  # what a draw ends by is checked as at construction
+        for name, check in (("num_classes", _validate.positive), ("unique", _validate.boolean)):
+            if name in parameters:
+                check(name, parameters[name])
         self.__dict__.update(state)
         self._begin()
         if "_generator" not in state:
@@ -440,14 +444,15 @@ class LearnedUnigramSampler(Sampler):
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
         places = np.arange(classes + 1)
         self._weights = np.ones(classes, np.int64)  # 1 + count
-        self._tree = places & -places  # their running sums, as a Fenwick tree
-        self._total = classes
+        self._tree = places & -places  # their running sums, as a Fenwick tree; at 0 the sum of all
+        self._tree[0] = classes
 
     def _learn(self, labels: Array) -> None:
-        ids = labels.ravel()
-        np.add.at(self._weights, ids, 1)
-        drivers.tree_add(self._tree, ids)
-        self._total += len(ids)
+        drivers.tree_add(self._tree, self._weights, labels.ravel())
+
+    @property
+    def _total(self) -> int:
+        return int(self._tree[0])
 
     def _candidates(self, count: int) -> Array:
         ids = np.empty(count, np.int64)

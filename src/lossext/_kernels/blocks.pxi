@@ -125,7 +125,7 @@ cdef Py_ssize_t block_length(const lx_job *job, bint by_row) noexcept nogil:
 
 
 cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int item_size, int n_threads,
-                 lx_total *total) except -1:
+                 lx_total *total, const held_buffers *held) except -1:
     """All of a job, in blocks of rows or of elements, and the sum of its values; what bad it met."""
     cdef blocks todo
     cdef lx_total totals[WAVE]
@@ -152,5 +152,6 @@ cdef int run_job(const lx_job *job, lx_block_kernel kernel, bint by_row, int ite
         todo.first += todo.count * todo.length
         if todo.first < todo.end:
             PyErr_CheckSignals()
+            require_held(held)
     total.sum += total.rest
     return 0

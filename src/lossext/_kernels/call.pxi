@@ -4,7 +4,7 @@ An array that kernels can read goes through as a pointer.  Any other argument is
 argument alone, and the same code goes on with the result.
 """
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous
+from cpython.buffer cimport PyBuffer_IsContiguous
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.math cimport NAN
@@ -31,6 +31,7 @@ ABSENT, FULL, BY_COLUMN, BY_ROW, SCALAR = LX_ABSENT, LX_FULL, LX_BY_COLUMN, LX_B
 REAL, OTHER_REAL, UINT8, INT32, INT64 = LX_REAL, LX_OTHER_REAL, LX_UINT8, LX_INT32, LX_INT64
 
 cdef enum:
+    MOST_NUMBERED = 1 << 24    # columns that float32, in which lanes count them, tells apart
     NONE, MEAN, SUM, WEIGHTED_MEAN, BATCHMEAN
 cdef dict REDUCTION_CODES = {
     "none": NONE, "mean": MEAN, "sum": SUM, "weighted_mean": WEIGHTED_MEAN, "batchmean": BATCHMEAN,
@@ -55,7 +56,7 @@ ctypedef struct call_state:
     const Py_buffer *input    # in the shape that is computed on
     void *copies[LX_PARAMETERS + LX_WEIGHTS + 1]
     int n_copies, item_size
-    bint copied    # an argument's copy is used in its place
+    bint copied    # an argument's copy is used in its place, or Python code of an argument's has run
 
 
 cdef class Scalars:
@@ -197,6 +198,10 @@ cdef class Evaluator:
             job.rows, job.cols = rows_and_columns(call.input, split)
             if self.per_row:
                 value_shape = shape[:1]
+        if job.inner > 1 and call.item_size == 4 and job.cols > MOST_NUMBERED:
+            raise ValueError(f"input has shape {shape}; of float32 at most {MOST_NUMBERED} classes can lie along axis "
+                             f"1 of (N, C, d1, ...): turn it to rows of classes, or to float64")
+        require_shape(call.input, shape)
         require_items(call.input, job.rows * job.cols, call.item_size)
         self.place_target(call, y, shape, split, real)
         self.take_weights(call, shape, split, real)
@@ -246,6 +251,8 @@ cdef class Evaluator:
 
         work = job.rows * (job.cols * self.cost * call.item_size / 4 + self.cost_of_row)
         threads = self.choose_threads(n_threads, work)
+        if call.copied or n_threads is not None and type(n_threads) is not int:
+            require_held(&call.held)
         job.stream = (job.grad != NULL and job.grad != job.input
                       and job.rows * job.cols * call.item_size >= STREAM_BYTES)
         sum_divisor = self.row_divisor(call, real, threads)
@@ -258,8 +265,10 @@ cdef class Evaluator:
             job.grad_scale = upstream / job.value_divisor
         if job.checks_input and job.grad == job.input:    # before the gradient takes its place
             self.convert.check_input(x, target, mask, self.declaration)
+            require_held(&call.held)
         soft = self.rowwise and self.soft_loss >= 0 and (not job.holds_classes or self.smoothing > 0)
-        bad = run_job(job, self.kernel(real, soft), self.rowwise, call.item_size, threads, &total)
+        bad = run_job(job, self.kernel(real, soft), self.rowwise, call.item_size, threads, &total,
+                      &call.held)
         if bad & LX_BAD_TARGET:
             raise self.bad_target(job, target, shape, real, mask)
         if bad & LX_NO_MEMORY:
@@ -356,6 +365,7 @@ cdef class Evaluator:
                 array = self.convert.as_array("target", target)
             classes = len(array.shape) < len(shape)
             if not classes:
+                call.copied = call.copied or array is not target
                 target = array
                 if self.ignores and self.ignore_index >= 0:
                     raise ValueError(f"ignore_index = {self.ignore_index} with a target of probabilities; it is for "
@@ -546,6 +556,7 @@ cdef class Evaluator:
         if self.reduction != NONE and type(grad_output) is float:
             return grad_output
         if self.reduction != NONE:
+            call.copied = True
             return self.convert.upstream_scalar(grad_output)
         if type(grad_output) is not NDARRAY or grad_output.dtype is not real or grad_output.shape != wanted:
             call.copied = True
@@ -616,7 +627,8 @@ cdef class Evaluator:
         job.weight[LX_ROW_SCALE].data = hold(&call.held, scale, True)
         counting = job[0]
         counting.value = <void *> job.weight[LX_ROW_SCALE].data
-        run_job(&counting, lx_count(LX_COUNT_BY_ROW, call.item_size == 8), True, call.item_size, threads, &total)
+        run_job(&counting, lx_count(LX_COUNT_BY_ROW, call.item_size == 8), True, call.item_size, threads, &total,
+                &call.held)
         job.weight[LX_ROW_SCALE].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
         return 1.0
 
@@ -648,7 +660,7 @@ cdef class Evaluator:
             job.counts = 2
         counting = job[0]
         kernel = lx_count(LX_COUNT_ROWS if self.rowwise else LX_COUNT_ELEMENTS, call.item_size == 8)
-        bad = run_job(&counting, kernel, self.rowwise, call.item_size, threads, &total)
+        bad = run_job(&counting, kernel, self.rowwise, call.item_size, threads, &total, &call.held)
         job.counts = 0
         if bad:
             raise self.bad_target(job, target, shape, None, mask)
@@ -681,6 +693,17 @@ cdef int require_items(const Py_buffer *memory, Py_ssize_t count, Py_ssize_t siz
     """ValueError unless the memory has so many items: a shape can lie, or change meanwhile."""
     if memory.len < count * size:
         raise ValueError(f"an array has {memory.len} bytes of memory; its shape asks for {count * size}")
+    return 0
+
+
+cdef int require_shape(const Py_buffer *memory, tuple shape) except -1:
+    """ValueError unless the memory has this shape, by which results are made: input's own may have changed since."""
+    cdef int axis
+    cdef bint same = memory.ndim == len(shape)
+    for axis in range(memory.ndim if same else 0):
+        same = same and memory.shape[axis] == <Py_ssize_t> shape[axis]
+    if not same:
+        raise ValueError("input's shape was changed during the call")
     return 0
 
 

@@ -56,7 +56,7 @@ cdef class Objective:
         raw (N, C) is of float32 or float64; target (N,), (N, 1) or (N, C) and weight (N,) or None are of either type;
         shift is (C,) of float64, or None.
         """
-        cdef Evaluator loss = <Evaluator> self.losses[0]
+        cdef Evaluator loss = <Evaluator?> self.losses[0]
         cdef lx_objective o = self.facts
         cdef held_buffers held
         cdef lx_total total
@@ -75,14 +75,16 @@ cdef class Objective:
             cols = max(columns, 2) if loss.rowwise else 1
             if o.job.rows == 0:
                 return True
-            take_table(&held, &o.raw, raw, real, False)
-            take_table(&held, &o.target, target, real, False)
+            if not loss.rowwise and len(self.losses) != columns:
+                raise ValueError(f"{len(self.losses)} losses are not one for each of {columns} columns")
+            take_table(&held, &o.raw, "raw scores", raw, &o.job, real, False)
+            take_table(&held, &o.target, "labels", target, &o.job, real, False)
             if weight is not None:
-                take_table(&held, &o.weight, weight, real, False)
-            take_table(&held, &o.grad, grad, real, True)
-            take_table(&held, &o.hess, hess, real, True)
-            o.shift = <const double *> hold(&held, shift)
-            o.constant = <const double *> hold(&held, self.constants)
+                take_table(&held, &o.weight, "weights", weight, &o.job, real, False)
+            take_table(&held, &o.grad, "grad", grad, &o.job, real, True)
+            take_table(&held, &o.hess, "hess", hess, &o.job, real, True)
+            o.shift = <const double *> sized(&held, shift, "shift", columns * sizeof(double))
+            o.constant = <const double *> sized(&held, self.constants, "constants", len(self.losses) * sizeof(double))
             jobs = <lx_job *> PyMem_Malloc(len(self.losses) * sizeof(lx_job))
             if jobs == NULL:
                 raise MemoryError("no memory for the jobs of the columns")
@@ -96,12 +98,12 @@ cdef class Objective:
                 o.block = block_length(&o.job, True)
                 spread = np.zeros(((o.job.rows + o.block - 1) // o.block, columns, 2))
                 o.spread = <double *> hold(&held, spread, True)
-            bad = run_job(&o.job, lx_objective_kernel(LX_DERIVE, type), True, 8, threads, &total)
+            bad = run_job(&o.job, lx_objective_kernel(LX_DERIVE, type), True, 8, threads, &total, &held)
             if not bad and o.kinked:
                 limits = np.array([self.limit_of(sum, count) for sum, count in spread.sum(axis=0)], np.float32)
                 limits = np.tile(limits, max(1, LIMITS // columns))
                 o.limit, o.limits = <const float *> hold(&held, limits), len(limits)
-                run_job(&o.job, lx_objective_kernel(LX_LIMIT, type), True, 8, threads, &total)
+                run_job(&o.job, lx_objective_kernel(LX_LIMIT, type), True, 8, threads, &total, &held)
             lx_small_call_ends(work, threads)
             return not bad
         finally:
@@ -109,12 +111,18 @@ cdef class Objective:
             release(&held)
 
 
-cdef take_table(held_buffers *held, lx_table *table, array, real, bint writable):
-    """Memory and strides of an array of one or two axes."""
+cdef take_table(held_buffers *held, lx_table *table, str name, array, const lx_job *job, real, bint writable):
+    """Memory and strides of an array of one or two axes; what has one column serves all of them."""
     cdef Py_buffer *view = &held.views[held.count]
+    dtype = array.dtype
+    if dtype is not FLOAT32 and (dtype is not FLOAT64 or writable):
+        raise TypeError(f"{name} have dtype {dtype}, which is not the kernels' own")
     PyObject_GetBuffer(array, view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
     held.count += 1
+    if (not 1 <= view.ndim <= 2 or view.shape[0] != job.rows or view.itemsize != dtype.itemsize
+            or (view.ndim == 2 and view.shape[1] != 1 and view.shape[1] != job.cols)):
+        raise ValueError(f"{name} have shape {array.shape}; allowed is ({job.rows}, {job.cols}), or one column of it")
     table.data = view.buf
-    table.type = LX_REAL if array.dtype is real else LX_OTHER_REAL
+    table.type = LX_REAL if dtype is real else LX_OTHER_REAL
     table.row = view.strides[0] // view.itemsize
-    table.column = view.strides[1] // view.itemsize if view.ndim == 2 else 0
+    table.column = view.strides[1] // view.itemsize if view.ndim == 2 and view.shape[1] == job.cols else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import math
 import sys
@@ -12,11 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _probing
+from lossext import _probing, _validate
 from lossext._declare import CURVATURES, registry
 from lossext._kernels import drivers
-from lossext._parameters import Parameter, Parameterized, above
-from lossext._validate import Array
+from lossext._parameters import Parameter, Parameterized, above, once
+from lossext._validate import FLOAT32, FLOAT64, Array
 from lossext.boosting._builtin import Builtin, cap, limit, rule_of
 from lossext.losses._dense import DenseLoss
 
@@ -42,7 +41,8 @@ def raw_target_weight(first: Any, second: Any, weight: Any) -> tuple[Any, Any, A
     raw, target = np.asarray(raw), np.asarray(target)
     if target.ndim == 1 and raw.ndim == 2 and raw.shape[1] > 1 and target.size == raw.size:
         target = target.reshape(raw.shape)  # XGBoost 2 forgets the shape of its labels
-    return raw, target, None if weight is None or not len(weight) else np.asarray(weight)
+    weight = None if weight is None else np.asarray(weight)
+    return raw, target, None if weight is None or not weight.size else weight
 
 
 def is_dataset(argument: Any) -> bool:
@@ -99,10 +99,10 @@ def flattens(loss: DenseLoss) -> bool:
 
 
 def plain_numbers(array: Any) -> Any:
-    """As float32 or float64, in memory that C can read; no copy where it is that."""
-    if array is None or (array.dtype in (np.float32, np.float64) and array.flags.aligned and array.dtype.isnative):
+    """As NumPy's own float32 or float64 (an equal dtype can be another object), in memory that C can read."""
+    if array is None or ((array.dtype is FLOAT32 or array.dtype is FLOAT64) and array.flags.aligned):
         return array
-    return np.asarray(array, np.float64).copy()
+    return array.astype(FLOAT32 if array.dtype == FLOAT32 else FLOAT64)
 
 
 def weight_of(loss: DenseLoss) -> float:
@@ -154,7 +154,7 @@ class Adapter(Parameterized):
             )
         raise ValueError(f"curvature = {curvature!r} of {type(loss).__name__} is not one of {allowed}")
 
-    @functools.cached_property
+    @once
     def _rule(self) -> Builtin:
         """What the Hessian is made of."""
         builtin = rule_of(self.library, self.loss)
@@ -171,7 +171,7 @@ class Adapter(Parameterized):
             kind = next(k for k in wanted if k in declaration.curvatures)
         return Builtin("", kind)
 
-    @functools.cached_property
+    @once
     def _summed(self) -> DenseLoss:
         return self.loss._with(reduction="sum")
 
@@ -210,6 +210,15 @@ class Adapter(Parameterized):
         """Whether class ids stand for columns of 0 and 1."""
         kind = self.loss.declaration.target.kind
         return target.ndim == 1 and columns > 1 and kind in ("unit", "sign") and not self.loss._n_outputs
+
+    def _check(self, raw: Array, target: Array, weight: Array | None) -> None:
+        """TypeError, ValueError where the arrays do not go together."""
+        for name, array in (("raw scores", raw), ("labels", target), ("weights", weight)):
+            if array is not None:
+                _validate.require_real(f"the array of {name}", array)
+        self._check_shapes(raw, target)
+        if weight is not None and weight.shape != raw.shape[:1]:
+            raise ValueError(f"weights have shape {weight.shape}; allowed is {raw.shape[:1]}, one a row of raw scores")
 
     def _check_shapes(self, raw: Array, target: Array) -> None:
         columns = raw.shape[1]
@@ -324,6 +333,7 @@ class Adapter(Parameterized):
                 return grad, hess
         return np.empty(shape, np.float32, order), np.empty(shape, np.float32, order)  # type: ignore[call-overload]
 
+    @_validate.quiet
     def _derivatives(
         self,
         raw: Array,
@@ -335,7 +345,7 @@ class Adapter(Parameterized):
         """Gradient and positive Hessian in float32, of raw's shape; with negative weights both change their sign."""
         shape = raw.shape
         raw = raw.reshape(len(raw), -1) if raw.ndim == 1 else raw
-        self._check_shapes(raw, target)
+        self._check(raw, target, weight)
         grad, hess = self._results(raw.shape, order) if out is None else out
         if not self._in_one_pass(raw, target, weight, grad, hess):
             self._in_blocks(raw, target, weight, grad, hess)
@@ -448,7 +458,7 @@ class Adapter(Parameterized):
             grad *= factors
             hess *= factors
 
-    @functools.cached_property
+    @once
     def _curves(self) -> bool:
         """Whether a row loss has a finite curvature above 0 wherever it has a slope; else hinges need a stand-in."""
         if self.loss.declaration.smooth or self._rule.kind not in ("exact", "majorizer"):
@@ -502,10 +512,11 @@ class Adapter(Parameterized):
             curvature: Array = np.divide(size, distance, out=np.zeros_like(size), where=size > 0)
         return curvature
 
+    @_validate.quiet
     def _total(self, raw: Array, target: Array, weight: Array | None) -> tuple[float, float]:
         """Weighted sum of the loss, and what to divide it by for the mean."""
         raw = raw.reshape(len(raw), -1)
-        self._check_shapes(raw, target)
+        self._check(raw, target, weight)
         declaration = self.loss.declaration
         total = 0.0
         try:
@@ -517,10 +528,11 @@ class Adapter(Parameterized):
         count = float(len(raw) if weight is None else np.sum(weight, dtype=np.float64))
         return total, count if declaration.value_by_row else count * raw.shape[1]
 
+    @_validate.quiet
     def _values(self, raw: Array, target: Array, weight: Array | None) -> Array:
         """Weighted value of each row, (N,): over columns the sum, as of the derivatives."""
         raw = raw.reshape(len(raw), -1)
-        self._check_shapes(raw, target)
+        self._check(raw, target, weight)
         values = np.zeros(len(raw))
         scale = raw.shape[1] if self.loss.declaration.over_columns else 1
         try:

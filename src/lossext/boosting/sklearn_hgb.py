@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossext._validate import Array
+from lossext._validate import FLOAT32, Array
 from lossext.boosting._adapter import Adapter, require
 from lossext.boosting._builtin import version
 from lossext.boosting._estimators import OF_CLASSES, indicators, probabilities, start_of
@@ -115,7 +115,7 @@ class HGBLoss(BaseLoss):  # type: ignore[misc]
     ) -> tuple[Array, Array]:
         """Gradient and Hessian of raw_prediction's shape, into the arrays given."""
         raw = self._columns(np.asarray(raw_prediction))
-        given = [a for a in (gradient_out, hessian_out) if a is not None and a.dtype == np.float32]
+        given = [a for a in (gradient_out, hessian_out) if a is not None and a.dtype is FLOAT32]
         out = tuple(a.reshape(len(raw), -1) for a in given) if len(given) == 2 else None
         grad, hess = self.objective._derivatives(raw, np.asarray(y_true), sample_weight, "F", out)  # type: ignore[arg-type]
         if self._own is not None:  # there the kink belongs to the targets above

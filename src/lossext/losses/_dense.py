@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -30,7 +29,7 @@ from lossext._declare import (
 from lossext._docstrings import complete_docstring
 from lossext._kernels import drivers
 from lossext._kernels.drivers import GRAD, HESS, VALUE
-from lossext._parameters import Parameterized, parameter, weights, word
+from lossext._parameters import Parameterized, once, parameter, weights, word
 from lossext._validate import Array
 
 REDUCTIONS = ("none", "mean", "sum", "weighted_mean", "batchmean")
@@ -57,6 +56,9 @@ class DenseLoss(Accumulates, Parameterized):
     @classmethod
     def _checked(cls, **parameters: Any) -> dict[str, Any]:
         return {name: p.check(name, parameters[name]) for name, p in parameters_of(cls).items() if p.check is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_parameters(**{**state, **self._checked(**state)})
 
     @classmethod
     def _without_copy(cls, **parameters: Any) -> DenseLoss:
@@ -315,7 +317,7 @@ class DenseLoss(Accumulates, Parameterized):
 
     # ---- the way to the kernel ----
 
-    @functools.cached_property
+    @once
     def _evaluator(self) -> drivers.Evaluator:
         return drivers.Evaluator(self._facts, _validate, _threads)
 
@@ -352,7 +354,7 @@ class DenseLoss(Accumulates, Parameterized):
     # whether a sequence for a parameter stands for several outputs of one target, one a column of input
     _outputs_by_parameter: ClassVar[bool] = False
 
-    @functools.cached_property
+    @once
     def _several(self) -> dict[str, Array]:
         """The parameters that are sequences, of a loss with several outputs."""
         names = self.declaration.kernel_parameters if self._outputs_by_parameter else ()

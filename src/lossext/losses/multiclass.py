@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from lossext import _start, _threads, _validate
 from lossext._declare import CLASS, REAL, SOFTMAX, Link, function_of
 from lossext._kernels import drivers
-from lossext._parameters import above, an_integer, at_least, one_of, parameter, real, weights, within, word
+from lossext._parameters import above, an_integer, at_least, once, one_of, parameter, real, weights, within, word
 from lossext._validate import Array
 from lossext.losses._dense import REDUCTIONS, RowLoss
 
@@ -151,7 +150,7 @@ class CrossEntropyLoss(
         )
         return _validate.rounded(product, dtype)
 
-    @functools.cached_property
+    @once
     def _products(self) -> drivers.Evaluator:
         """Whose gradient, with directions for targets, is the product with them."""
         number, _ = drivers.find_loss("row", self.declaration.product_kernel or "")

@@ -1,7 +1,7 @@
 """Walker's alias table, for draws of any distribution."""
 
 
-def alias_table(double[::1] weights, double[::1] share, int64_t[::1] alias):
+def alias_table(double[::1] weights not None, double[::1] share not None, int64_t[::1] alias not None):
     """Walker's table, in Vose's way.  To draw, take a place at random, and its alias with chance 1 - share.
 
     `weights` are multiplied so that their mean is 1, and used up.
@@ -10,6 +10,9 @@ def alias_table(double[::1] weights, double[::1] share, int64_t[::1] alias):
     # small ones from the left, large ones from the right
     cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))
     cdef double total = 0
+    if share.shape[0] != n or alias.shape[0] != n:
+        free(stack)
+        raise ValueError(f"{n} weights, {share.shape[0]} shares and {alias.shape[0]} aliases are not as many of each")
     if stack == NULL:
         raise MemoryError(f"no memory for a table of {n} classes")
     for i in range(n):

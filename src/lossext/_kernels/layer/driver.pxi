@@ -75,7 +75,7 @@ cdef class LayerJob:
                 fill_work(self, &held, &layer, <double *> plan.class_bias)
             else:
                 fill_work(self, &held, &layer, <float *> plan.class_bias)
-            run_waves(&plan, &layer)
+            run_waves(&plan, &layer, &held)
             if self.kind != LX_RAW:
                 self.add_up(&held, &layer)
         finally:
@@ -266,7 +266,7 @@ cdef void set_slice(lx_wave *wave, const layer_plan *plan, Py_ssize_t first) noe
     wave.panels = max(<Py_ssize_t> 1, ceil_div(wave.columns, plan.steps.panel))
 
 
-cdef int run_waves(const layer_plan *plan, const lx_layer *layer) except -1:
+cdef int run_waves(const layer_plan *plan, const lx_layer *layer, const held_buffers *held) except -1:
     cdef schedule planned
     cdef packed_parts packed
     cdef lx_wave wave
@@ -275,7 +275,7 @@ cdef int run_waves(const layer_plan *plan, const lx_layer *layer) except -1:
     cdef int passes = 1 if plan.resident or plan.mode != LX_SOFTMAX or not plan.with_grad else 2, number
     memset(&wave, 0, sizeof(wave))
     wave.layer = layer
-    planned.count, planned.n_threads = 0, plan.n_threads
+    planned.count, planned.n_threads, planned.held = 0, plan.n_threads, held
     add_phase(&planned, steps.label_logits, &wave, plan.all_blocks)
     for number in range(passes):
         wave.mode = plan.mode if number == 0 else LX_NORMALIZED_SOFTMAX

@@ -42,7 +42,7 @@ cdef class IdSet:
         cdef Py_ssize_t i, n
         held.count = 0
         try:
-            each = <const int64_t *> hold(&held, ids)
+            each = <const int64_t *> hold_sized(&held, ids, b"ids", 0).buf
             n = held.views[0].len // sizeof(int64_t)
             if 2 * (self.count + n) > self.mask + 1:
                 raise ValueError(f"no room for {n} more ids")
@@ -59,7 +59,8 @@ cdef class IdSet:
         cdef Py_ssize_t used = 0, n_new = 0, n_candidates, n
         held.count = 0
         try:
-            candidate, out = <const int64_t *> hold(&held, candidates), <int64_t *> hold(&held, new, True)
+            candidate = <const int64_t *> hold_sized(&held, candidates, b"candidates", 0).buf
+            out = <int64_t *> hold_sized(&held, new, b"new", 0, True).buf
             n_candidates = held.views[0].len // sizeof(int64_t)
             n = min(<Py_ssize_t> (held.views[1].len // sizeof(int64_t)), (self.mask + 1) // 2 - self.count)
             while n_new < n and used < n_candidates:

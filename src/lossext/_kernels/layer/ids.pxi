@@ -56,7 +56,7 @@ cdef class LayerIds:
         cdef Py_ssize_t i
         held.count = 0
         try:
-            hold(&held, ids)
+            hold_sized(&held, ids, b"ids", 0)
             n[0] = held.views[0].len // sizeof(int64_t)
             copy = self.array(n[0])
             memcpy(copy, held.views[0].buf, n[0] * sizeof(int64_t))

@@ -11,7 +11,7 @@ def log_counts(counts, logs):
     cdef Py_ssize_t i, n
     held.count = 0
     try:
-        count = <const double *> hold(&held, counts)
+        count = <const double *> hold_sized(&held, counts, b"counts", 0).buf
         n = held.views[0].len // sizeof(double)
         out = <double *> sized(&held, logs, "logs", n * sizeof(double), True)
         for i in range(n):

@@ -14,6 +14,8 @@ cdef Py_ssize_t times(Py_ssize_t a, Py_ssize_t b) except -1:
 cdef const Py_buffer *hold_sized(held_buffers *held, array, const char *name, Py_ssize_t size,
                                  bint writable=False) except NULL:
     """A held buffer of at least `size` bytes: what an array says of its own shape is not relied upon."""
+    if array is None:
+        raise TypeError(f"{name.decode()} must not be None")
     hold(held, array, writable)
     cdef const Py_buffer *view = &held.views[held.count - 1]
     if view.len < size:

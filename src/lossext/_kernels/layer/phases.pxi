@@ -8,6 +8,7 @@ cdef struct schedule:
     lx_phase[PHASES] phases
     lx_wave[PHASES] waves      # each phase's own
     int count, n_threads
+    const held_buffers *held
 
 
 cdef int add_phase(schedule *planned, lx_step step, const lx_wave *wave, Py_ssize_t units) except -1:
@@ -26,6 +27,7 @@ cdef int run_schedule(schedule *planned) except -1:
         run_phases(planned.phases, planned.count, planned.n_threads)
     planned.count = 0
     PyErr_CheckSignals()
+    require_held(planned.held)
     return 0
 
 

@@ -14,7 +14,7 @@ cdef enum:
     SPARE = 16    # candidates beyond those wanted, drawn at a time
 
 
-def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken, out, Py_ssize_t patience):
+def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken not None, out, Py_ssize_t patience):
     """Fill `out` with classes that are not in the set; (how many are in it when patience ended, how many tries).
 
     `classes` is at most 2^32 - 1. The draws are those of numpy.random.Generator.integers(classes, size=...), which
@@ -32,7 +32,7 @@ def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken, out, Py_ssize_t
     source = <bit_generator_interface *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     held.count = 0
     try:
-        drawn = <int64_t *> hold(&held, out, True)
+        drawn = <int64_t *> hold_sized(&held, out, b"out", 0, True).buf
         n = min(<Py_ssize_t> (held.views[0].len // sizeof(int64_t)), (taken.mask + 1) // 2 - taken.count)
         with bit_generator.lock:
             while n_drawn < n and tries <= patience:

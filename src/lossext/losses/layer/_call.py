@@ -59,20 +59,20 @@ class RaggedIds(NamedTuple):
         return RaggedIds(self.ids[chosen], start, weight, self.place[chosen], self.shape)
 
 
-def is_csr(value: Any) -> bool:
+def is_csr(value: Any, name: str = "labels") -> bool:
     """Whether it is a compressed matrix, such as SciPy's; TypeError if by columns."""
     if type(value) is np.ndarray or type(value) is list:
         return False
     if not all(hasattr(value, name) for name in ("data", "indices", "indptr", "shape")):
         return False
     if getattr(value, "format", "csr") != "csr":
-        raise TypeError(f"labels are sparse in format {value.format}; allowed is CSR: .tocsr()")
+        raise TypeError(f"{name} is sparse in format {value.format}; allowed is CSR: {name}.tocsr()")
     return True
 
 
 def ragged_ids(name: str, value: Any, n_rows: int, n_classes: int) -> RaggedIds:
     """A CSR matrix (N, V), or an array (N, M) of ids that is padded with -1."""
-    if is_csr(value):
+    if is_csr(value, name):
         return csr_ids(name, value, n_rows, n_classes)
     array = _validate.native(_validate.class_ids(name, value)[0], INT64)
     if array.ndim == 1 and n_rows:

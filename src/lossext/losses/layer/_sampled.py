@@ -94,7 +94,7 @@ def ragged_labels(labels: Any, n_rows: int, n_classes: int) -> Labels:
 
 def with_shares(labels: Labels, label_weight: Any, n_rows: int) -> Labels:
     """Labels with shares in proportion to their weights; those of CSR labels are their data."""
-    weight = labels.share
+    weight, name = labels.share, "labels.data" if label_weight is None else "label_weight"
     if label_weight is not None:
         if weight is not None:
             raise ValueError("label_weight is given, and labels is a CSR matrix, whose data are the weights")
@@ -113,7 +113,7 @@ def with_shares(labels: Labels, label_weight: Any, n_rows: int) -> Labels:
     bad = ~((weight >= 0) & (weight < math.inf))
     if bad.any():
         at = int(np.argmax(bad))
-        raise ValueError(f"a label of row {row[at]} has weight {weight[at]}, which is not finite and at least 0")
+        raise ValueError(f"{name} of a label of row {row[at]} is {weight[at]}, which is not finite and at least 0")
     light = ~((total > 0) & (total < math.inf)) & (np.diff(start) > 0)
     if light.any():
         at = int(np.argmax(light))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _validate
+from lossext import _threads, _validate
 from lossext._validate import Array
 
 MOST_STEPS = 2**32 - 1  # that an age can tell apart
@@ -36,7 +37,8 @@ class FrequencyEstimator:
 
     Notes
     -----
-    A bucket takes 8 bytes of memory; of a pickle, 12 bytes a bucket that was seen, or 8 of any, whichever is less.
+    Several threads may update one. A bucket takes 8 bytes of memory; of a pickle, 12 bytes a bucket that was seen, or 8
+    of any, whichever is less.
 
     Examples
     --------
@@ -57,20 +59,25 @@ class FrequencyEstimator:
         self._base = 0  # what is to be added to _last where it is not 0
         self._last = np.zeros(self.num_buckets, np.uint32)  # 0: never
         self._interval = np.zeros(self.num_buckets, np.float32)
+        self._lock = _threads.Lock()
 
     def __repr__(self) -> str:
         return f"FrequencyEstimator(num_buckets={self.num_buckets}, rate={self.rate})"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        seen = np.flatnonzero(self._last)
-        if 12 * len(seen) < 8 * self.num_buckets:
-            place = seen.astype(np.uint32 if self.num_buckets <= 2**32 else np.int64)
-            state.update(_seen=place, _last=self._last[seen], _interval=self._interval[seen])
-        return state
+        with self._lock():
+            state = self.__dict__.copy()
+            del state["_lock"]
+            seen = np.flatnonzero(self._last)
+            if 12 * len(seen) < 8 * self.num_buckets:
+                place = seen.astype(np.uint32 if self.num_buckets <= 2**32 else np.int64)
+                state.update(_seen=place, _last=self._last[seen], _interval=self._interval[seen])
+            else:
+                state.update(_last=self._last.copy(), _interval=self._interval.copy())
+            return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = {**state, "_lock": _threads.Lock()}
         seen = state.pop("_seen", None)
         self.__dict__.update(state)
         if seen is not None:
@@ -85,16 +92,21 @@ class FrequencyEstimator:
         ----------
         ids : array_like of integers
         """
-        buckets = np.unique(self._buckets(ids))
-        if self.step - self._base >= MOST_STEPS:  # ages beyond half of what can be told apart look like that half
-            shift = MOST_STEPS // 2
-            self._last = np.where(self._last > 0, np.maximum(self._last, shift + 1) - shift, 0).astype(np.uint32)
-            self._base += shift
-        self.step += 1
-        last, before = self._last[buckets].astype(np.int64), self._interval[buckets].astype(np.float64)
-        gap = self.step - self._base - last
-        self._interval[buckets] = np.where(last > 0, before + self.rate * (gap - before), self.step)
-        self._last[buckets] = self.step - self._base
+        buckets = np.sort(self._buckets(ids), axis=None)
+        buckets = buckets[_validate.first_of_equals(buckets)]
+        with self._lock():
+            if self.step - self._base >= MOST_STEPS:  # ages beyond half of what can be told apart look like that half
+                shift = MOST_STEPS // 2
+                self._last = np.where(self._last > 0, np.maximum(self._last, shift + 1) - shift, 0).astype(np.uint32)
+                self._base += shift
+            step = self.step + 1
+            last, before = self._last[buckets].astype(np.int64), self._interval[buckets].astype(np.float64)
+            gap = step - self._base - last
+            interval = np.where(last > 0, before + self.rate * (gap - before), step)
+            # stored at the end, without a call between, that an interrupt could take for its place
+            self._interval[buckets] = interval
+            self._last[buckets] = step - self._base
+            self.step = step
 
     @_validate.quiet
     def log_q(self, ids: npt.ArrayLike) -> Array:
@@ -109,8 +121,10 @@ class FrequencyEstimator:
         ndarray of float64, of the shape of ids
             At most 0. An item never seen counts as one that is due now.
         """
-        interval = self._interval[self._buckets(ids)].astype(np.float64)
-        result: Array = np.log(1 / np.where(interval > 0, np.maximum(interval, 1.0), self.step + 1.0))
+        buckets = self._buckets(ids)
+        with self._lock():
+            interval, step = self._interval[buckets].astype(np.float64), self.step
+        result: Array = np.log(1 / np.where(interval > 0, np.maximum(interval, 1.0), step + 1.0))
         return result
 
     @_validate.quiet
@@ -147,17 +161,19 @@ class FrequencyEstimator:
             raise TypeError(f"other must be a FrequencyEstimator, not {type(other).__name__}")
         if (other.num_buckets, other.rate) != (self.num_buckets, self.rate):
             raise ValueError(f"other is {other!r}; allowed is one like {self!r}")
-        total = self.step + other.step
-        rate, recent = np.zeros(self.num_buckets), np.zeros(self.num_buckets)  # how often, and how lately
-        for one in (self, other):
-            seen = one._interval > 0
-            rate[seen] += one.step / np.maximum(one._interval[seen].astype(np.float64), 1.0)
-            recent[seen] = np.maximum(recent[seen], (one._last[seen] + float(one._base)) / one.step)
-        seen = rate > 0
-        self.step, self._base = total, max(0, total - MOST_STEPS)
-        self._interval[seen] = total / rate[seen]
-        last = np.maximum(np.rint(recent[seen] * total), 1 + self._base)
-        self._last[seen] = (last - self._base).astype(np.uint32)
+        theirs = copy.copy(other)  # whole, while other threads update it
+        with self._lock():
+            total = self.step + theirs.step
+            rate, recent = np.zeros(self.num_buckets), np.zeros(self.num_buckets)  # how often, and how lately
+            for one in (self, theirs):
+                seen = one._interval > 0
+                rate[seen] += one.step / np.maximum(one._interval[seen].astype(np.float64), 1.0)
+                recent[seen] = np.maximum(recent[seen], (one._last[seen] + float(one._base)) / one.step)
+            seen = rate > 0
+            self.step, self._base = total, max(0, total - MOST_STEPS)
+            self._interval[seen] = total / rate[seen]
+            last = np.maximum(np.rint(recent[seen] * total), 1 + self._base)
+            self._last[seen] = (last - self._base).astype(np.uint32)
 
     def _buckets(self, ids: Any) -> Array:
         array = _validate.as_array("ids", ids)
