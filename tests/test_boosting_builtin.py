@@ -25,7 +25,7 @@ def losses(library):
     """Those that have a rule, with other parameters than the defaults where the libraries have these too."""
     parameters = {
         "huber_loss": {"delta": 1.5},
-        "expectile_loss": {"expectile": 0.7},
+        "expectile_loss": {"expectile": 0.7, **({"weight": 0.5} if library == "xgboost" else {})},
         "pseudo_huber_loss": {"delta": 1.5},
         "sigmoid_focal_loss": {"alpha": 0.25, "gamma": 2.5},
     }
@@ -90,8 +90,12 @@ def test_xgboost(loss, weighted):
         "base_score": 0.4,
         "max_delta_step": 0.7 if rule.objective == "count:poisson" else 0,
         **({"num_class": 3} if loss.declaration.takes_ids else {}),
+        **({"expectile_alpha": loss.expectile} if rule.objective == "reg:expectileerror" else {}),
     }
-    own = {"huber_slope": getattr(loss, "delta", 1.0), "tweedie_variance_power": getattr(loss, "power", 1.5)}
+    own = {
+        "huber_slope": getattr(loss, "delta", 1.0),
+        "tweedie_variance_power": getattr(loss, "power", 1.5),
+    }
     reference = xgb.train({**params, **own}, data, ROUNDS)
     model = xgb.train(params, data, ROUNDS, obj=objective)
     raw, expected = (m.predict(data, output_margin=True) for m in (model, reference))
@@ -157,6 +161,35 @@ def test_versions(monkeypatch):
 
     with pytest.raises(ValueError, match="allowed are 'exact', 'fisher'"):
         XGBoostObjective(loss, "builtin")
+
+
+def test_expectiles_of_xgboost(monkeypatch):
+    """Half of the package's loss, of one level, from 3.4 on."""
+    xgb = pytest.importorskip("xgboost")
+    half = lx.ExpectileLoss(expectile=0.7, weight=0.5)
+    monkeypatch.setattr(xgb, "__version__", "3.2.0")
+    assert _builtin.rule_of("xgboost", half) is None
+    monkeypatch.setattr(xgb, "__version__", "3.4.1")
+    rule = _builtin.rule_of("xgboost", half)
+    assert rule.objective == "reg:expectileerror"
+    assert _builtin.rule_of("xgboost", lx.ExpectileLoss(expectile=0.7)) is None
+    assert _builtin.rule_of("xgboost", lx.ExpectileLoss(expectile=[0.1, 0.9], weight=0.5)) is None
+    # from the mean 1: residuals 1, 1, -2; -(-0.7 - 0.7 + 0.3 * 2) / (0.7 + 0.7 + 0.3)
+    assert rule.start(half, np.array([2.0, 2.0, -1.0]), None) == pytest.approx(1 + 0.8 / 1.7)
+
+
+def test_estimator_starts_as_the_expectiles_of_xgboost():
+    pytest.importorskip("xgboost")
+    if _builtin.rule_of("xgboost", lx.ExpectileLoss(weight=0.5)) is None:
+        pytest.skip("XGBoost has no reg:expectileerror")
+    import xgboost as xgb
+
+    from lossext.boosting import XGBRegressor
+
+    y = LABELS["real"]
+    ours = XGBRegressor(loss=lx.ExpectileLoss(expectile=0.7, weight=0.5), n_estimators=20, max_depth=3).fit(X, y)
+    theirs = xgb.XGBRegressor(objective="reg:expectileerror", expectile_alpha=0.7, n_estimators=20, max_depth=3)
+    np.testing.assert_allclose(ours.predict(X), theirs.fit(X, y).predict(X), rtol=1e-5, atol=1e-5)
 
 
 def test_hinge_has_a_floor_of_its_own():

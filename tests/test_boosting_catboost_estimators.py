@@ -189,3 +189,32 @@ def test_errors():
         _ = CatBoostClassifier().init_raw_
     with pytest.raises(ValueError, match="class_weights has 3 entries for 2 classes"):
         CatBoostClassifier(class_weights=[1, 2, 3], **SETTINGS).fit(X, CODES)
+
+
+@pytest.mark.parametrize("kind", ["model", "file", "other rows"])
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_going_on_from_a_model(classes, kind, tmp_path):
+    """Of an earlier model CatBoost counts the start or not, as its rows are those of before."""
+    if classes:
+        estimator, y = CatBoostClassifier, CODES if classes == 2 else np.digitize(SCORE, [-0.5, 1.5])
+    else:
+        estimator, y = CatBoostRegressor, SCORE + 50
+    settings = {**SETTINGS, "random_strength": 0}  # a new fit draws anew
+    rows, labels = X.copy(), y.copy()
+    if kind == "other rows":
+        order = RNG.permutation(len(X))
+        rows, labels = X[order], y[order]
+    first = estimator(**settings).fit(rows, labels)
+    start = first.get_scale_and_bias()
+    earlier = first
+    if kind == "file":
+        earlier = tmp_path / "first.cbm"
+        first.save_model(earlier)
+    both = estimator(**settings).fit(X, y, init_model=earlier)
+    at_once = estimator(**{**settings, "iterations": 40}).fit(X, y)
+    assert both.tree_count_ == 40
+    assert both.get_scale_and_bias() == start == first.get_scale_and_bias()
+    if classes:
+        np.testing.assert_allclose(both.predict_proba(X), at_once.predict_proba(X), rtol=1e-4, atol=1e-5)
+    else:
+        np.testing.assert_allclose(both.predict(X), at_once.predict(X), rtol=1e-5)

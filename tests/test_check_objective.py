@@ -290,6 +290,63 @@ def test_what_to_start_from():
     assert f"{-np.log(99):.4f}".rstrip("0") in finding.remedy
 
 
+def test_start_value_missing():
+    rare = np.arange(2000) % 100 == 0
+    start = np.log(20 / 1980)
+    (finding,) = lx.check_objective(ForCatBoost(), y=rare)
+    assert finding.fault == "start value missing"
+    assert f"{start:.4f}" in finding.remedy
+    assert not list(lx.check_objective(ForCatBoost(), y=rare, start=start))
+    counts = np.random.default_rng(0).poisson(30, 2000)
+    (finding,) = lx.check_objective(poisson, target="non_negative", y=counts)
+    assert f"{np.log(counts.mean()):.4f}".rstrip("0") in finding.remedy
+    assert not list(lx.check_objective(poisson, target="non_negative", y=counts, start=np.log(counts.mean())))
+    classes = np.repeat([0, 1, 2], [1800, 180, 20])
+    (finding,) = lx.check_objective(multiclass, n_classes=3, library="lightgbm", y=classes)
+    assert finding.fault == "start value missing"
+    shares = np.log([0.9, 0.09, 0.01])
+    assert not list(lx.check_objective(multiclass, n_classes=3, library="lightgbm", y=classes, start=shares))
+
+
+def scores_first(raw, data):
+    """Uses the scores before it asks for labels."""
+    e = np.exp(raw - raw.max(axis=1)[:, np.newaxis])
+    p = e / e.sum(axis=1)[:, np.newaxis]
+    w = data.get_weight()[:, np.newaxis]
+    return w * (p - one_hot(data.get_label(), 3)), w * p * (1 - p)
+
+
+def unstable_scores_first(raw, data):
+    p = np.exp(raw) / np.exp(raw).sum(axis=1)[:, np.newaxis]
+    w = data.get_weight()[:, np.newaxis]
+    return w * (p - one_hot(data.get_label(), 3)), w * p * (1 - p)
+
+
+def squared_log(raw, data):
+    """XGBoost's tutorial, which writes to the scores."""
+    y, w = data.get_label(), data.get_weight()
+    raw[raw < -1] = -1 + 1e-6
+    slope = (np.log1p(raw) - np.log1p(y)) / (raw + 1)
+    return w * slope, w * np.maximum((1 + np.log1p(y) - np.log1p(raw)) / (raw + 1) ** 2, 1e-6)
+
+
+def test_native_that_begins_with_the_scores():
+    assert not list(lx.check_objective(scores_first, n_classes=3, library="xgboost"))
+    (finding,) = lx.check_objective(unstable_scores_first, n_classes=3, library="xgboost")
+    assert finding.fault == "unstable softmax"
+
+
+def test_xgboost_lets_it_write_to_the_scores():
+    faults = [f.fault for f in lx.check_objective(squared_log, target="non_negative", library="xgboost")]
+    assert "changes its arguments" not in faults
+    faults = [f.fault for f in lx.check_objective(squared_log, target="non_negative", library="lightgbm")]
+    assert faults == ["changes its arguments"]
+
+
+def test_random_is_one_fault():
+    assert [f.fault for f in lx.check_objective(random)] == ["not deterministic"]
+
+
 def test_what_was_left_out():
     report = lx.check_objective(plain)
     assert len(report.left_out) == 3

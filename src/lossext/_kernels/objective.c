@@ -17,6 +17,29 @@ typedef struct {
 
 /* ---- what the library has ---- */
 
+/* Lines of rows [first, first + n) of a table whose columns lie together, part `k` of `parts`. */
+static void fetch_rows(const lx_table *t, size_t size, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k, ptrdiff_t parts)
+{
+    const ptrdiff_t bytes = n * t->row * (ptrdiff_t)size, from = bytes * k / parts, to = bytes * (k + 1) / parts;
+    const char *memory = (const char *)t->data + first * t->row * (ptrdiff_t)size;
+    for (ptrdiff_t at = from; at < to; at += 64)
+        PREFETCH_TO_WRITE(memory + at);
+}
+
+/* A part of what comes after some rows, while these are in work: their streams are too short for the processor to see
+ * them coming. */
+static NOINLINE void fetch_next(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k, ptrdiff_t parts)
+{
+    const size_t label = o->target.type == LX_REAL ? sizeof(real) : sizeof(other_real);
+    const ptrdiff_t left = o->job.rows - first, rows = n < left ? n : left;
+    if (rows <= 0)
+        return;
+    fetch_rows(&o->raw, sizeof(real), first, rows, k, parts);
+    fetch_rows(&o->target, label, first, rows, k, parts);
+    fetch_rows(&o->grad, sizeof(float), first, rows, k, parts);
+    fetch_rows(&o->hess, sizeof(float), first, rows, k, parts);
+}
+
 /* n items, `stride` apart; without one the loop is a vector's. */
 #define COPY(from, stride, n, to, step, each) \
     do { \
@@ -148,8 +171,10 @@ static const real *targets(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, 
     int bad = 0;
     if (o->against_all && column == 0)
         for (ptrdiff_t i = 0; i < n; i++) {
-            const int inside = (y[i] >= 0) & (y[i] < count);
-            bad |= !inside | ((real)(int32_t)(inside ? y[i] : 0) != y[i]);
+            const real label = y[i];
+            const int inside = (label >= 0) & (label < count);
+            const int32_t id = (int32_t)(inside ? label : -1);
+            bad |= !inside | ((real)id != label);
         }
     if (o->against_all)
         for (ptrdiff_t i = 0; i < n; i++)
@@ -246,18 +271,18 @@ INLINE real weighted(real a, real w)
     return ((product != product) & (a == a) & (w == w)) ? 0 : product;
 }
 
-/* n derivatives with factor, floor and weights; of a loss with kinks, Hessians stay as they are. */
+/* n derivatives with factor, floor and weights. */
 static NOINLINE void weigh(const lx_objective *o, real *g, real *h, const real *w, ptrdiff_t n)
 {
     const real factor = (real)o->factor, floor = (real)o->floor;
     for (ptrdiff_t i = 0; w && i < n; i++)
         g[i] = weighted(g[i], w[i]);
-    if (o->kinked)
-        for (ptrdiff_t i = 0; factor != 1 && i < n; i++)
-            h[i] *= factor;
-    else if (!w)
+    if (!w)
         for (ptrdiff_t i = 0; i < n; i++)
             h[i] = at_least(h[i] * factor, floor);
+    else if (o->kinked)
+        for (ptrdiff_t i = 0; i < n; i++)
+            h[i] = weighted(at_least(h[i] * factor, floor), w[i]);
     else
         for (ptrdiff_t i = 0; i < n; i++) {
             /* as of the built-in objectives, both change their sign with that of the weight */
@@ -285,13 +310,14 @@ INLINE float reciprocal_root(float h)
     return y;
 }
 
-/* Sum and number of h^(-1/2), of which there is `room` for n; in two loops, each of which becomes vectors. */
-static NOINLINE void add_spread(const real *hess, ptrdiff_t n, double *to, real *room)
+/* Adds sum and number of (f h)^(-1/2), of which there is `room` for n, and keeps the greatest f h; in loops that become
+ * vectors. */
+static NOINLINE void add_spread(const real *hess, float factor, ptrdiff_t n, double *to, real *room)
 {
-    float sum[SUMS] = {0}, *root = (float *)room;
+    float sum[SUMS] = {0}, most[SUMS] = {0}, *root = (float *)room;
     int count = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
-        const float h = (float)hess[i];
+        const float h = (float)hess[i] * factor;
         const int curved = (h >= 1.175494351e-38f) & (h <= 3.402823466e38f);
         const float some = reciprocal_root(curved ? h : 1);
         root[i] = curved ? some : 0;
@@ -299,12 +325,19 @@ static NOINLINE void add_spread(const real *hess, ptrdiff_t n, double *to, real 
     }
     ptrdiff_t i = 0;
     for (; i + SUMS <= n; i += SUMS)
-        for (int k = 0; k < SUMS; k++)
+        for (int k = 0; k < SUMS; k++) {
+            const float h = (float)hess[i + k];
             sum[k] += root[i + k];
-    for (; i < n; i++)
+            most[k] = h > most[k] ? h : most[k];
+        }
+    for (; i < n; i++) {
         sum[0] += root[i];
-    for (int k = 0; k < SUMS; k++)
+        most[0] = (float)hess[i] > most[0] ? (float)hess[i] : most[0];
+    }
+    for (int k = 0; k < SUMS; k++) {
         to[0] += sum[k];
+        to[2] = most[k] * factor > to[2] ? most[k] * factor : to[2];
+    }
     to[1] += count;
 }
 
@@ -337,17 +370,17 @@ static void write_columns(const lx_table *to, ptrdiff_t first, ptrdiff_t n, ptrd
 static void finish_column(const lx_objective *o, room *r, real *g, real *h, ptrdiff_t first, ptrdiff_t n,
                           ptrdiff_t column)
 {
+    if (o->kinked)
+        add_spread(h, (float)o->factor, n, o->spread + 3 * (first / o->block * o->job.cols + column), r->value);
     weigh(o, g, h, o->weight.data ? numbers(&o->weight, first, n, 0, r->spare) : NULL, n);
     if (o->positive != 1) {
         const real *y = numbers(&o->target, first, n, column, r->spare);
         for (ptrdiff_t i = 0; i < n; i++) {
             const real factor = y[i] == 1 ? (real)o->positive : 1;
             g[i] *= factor;
-            h[i] *= o->kinked ? 1 : factor;
+            h[i] *= factor;
         }
     }
-    if (o->kinked)
-        add_spread(h, n, o->spread + 2 * (first / o->block * o->job.cols + column), r->spare);
 }
 
 /* A few rows of a row loss, as rows if they lie so at both ends, else column by column.  Two classes with one score
@@ -383,8 +416,10 @@ static int derive_rows(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room
         write(&o->hess, first * cols, 1, h, n * cols);
         return 0;
     }
-    for (ptrdiff_t c = 0; c < columns; c++)
+    for (ptrdiff_t c = 0; c < columns; c++) {
+        fetch_next(o, first + n, n, c, columns);
         finish_column(o, r, g + (c + added) * n, h + (c + added) * n, first, n, c);
+    }
     write_columns(&o->grad, first, n, columns, g + added * n);
     write_columns(&o->hess, first, n, columns, h + added * n);
     return 0;
@@ -426,9 +461,11 @@ static int derive_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, r
 static int derive_joined(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room *r)
 {
     read_columns(o, first, n, r->x);
-    for (ptrdiff_t c = 0; c < o->job.cols; c++)
+    for (ptrdiff_t c = 0; c < o->job.cols; c++) {
+        fetch_next(o, first + n, n, c, o->job.cols);
         if (derive_column(o, first, n, c, r->x + c * n, r->grad + c * n, r->hess + c * n, r))
             return LX_BAD_TARGET;
+    }
     write_columns(&o->grad, first, n, o->job.cols, r->grad);
     write_columns(&o->hess, first, n, o->job.cols, r->hess);
     return 0;
@@ -453,35 +490,42 @@ int SHARED(objective_derive)(const lx_job *job, ptrdiff_t first, ptrdiff_t last,
     return 0;
 }
 
-#define LIMITED(h, most) ((h) > (most) ? (most) : (h) < floor ? floor : (h))
-
-/* Weights of n rows of a column; Hessians lie `step` apart. */
-static void weigh_limited(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, float *hess, real *in)
+/* What came into the Hessians of n rows of a column after the floor. */
+static void factors(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, float *to, real *in)
 {
-    const ptrdiff_t step = o->hess.row;
     const real *w = o->weight.data ? numbers(&o->weight, first, n, 0, in) : NULL;
-#define TIMES(step) \
-    for (ptrdiff_t i = 0; i < n; i++) \
-        hess[i * (step)] *= (float)w[i];
-    if (w && step == 1)
-        TIMES(1)
-    else if (w)
-        TIMES(step)
-#undef TIMES
-    if (o->positive != 1) {
-        const real *y = numbers(&o->target, first, n, column, in);
-        for (ptrdiff_t i = 0; i < n; i++)
-            hess[i * step] *= y[i] == 1 ? (float)o->positive : 1;
-    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] = w ? (float)w[i] : 1;
+    const real *y = o->positive != 1 ? numbers(&o->target, first, n, column, in) : NULL;
+    for (ptrdiff_t i = 0; y && i < n; i++)
+        to[i] *= y[i] == 1 ? (float)o->positive : 1;
 }
+
+/* n Hessians, `step` apart, under the limit `most` times their factors. */
+static void limit_weighted(float *hess, ptrdiff_t step, ptrdiff_t n, float most, const float *factor)
+{
+#define EACH(step) \
+    for (ptrdiff_t i = 0; i < n; i++) { \
+        const float h = hess[i * (step)], bound = most * factor[i]; \
+        const float low = h < bound ? bound : h, high = h > bound ? bound : h; \
+        hess[i * (step)] = factor[i] < 0 ? low : high; \
+    }
+    if (step == 1)
+        EACH(1)
+    else
+        EACH(step)
+#undef EACH
+}
+
+#define LIMITED(h, most) ((h) > (most) ? (most) : (h))
 
 int SHARED(objective_limit)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     const lx_objective *o = (const lx_objective *)job;
-    const float floor = (float)o->floor;
-    const int rows = of_whole_rows(&o->hess, job->cols);
+    const int weighs = o->weight.data || o->positive != 1, rows = !weighs && of_whole_rows(&o->hess, job->cols);
     const ptrdiff_t step = !rows ? ROOM : job->cols < ROOM ? ROOM / job->cols : 1;
     real in[ROOM];
+    float factor[ROOM];
     (void)total;
     for (ptrdiff_t from = first, n; from < last; from += n) {
         n = last - from < step ? last - from : step;
@@ -493,13 +537,15 @@ int SHARED(objective_limit)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, 
                     hess[at + i] = LIMITED(hess[at + i], o->limit[i]);
             }
         }
-        for (ptrdiff_t c = 0; c < job->cols; c++) {
+        for (ptrdiff_t c = 0; !rows && c < job->cols; c++) {
             float *hess = (float *)o->hess.data + c * o->hess.column + from * o->hess.row;
             const float most = o->limit[c];
-            for (ptrdiff_t i = 0; !rows && i < n; i++)
-                hess[i] = LIMITED(hess[i], most);
-            if (o->weight.data || o->positive != 1)
-                weigh_limited(o, from, n, c, hess, in);
+            if (weighs) {
+                factors(o, from, n, c, factor, in);
+                limit_weighted(hess, o->hess.row, n, most, factor);
+            } else
+                for (ptrdiff_t i = 0; i < n; i++)
+                    hess[i] = LIMITED(hess[i], most);
         }
     }
     return 0;

@@ -26,19 +26,19 @@ typedef struct {
     int of_rows;           /* a row loss */
     int against_all;       /* targets are class ids, and each column has its class against all others */
     int rule;
-    int kinked;            /* Hessians are limited once all are known, by LX_LIMIT; only then do weights come in */
+    int kinked;            /* Hessians are limited once all are known, by LX_LIMIT */
     double factor, floor;  /* of Hessians */
     double least;          /* distance from the kink */
     double positive;       /* factor of both derivatives where the target is 1 */
-    double *spread;        /* of kinked ones: sum and number of h^(-1/2) of the finite Hessians h > 0, for each block of
-                              `block` rows and each column of it */
+    double *spread;        /* of kinked ones: sum and number of h^(-1/2) of the finite Hessians h > 0, and the greatest h,
+                              without weights, for each block of `block` rows and each column of it */
     ptrdiff_t block;
     const float *limit;    /* of LX_LIMIT, one a column, in as many rows as make it `limits` long */
     ptrdiff_t limits;
 } lx_objective;
 
 /* Kernels, whose job is the first field of an lx_objective.  DERIVE: both derivatives, and the spread of Hessians.
- * LIMIT: the Hessians under their limits, with the weights. */
+ * LIMIT: the Hessians under their limits. */
 enum { LX_DERIVE, LX_LIMIT, LX_OBJECTIVES };
 lx_block_kernel lx_objective_kernel(int what, int type);
 

@@ -96,14 +96,15 @@ cdef class Objective:
             threads = loss.choose_threads(None, work)
             if o.kinked:
                 o.block = block_length(&o.job, True)
-                spread = np.zeros(((o.job.rows + o.block - 1) // o.block, columns, 2))
+                spread = np.zeros(((o.job.rows + o.block - 1) // o.block, columns, 3))
                 o.spread = <double *> hold(&held, spread, True)
             bad = run_job(&o.job, lx_objective_kernel(LX_DERIVE, type), True, 8, threads, &total, &held)
             if not bad and o.kinked:
-                limits = np.array([self.limit_of(sum, count) for sum, count in spread.sum(axis=0)], np.float32)
-                limits = np.tile(limits, max(1, LIMITS // columns))
-                o.limit, o.limits = <const float *> hold(&held, limits), len(limits)
-                run_job(&o.job, lx_objective_kernel(LX_LIMIT, type), True, 8, threads, &total, &held)
+                limits = np.array([self.limit_of(sum, count) for sum, count in spread[..., :2].sum(axis=0)], np.float32)
+                if (spread[..., 2].max(axis=0) > limits).any():
+                    limits = np.tile(limits, max(1, LIMITS // columns))
+                    o.limit, o.limits = <const float *> hold(&held, limits), len(limits)
+                    run_job(&o.job, lx_objective_kernel(LX_LIMIT, type), True, 8, threads, &total, &held)
             lx_small_call_ends(work, threads)
             return not bad
         finally:

@@ -31,7 +31,8 @@ class Builtin:
     kind: str = "exact"  # a curvature of the loss; or "weight": that of half the squared error, 1
     factor: Callable[[int], float] = one  # of the number of columns
     of: Callable[[Any], bool] = lambda loss: True  # the losses, by their parameters
-    before: tuple[int, ...] = (10**6,)  # the first version with another rule
+    since: tuple[int, ...] = (0,)  # the first version with this rule
+    before: tuple[int, ...] = (10**6,)  # the first version with another one
     start: Callable[[Any, Any, Any], Any] | None = None  # where it starts, if not where the loss is least
     # of Hessians; this one is XGBoost's of most; that of its hinge is 1.2e-38, of which products with weights are slow
     floor: float = 1e-16
@@ -60,6 +61,18 @@ def newton_step(loss: Any, target: Any, weight: Any) -> Any:
     summed = loss._with(reduction="sum")
     grad, hess = summed.grad_and_hess(np.zeros(np.shape(target)), target, sample_weight=weight)
     return -grad.sum(axis=0) / hess.sum(axis=0)
+
+
+def newton_step_from_mean(loss: Any, target: Any, weight: Any) -> Any:
+    """One from the mean, as XGBoost for its expectiles."""
+    middle = mean(loss, target, weight)
+    return middle + newton_step(loss, np.asarray(target, np.float64) - middle, weight)
+
+
+def half_expectile(loss: Any) -> bool:
+    """XGBoost's has no factor 2, and its several levels are steps above each other."""
+    weight = loss._parameters.get("weight")
+    return not loss._n_outputs and weight is not None and bool(np.all(weight == 0.5))
 
 
 def compound(loss: Any) -> bool:
@@ -100,6 +113,9 @@ RULES: dict[str, dict[str, Builtin]] = {
         "poisson_nll_loss": Builtin("count:poisson", factor=damped, of=lambda loss: loss.log_input, before=(3, 5)),
         "half_gamma_loss": Builtin("reg:gamma", before=(3, 5)),
         "half_tweedie_loss": Builtin("reg:tweedie", of=compound, before=(3, 5)),
+        "expectile_loss": Builtin(
+            "reg:expectileerror", of=half_expectile, since=(3, 4), before=(3, 5), start=newton_step_from_mean
+        ),
         "hinge_loss": Builtin("binary:hinge", "weight", of=unit_hinge, floor=1e-30),
         "cross_entropy": Builtin("multi:softprob", factor=doubled),
     },
@@ -136,7 +152,7 @@ def version(library: str) -> tuple[int, ...]:
 def rule_of(library: str, loss: Any) -> Builtin | None:
     """The rule of the installed library's own objective of this loss, if it has one that is known."""
     rule = RULES.get(library, {}).get(loss.declaration.function)
-    if rule is None or not rule.of(loss) or version(library) >= rule.before:
+    if rule is None or not rule.of(loss) or not rule.since <= version(library) < rule.before:
         return None
     return rule
 

@@ -100,8 +100,11 @@ class Fitting:
         """The library's fit; the model then knows where it started."""
         kind = CatBoostMultiTargetObjective if np.ndim(y) == 2 else CatBoostObjective
         plain = kind(loss, curvature=self.curvature)
-        continues = more.get("init_model") is not None or more.get("baseline") is not None
-        start = 0.0 if continues else start_of(plain, target, weight)
+        earlier = more.get("init_model")
+        if earlier is not None:
+            more["init_model"], start = without_bias(earlier)
+        else:
+            start = 0.0 if more.get("baseline") is not None else start_of(plain, target, weight)
         objective = kind(loss, start, self.curvature)
         if "eval_metric" not in self._init_params:
             given["eval_metric"] = objective.metric
@@ -130,6 +133,14 @@ class Fitting:
 
     def _staged(self, X: Any, **more: Any) -> Iterator[Array]:
         yield from catboost.CatBoost.staged_predict(self, X, prediction_type="RawFormulaVal", **more)
+
+
+def without_bias(model: Any) -> tuple[Any, Any]:
+    """A copy of a model, or of a file's, and its bias, which CatBoost counts in some cases and in others not."""
+    plain = model.copy() if isinstance(model, catboost.CatBoost) else catboost.CatBoost().load_model(model)
+    scale, bias = plain.get_scale_and_bias()
+    plain.set_scale_and_bias(scale, [0.0] * len(bias) if np.ndim(bias) else 0.0)
+    return plain, bias
 
 
 def refuse_pool(X: Any) -> None:
