@@ -20,7 +20,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_multilabel_classification
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
@@ -954,3 +954,43 @@ def test_a_penalty_with_a_corner_is_minimised(penalty, load):
     )
     assert default.objective_ == pytest.approx(exact.objective_, rel=1e-6)
     assert abs(np.mean(default.coef_ == 0) - np.mean(exact.coef_ == 0)) < 0.05
+
+
+def newton_decrement(model, X, y, weight):
+    """Half of ``g' H^-1 g`` of weighted softmax losses and half the squared norm, over their value: the gap, nearly."""
+    X, coef = X.astype(np.float64), model.coef_.astype(np.float64)
+    scores = X @ coef.T + model.intercept_
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    X = np.column_stack((X - np.average(X, axis=0, weights=weight), np.ones(len(X))))
+    k, c = X.shape[1], shares.shape[1]
+    slope = weight[:, None] * (shares - np.eye(c)[y])
+    grad = slope.T @ X + np.column_stack((coef, np.zeros(c)))
+    hessian = np.zeros((c, k, c, k))
+    for i in range(c):
+        for j in range(c):
+            curvature = weight * shares[:, i] * ((i == j) - shares[:, j])
+            hessian[i, :, j] = X.T @ (X * curvature[:, None])
+        hessian[i, range(k - 1), i, range(k - 1)] += 1
+    size = np.sqrt(np.einsum("ikik->ik", hessian)).ravel()
+    scaled = hessian.reshape(c * k, c * k) / np.outer(size, size)
+    scaled[np.diag_indices(c * k)] += 1e-13  # a constant added to all scores changes nothing
+    g = grad.ravel() / size
+    value = -(weight * np.log(shares[np.arange(len(y)), y])).sum() + 0.5 * (coef**2).sum()
+    return 0.5 * g @ np.linalg.solve(scaled, g) / value
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(("load", "n_iter"), [(load_wine, 15), (load_digits, 60), (load_iris, 15)])
+def test_softmax_of_unscaled_features_ends_at_its_minimum_soon(load, n_iter, container, weighted, dtype):
+    X, y = load(return_X_y=True)
+    X = X.astype(dtype)
+    weight = np.random.default_rng(0).uniform(0.2, 3, len(y)).astype(dtype) if weighted else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LossClassifier().fit(container(X), y, sample_weight=weight)
+    assert model.n_iter_ <= n_iter
+    weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
+    assert abs(newton_decrement(model, X, y, weight)) < 1e-6

@@ -54,11 +54,11 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
     solver : {"auto", "newton-cg", "lbfgs", "adam", "sgd"}
         "newton-cg" and "lbfgs" see all rows in every iteration; "newton-cg" solves losses of single scores some columns
         at a time, so in little memory. "auto" is "newton-cg" for many rows or more than 2048 sparse features, direct
-        solves for single scores of few features, "lbfgs" for other softmax losses and where vectors of rows x classes
-        are too many, the dual coordinate descent of `sklearn.svm.LinearSVC` for ``HingeLoss(p=1)``, and without
-        intercepts for ``HingeLoss(p=2)``, on more than 2048 sparse features, and "sgd" for `partial_fit`. "adam" and
-        "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units of each feature. Other hinges are
-        rounded, less and less, until that hardly matters.
+        solves for few features or, of softmax losses, few parameters, "lbfgs" for other softmax losses and where
+        vectors of rows x classes are too many, the dual coordinate descent of `sklearn.svm.LinearSVC` for
+        ``HingeLoss(p=1)``, and without intercepts for ``HingeLoss(p=2)``, on more than 2048 sparse features, and "sgd"
+        for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units of each
+        feature. Other hinges are rounded, less and less, until that hardly matters.
     fit_intercept : bool
         Whether there are intercepts.
     class_weight : dict or "balanced", optional

@@ -6,7 +6,6 @@ Where features are many a hinge's minimum lies on kinks by the thousand, which l
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,9 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from lossext._validate import Array
 from lossext.sklearn import _losses
-from lossext.sklearn._rows import Rows
 from lossext.sklearn._scores import ScoreLoss
-from lossext.sklearn._solve import Fit, Model
+from lossext.sklearn._solve import Fit, Task
 
 # liblinear penalises an intercept: in a unit of so many lengths of a row, hardly (on text 6e-5 of the objective)
 FAR = 3.0
@@ -44,14 +41,9 @@ def as_liblinear_reads(X: Any) -> Any:
     return sparse.csr_array(parts, shape=X.shape, copy=False)
 
 
-def hinges(
-    model: Model,
-    rows: Rows,
-    tol: float,
-    max_iter: int,
-    report: Callable[[Callable[[], tuple[Array, Array]], float], bool],
-) -> Fit:
-    """Minimise column by column."""
+def hinges(task: Task) -> Fit:
+    """Minimise column by column; the tolerance is liblinear's own."""
+    model, rows, max_iter = task.model, task.rows, task.max_iter
     loss = model.loss
     dtype, X = rows.X.dtype, as_liblinear_reads(rows.X)
     margin, p = (_losses.parameters_of(loss.loss)[name] for name in ("margin", "p"))
@@ -76,7 +68,7 @@ def hinges(
                 loss="hinge" if p == 1 else "squared_hinge",
                 dual=True,
                 C=1 / (model.alpha * model.total * margin ** (2 - p)),  # of coefficients over the margin
-                tol=SHARPER * tol,
+                tol=SHARPER * task.tol,
                 max_iter=PASSES * max_iter,
                 fit_intercept=model.fit_intercept,
                 intercept_scaling=unit,
@@ -93,7 +85,7 @@ def hinges(
         scores = (X @ coef[c] + intercept[c])[:, np.newaxis]
         value += float(loss.evaluate(scores, columns)[0].sum()) / model.total
         value += 0.5 * model.alpha * float(coef[c].astype(np.float64) @ coef[c])
-        stopped = report(lambda: (coef.copy(), intercept.copy()), value)
+        stopped = task.report(lambda: (coef.copy(), intercept.copy()), value)
         if stopped:
             break
     return Fit(coef, intercept, value, 0.0 if settled else np.nan, n_iter, settled or stopped)

@@ -25,9 +25,9 @@ GEMM = {np.dtype(np.float32): blas.sgemm, np.dtype(np.float64): blas.dgemm}
 def product(a: Any, b: Any) -> Array:
     """``a @ b``, of dense matrices by SciPy's BLAS."""
     # as in L-BFGS: threads of NumPy's own BLAS and of SciPy's would wait for each other, for milliseconds at a time
-    if sparse.issparse(a) and a.format == "csr" and b.shape[1] >= WIDE and a.dtype <= b.dtype:
-        return sparse_product(a, np.ascontiguousarray(b), n_threads=1)  # for the same reason
-    if sparse.issparse(a) or sparse.issparse(b):
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+        if sparse.issparse(a) and a.format == "csr" and b.shape[1] >= WIDE and a.dtype <= b.dtype:
+            return sparse_product(a, np.ascontiguousarray(b), n_threads=1)  # for the same reason
         return np.asarray(a @ np.ascontiguousarray(b))
     if a.dtype != b.dtype or not (a.size and b.size):
         return np.asarray(a @ b)
@@ -226,6 +226,10 @@ class Features:
         grad[: self.n_features] = self._from_coef(w)
         return np.einsum("dc,dc->c", w, w), grad
 
+    def penalised(self, z: Array, w: Array, slopes: tuple[Array, Array], alpha: float) -> tuple[float, Array]:
+        """The penalty where coefficients are w, and the objective's gradient; `slopes` are the losses' in w and b."""
+        return 0.5 * alpha * float(np.vdot(w, w)), self.from_slopes(slopes[0] + alpha * w, slopes[1])
+
     def select(self, columns: Any) -> Features:
         """The same for some columns."""
         part = object.__new__(type(self))
@@ -260,8 +264,11 @@ class Features:
         if not self.fit_intercept:
             return np.asarray(matrix)
         last = self.intercept_scale[column]
-        border = (scale * border * last)[:, np.newaxis]
-        return np.block([[matrix, border], [border.T, np.array([[last * last * moments[n, n]]])]])
+        whole = np.empty((n + 1, n + 1))
+        whole[:n, :n] = matrix
+        whole[:n, n] = whole[n, :n] = scale * border * last
+        whole[n, n] = last * last * moments[n, n]
+        return whole
 
     def coupled_hessian(self, bend: Callable[[Array], Array], alpha: float, n_columns: int) -> Array:
         """Hessian (K, C, K, C) of coupled columns in their coordinates; `bend` makes products with that in the scores.
@@ -316,17 +323,16 @@ class Whitened:
     whitened = True
 
     def __init__(self, features: Features, factors: list[Array]) -> None:
-        self.features, self.factors, self.X, self.dtype = features, factors, features.X, features.dtype
+        self.features, self.X, self.dtype = features, features.X, features.dtype
+        self.factors = [np.asfortranarray(factor) for factor in factors]
 
     def _inner(self, v: Array, transposed: bool = False) -> Array:
         """``R^-1 v``, or ``R'^-1 v``."""
+        # BLAS's own: SciPy's solve_triangular looks at the factor first, each time
         if len(self.factors) == 1:
-            flat = linalg.solve_triangular(self.factors[0], v.ravel(), trans=int(transposed), check_finite=False)
-            return np.asarray(flat).reshape(v.shape)
+            return np.asarray(blas.dtrsv(self.factors[0], v.ravel(), trans=transposed)).reshape(v.shape)
         columns = zip(self.factors, v.T, strict=True)
-        return np.stack(
-            [linalg.solve_triangular(r, part, trans=int(transposed), check_finite=False) for r, part in columns], axis=1
-        )
+        return np.stack([blas.dtrsv(r, part, trans=transposed) for r, part in columns], axis=1)
 
     def coef(self, v: Array) -> tuple[Array, Array]:
         """Coefficients (D, C) and intercepts (C,)."""
@@ -346,6 +352,15 @@ class Whitened:
     def back(self, slope: Array) -> Array:
         """From a gradient in the scores to that in the coordinates, in float64."""
         return self._inner(self.features.back(slope), transposed=True)
+
+    def sums(self, loss: Any, rows: Any, w: Array, intercept: Array, width: Any) -> tuple[float, Array, Array]:
+        """Sum of the losses of all rows, and its gradients in the coefficients and the intercepts."""
+        return self.features.sums(loss, rows, w, intercept, width)
+
+    def penalised(self, v: Array, w: Array, slopes: tuple[Array, Array], alpha: float) -> tuple[float, Array]:
+        """The penalty where coefficients are w, and the objective's gradient; `slopes` are the losses' in w and b."""
+        value, grad = self.features.penalised(v, w, slopes, alpha)
+        return value, self._inner(grad, transposed=True)
 
     def penalty(self, v: Array, image: Array) -> tuple[Array, Array]:
         """``|w|^2`` of each column, and the gradient of half of it."""

@@ -20,6 +20,7 @@ from lossext.sklearn._solve import ACCEPTED, ACCEPTED_OF_KINKS, Model
 MANY_SCORES = 1 << 25  # rows x classes, of which newton-cg keeps some vectors
 SMALL = 64  # features up to which its products are cheaper than conjugate gradients, where they are few
 FEW_PRODUCTS = 1 << 26
+FEW_COUPLED = 1 << 23  # of coupled columns, whose Hessian is made of many
 LBFGS_FIRST = "lbfgs, then newton-cg"  # as messages call it
 DIRECT = 2048  # features up to which a Hessian is factorised
 
@@ -112,14 +113,15 @@ class LinearFit:
 
         tol = self.tol**2
         solver, width = self._full_solver(model, rows), self._kink_width(model)
+        task = _solve.Task(model, rows, start, curvature, tol, self.max_iter, report, width)
         if solver in ("newton-cg", "newton"):
-            fit = _solve.newton(model, rows, start, curvature, tol, self.max_iter, report, solver == "newton", width)
+            fit = _solve.newton(task, direct=solver == "newton")
         elif solver == LBFGS_FIRST:
-            fit = _solve.lbfgs_first(model, rows, start, curvature, tol, self.max_iter, report, width)
+            fit = _solve.lbfgs_first(task)
         elif solver == "liblinear":
-            fit = _dual.hinges(model, rows, self.tol, self.max_iter, report)
+            fit = _dual.hinges(task._replace(tol=self.tol))
         else:
-            fit = _solve.lbfgs(model, rows, start, curvature, tol, self.max_iter, report, width)
+            fit = _solve.lbfgs(task)
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
             raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
         self.coef_ = np.ascontiguousarray(fit.coef, rows.X.dtype)
@@ -160,8 +162,10 @@ class LinearFit:
             return "lbfgs"
         convex = model.loss.loss.declaration.convex and not model.loss.has_kinks
         small = n_features <= DIRECT and not rows.elsewhere  # L-BFGS keeps twenty vectors of coefficients
-        quick = small and convex and not _solve.are_many(rows, model.loss)
-        return LBFGS_FIRST if quick else "newton-cg"
+        if not (small and convex) or _solve.are_many(rows, model.loss):
+            return "newton-cg"
+        n_parameters = _solve.number_of_parameters(rows, model.loss)
+        return "newton" if (n_rows + n_parameters / 3) * n_parameters**2 <= FEW_COUPLED else LBFGS_FIRST
 
     def _mini_batches(
         self: Any,

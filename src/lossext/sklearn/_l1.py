@@ -34,19 +34,12 @@ class Parts:
         """Sum of the losses of all rows, and its gradients in the coefficients and the intercepts."""
         return self.features.sums(loss, rows, w, intercept, width)
 
-    def from_slopes(self, w: Array, total: Array) -> Array:
-        """From gradients in the coefficients and the intercepts to that in the coordinates."""
-        z = self.features.from_slopes(w, total)
-        return np.vstack((z[: self.n], -z[: self.n], z[self.n :]))
-
-    def penalty(self, z: Array, image: Any) -> tuple[Array, Array]:
-        """Twice the penalty over alpha, and its gradient over alpha."""
-        square, pull = self.features.penalty(self._joined(z), image)
-        scale = self.features.scale
-        size = np.einsum("dc,dc->c", scale, z[: self.n] + z[self.n : 2 * self.n])
-        ridge = (1 - self.l1) * pull
-        grad = np.vstack((ridge[: self.n] + self.l1 * scale, -ridge[: self.n] + self.l1 * scale, ridge[self.n :]))
-        return (1 - self.l1) * square + 2 * self.l1 * size, grad
+    def penalised(self, z: Array, w: Array, slopes: tuple[Array, Array], alpha: float) -> tuple[float, Array]:
+        """The penalty where coefficients are w, and the objective's gradient; `slopes` are the losses' in w and b."""
+        ridge, grad = self.features.penalised(z, w, slopes, alpha * (1 - self.l1))
+        corner = alpha * self.l1 * self.features.scale
+        value = ridge + float(np.vdot(corner, z[: self.n] + z[self.n : 2 * self.n]))
+        return value, np.vstack((grad[: self.n] + corner, corner - grad[: self.n], grad[self.n :]))
 
     def bounds(self, shape: tuple[int, ...]) -> Any:
         """Parts are at least 0."""

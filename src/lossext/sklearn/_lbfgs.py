@@ -14,6 +14,7 @@ from lossext.sklearn._newton import Result
 from lossext.sklearn._rows import Rows
 
 MEMORY = 10  # pairs of steps and gradients
+STEEPEST = 100.0  # curvature in coordinates in which it is about 1, so that a long gradient needs no guess of the gap
 
 
 def minimise(
@@ -38,10 +39,8 @@ def minimise(
         z = unit * flat.reshape(shape)
         w, intercept = space.coef(z)
         value, slope_w, slope_b = space.sums(loss, rows, w, intercept, width)
-        square, pull = space.penalty(z, None)
-        grad = space.from_slopes(slope_w, slope_b) * scale + alpha * pull
-        state["value"] = scale * value + 0.5 * alpha * float(square.sum())
-        state["grad"] = grad
+        penalty, state["grad"] = space.penalised(z, w, (scale * slope_w, scale * slope_b), alpha)
+        state["value"] = scale * value + penalty
         return float(state["value"])
 
     def gradient(flat: Array) -> Array:  # SciPy wants it where it has just asked for the value
@@ -70,7 +69,9 @@ def minimise(
             pairs.append(pair)
         last[:] = now
         state["stopped"] = report(unit * now[0].reshape(shape), np.array([state["value"]]))
-        state["done"] = gap() <= tol * max(abs(state["value"]), first - state["value"])
+        goal = tol * max(abs(state["value"]), first - state["value"])
+        grad = projected(last[0].reshape(shape), state["grad"], bounds)
+        state["done"] = gap_of(grad) <= STEEPEST * goal and gap() <= goal
         if state["stopped"] or state["done"]:
             raise StopIteration
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from typing import Any
 
@@ -30,17 +31,21 @@ def kind_of(loss: type[DenseLoss] | DenseLoss) -> str:
 
 def fitting(kinds: tuple[str, ...]) -> dict[str, type[DenseLoss]]:
     """Losses of linear scores with such targets, by name."""
-    found = (cls for cls in registry() if cls.declaration.linear_score and kind_of(cls) in kinds)
-    return {name_of(cls): cls for cls in found}
+    return _fitting(kinds, registry())
+
+
+@functools.lru_cache
+def _fitting(kinds: tuple[str, ...], classes: tuple[type[DenseLoss], ...]) -> dict[str, type[DenseLoss]]:
+    return {name_of(cls): cls for cls in classes if cls.declaration.linear_score and kind_of(cls) in kinds}
 
 
 def find(loss: Any, kinds: tuple[str, ...], owner: str) -> DenseLoss:
     """A loss by name or object as an object; ValueError names the losses that fit."""
+    if isinstance(loss, DenseLoss) and loss.declaration.linear_score and kind_of(loss) in kinds:
+        return loss
     choice = fitting(kinds)
     if isinstance(loss, str) and loss in choice:
         return choice[loss]()
-    if isinstance(loss, DenseLoss) and loss.declaration.linear_score and kind_of(loss) in kinds:
-        return loss
     names = ", ".join(map(repr, sorted(choice)))
     near = difflib.get_close_matches(loss, choice, 1) if isinstance(loss, str) else []
     raise ValueError(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg
+from scipy.linalg import lapack
 
 from lossext._validate import Array
 from lossext.sklearn._scores import Columns, ScoreLoss
@@ -20,6 +20,7 @@ MAX_INNER_OF_KINKS = 100  # whose steps lead but to the next piece
 FAINT = 0.01  # of the curvature, added where few rows near a kink would make steps far too long
 DAMPED = 1e-4  # of the curvature, added where a direction along which no row is near a kink would have no end
 FEW_ROWS = 1024  # that curve, of a column: so many make a matrix to factorise
+QUICKENED = 0.1  # of the gap is left by a step: those to come leave less
 FLAT = 1e-12  # a curvature that is none, in coordinates in which it is about 1
 IDLE = 4  # steps without a nearer end are an end, where all digits are wanted: kinks come and go
 ARMIJO = 1e-4
@@ -81,7 +82,13 @@ def minimise(
             if (guess <= tol * size).all():
                 return Result(z, value, guess, n_iter, True)
         if direct:
-            step = cholesky_step(problem, hess, grad, ~ended)  # type: ignore[arg-type]
+            step = (
+                coupled_step(problem, scores, slope, hess, grad)
+                if loss.coupled
+                else (
+                    cholesky_step(problem, hess, grad, ~ended)  # type: ignore[arg-type]
+                )
+            )
             image = space.image(step)
         else:
             sharp = problem.width is not None and space.implicit and not loss.coupled
@@ -92,7 +99,10 @@ def minimise(
                 step, image = step + factorised, image + space.image(factorised)
         along = together(loss, space.dot(grad, step, image))
         before, gap = gap, np.where(ended, gap, -0.5 * along)
-        done = ended | (gap <= tol * size)
+        # in one piece of a loss, and so near, a step leaves no greater share of the gap than the one before
+        near = (gap > 0) & (gap < QUICKENED * before) & (before < size) & (problem.width is None)
+        left = np.where(near, gap * gap / before, gap)
+        done = ended | (left <= tol * size)
         forcing = float(np.clip(np.sqrt(np.min(np.abs(gap) / np.maximum(size, np.finfo(float).tiny))), 0.01, FORCING))
         cross = together(loss, space.dot(pull, step, image))
         bend = together(loss, space.penalty(step, image)[0])
@@ -102,6 +112,9 @@ def minimise(
         length, trial, new_value, new_slope, new_hess = (backtrack if problem.width is None else least)(
             problem, scores, image, (value, along), ridge, waiting, noise
         )
+        foreseen = done & ~ended & (gap > tol * size)
+        done &= ~foreseen | (length == 1)
+        gap = np.where(foreseen & done, left, gap)
         z = z + length * step
         scores, slope, hess = trial, new_slope, new_hess
         failed = waiting & (length < SHORT) & (n_failed < 2) & loss.has_parabolas
@@ -291,17 +304,30 @@ def cholesky_step(problem: Problem, hess: Array, grad: Array, wanted: Array) -> 
     step = np.zeros_like(grad)
     for column in np.flatnonzero(wanted):
         matrix = problem.space.hessian(hess[:, column], problem.alpha, column)
-        diagonal = np.diagonal(matrix).copy()
-        largest = float(diagonal.max(initial=0.0))
         # the Hessian is about I where many rows are near a kink, but few may be
         extra = FAINT * max(float(np.trace(matrix)) / len(matrix), FAINT) if problem.width is not None else 0.0
         extra = 0.0 if problem.alpha else extra
-        while True:
-            try:
-                matrix[np.diag_indices_from(matrix)] = diagonal + extra
-                factor = linalg.cho_factor(matrix, check_finite=False)
-                break
-            except linalg.LinAlgError:
-                extra = max(100 * extra, 1e-12 * largest, FLAT)
-        step[:, column] = -linalg.cho_solve(factor, grad[:, column], check_finite=False)
+        step[:, column] = solved(matrix, -grad[:, column], extra)
     return step
+
+
+def coupled_step(problem: Problem, scores: Array, slope: Array, hess: Array | None, grad: Array) -> Array:
+    """``-H^-1 grad`` of coupled columns by a Cholesky factor of their Hessian."""
+    bend = hessian(problem, scores, slope, hess)
+    matrix = problem.space.coupled_hessian(bend, problem.alpha, grad.shape[1])
+    # a constant added to all scores changes nothing
+    return solved(matrix.reshape(grad.size, grad.size), -grad.ravel(), FLAT).reshape(grad.shape)
+
+
+def solved(matrix: Array, right: Array, extra: float) -> Array:
+    """``(matrix + extra I)^-1 right``; by more than `extra` where the matrix is not definite."""
+    diagonal = np.diagonal(matrix).copy()
+    largest = float(diagonal.max(initial=0.0))
+    if not np.isfinite(largest):
+        return np.full_like(right, np.nan)
+    while True:
+        matrix.flat[:: len(matrix) + 1] = diagonal + extra
+        _, found, failed = lapack.dposv(matrix, right)
+        if not failed:
+            return np.asarray(found)
+        extra = max(100 * extra, 1e-12 * largest, FLAT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from lossext._validate import Array
-from lossext.sklearn import _lbfgs
+from lossext.sklearn import _lbfgs, _losses
 from lossext.sklearn._features import Features, RowSpace, Whitened
 from lossext.sklearn._l1 import Parts
 from lossext.sklearn._newton import Problem, Result, evaluate, hessian, minimise, tails_curved
@@ -25,6 +24,8 @@ FEWER = 16  # times fewer rows lead to where all rows start
 ENOUGH = 20  # rows a parameter, that their Hessian is within a few tenths of that of all rows
 ENOUGH_OF_CLASS = 5
 QUICK = 100  # iterations of L-BFGS at most, before Newton's method is sent for
+TURN = 15  # of these, before they go on in other coordinates
+WHITENED = 1 << 22  # numbers of the Hessians of all columns at most
 FACTORISED = 2048  # parameters of a Hessian at most
 ACCEPTED = 1e-6  # of the value: a gap that is no matter for a warning
 ACCEPTED_OF_KINKS = 1e-3  # where the gap is not estimated, but bounded by what rounding adds
@@ -40,6 +41,19 @@ class Model(NamedTuple):
     l1: float = 0.0  # share of the penalty that is alpha times the coefficients' sizes
 
 
+class Task(NamedTuple):
+    """A model to be fitted to rows: from where, how near to its minimum, and who is told on the way."""
+
+    model: Model
+    rows: Rows
+    start: tuple[Array, Array]  # coefficients (C, D) and intercepts (C,)
+    curvature: Array  # (C,), mean ones of the loss at the start
+    tol: float  # of the objective's value may be left
+    max_iter: int
+    report: Callable[[Callable[[], tuple[Array, Array]], float], bool]  # of coefficients and value; whether to stop
+    kink_width: Any = None
+
+
 class Fit(NamedTuple):
     """Coefficients, and how far they are from the best."""
 
@@ -52,7 +66,7 @@ class Fit(NamedTuple):
 
 
 def constants(loss: ScoreLoss, columns: Columns, total: float, start: Array, width: Any = None) -> Array:
-    """The intercepts that are best without features."""
+    """The intercepts that are best without features, from near them."""
     target = columns.target
     nothing = np.empty((target.shape[0], 0))
     space = Features(nothing, None, np.ones(len(start)), 0.0, True, turned=False)
@@ -63,13 +77,17 @@ def constants(loss: ScoreLoss, columns: Columns, total: float, start: Array, wid
 def start_of_classes(loss: ScoreLoss, positives: Array, seen: Any, total: float) -> Array:
     """Intercepts that fit the classes' shares; the loss of a constant knows no more of the rows."""
     width = 2 * loss.kink_width if loss.has_kinks else None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        begin = np.log(positives) if loss.coupled else np.log(positives / (seen - positives))
+    rate = _losses.log_odds(loss.loss)
+    begin = begin / rate if rate and np.isfinite(begin).all() else np.zeros(loss.n_columns)
     if loss.by_class:
         totals = positives if len(positives) > 1 else np.append(seen - positives, positives)
         columns = loss.columns(np.arange(len(totals)), totals)
     else:
         target = np.repeat(np.array([[0], [1]], np.uint8), loss.n_columns, axis=1)
         columns = loss.columns(target, np.vstack((seen - positives, positives)))
-    best = constants(loss, columns, total, np.zeros(loss.n_columns), width)
+    best = constants(loss, columns, total, begin, width)
     return best - best.mean() if loss.coupled else best
 
 
@@ -134,21 +152,13 @@ class Told:
         return self.stopped
 
 
-def lbfgs(
-    model: Model,
-    rows: Rows,
-    start: tuple[Array, Array],
-    curvature: Array,
-    tol: float,
-    max_iter: int,
-    report: Callable[[Callable[[], tuple[Array, Array]], float], bool],
-    kink_width: Any = None,
-) -> Fit:
-    """By L-BFGS, all columns at a time."""
+def lbfgs(task: Task, space: Any = None) -> Fit:
+    """By L-BFGS, all columns at a time, in coordinates of the start if there are no others."""
+    model, rows, start, curvature, tol, max_iter, report, kink_width = task
     loss = model.loss
     bent = bool(model.l1 and model.alpha)
     ridge = model._replace(alpha=model.alpha * (1 - model.l1), l1=float(bent))
-    space: Any = features(rows, curvature, ridge, turned=not bent)
+    space = features(rows, curvature, ridge, turned=not bent) if space is None else space
     if bent:
         space = Parts(space, model.l1)
     z = space.of(start[0].T, start[1])
@@ -170,27 +180,36 @@ def lbfgs(
     return Fit(w, b, float(result.value[0]), float(result.gap.sum()), n_iter, result.settled or told.stopped)
 
 
-def lbfgs_first(
-    model: Model,
-    rows: Rows,
-    start: tuple[Array, Array],
-    curvature: Array,
-    tol: float,
-    max_iter: int,
-    report: Callable[[Callable[[], tuple[Array, Array]], float], bool],
-    kink_width: Any = None,
-) -> Fit:
-    """By L-BFGS while that gets on, then by Newton's method."""
-    told = Told(report)
-    fit = lbfgs(model, rows, start, curvature, tol, min(max_iter, QUICK), told, kink_width)
-    if told.stopped or fit.n_iter >= max_iter or (fit.settled and fit.gap <= 10 * tol * abs(fit.value)):
-        return fit
-    if not np.isfinite(fit.value):
-        fit = fit._replace(coef=start[0], intercept=start[1])
-    dtype = start[0].dtype
-    begin = fit.coef.astype(dtype), fit.intercept.astype(dtype)
-    rest = newton(model, rows, begin, curvature, tol, max_iter - fit.n_iter, report, kink_width=kink_width)
-    return rest._replace(n_iter=fit.n_iter + rest.n_iter)
+def lbfgs_first(task: Task) -> Fit:
+    """By L-BFGS while that gets on, in coordinates of the Hessian now and then, at last by Newton's method."""
+    told = Told(task.report)
+    n_features, dtype = task.rows.X.shape[1], task.start[0].dtype
+    # the Hessians of all columns cost some D / 8 iterations
+    turn = max(TURN, n_features // 8) if n_features**2 * len(task.curvature) <= WHITENED else QUICK
+    start, space, fit, n_iter = task.start, None, None, 0
+    while n_iter < QUICK:
+        fit = lbfgs(task._replace(start=start, max_iter=min(task.max_iter - n_iter, turn), report=told), space)
+        n_iter += fit.n_iter
+        fit = fit._replace(n_iter=n_iter)
+        near = fit.settled and fit.gap <= 10 * task.tol * abs(fit.value)
+        if told.stopped or near or n_iter >= task.max_iter:
+            return fit
+        if not np.isfinite(fit.value):
+            break
+        start = fit.coef.astype(dtype), fit.intercept.astype(dtype)
+        space = whitened(task, start) if n_iter < QUICK else None
+        if space is None:
+            break
+    rest = newton(task._replace(start=start, max_iter=task.max_iter - n_iter))
+    return rest._replace(n_iter=n_iter + rest.n_iter)
+
+
+def whitened(task: Task, start: tuple[Array, Array]) -> Whitened | None:
+    """Coordinates in which the Hessian of each column by itself is I where coefficients are `start`."""
+    model, rows = task.model, task.rows
+    space = features(rows, task.curvature, model, turned=False)
+    factors = factors_at(model, rows, start, space, None, each=True)
+    return None if factors is None else Whitened(space, factors)
 
 
 class Near(NamedTuple):
@@ -229,27 +248,22 @@ def number_of_parameters(rows: Rows, loss: ScoreLoss) -> int:
     return (rows.X.shape[1] + 1) * (loss.n_columns if loss.coupled else 1)  # type: ignore[no-any-return]
 
 
-def near_minimum(
-    model: Model,
-    rows: Rows,
-    few: Rows,
-    start: tuple[Array, Array],
-    curvature: Array,
-    tol: float,
-    max_iter: int,
-    direct: bool,
-    kink_width: Any,
-) -> Near | None:
+def near_minimum(task: Task, few: Rows, direct: bool) -> Near | None:
     """Coefficients that fit a few of the rows, and the Hessian there, for steps on all (Erdogdu and Montanari 2015)."""
-    away = float(np.sqrt(number_of_parameters(rows, model.loss) / few.X.shape[0]))
-    part = model._replace(total=few.total_weight())
-    begin = start[0].copy(), start[1].copy()
-    solve = lbfgs_first if model.loss.coupled else functools.partial(newton, direct=direct)
-    goal = max(tol, 0.1 * away**2)
-    fit = solve(part, few, begin, curvature, goal, max_iter, lambda *_: False, kink_width=kink_width)
-    space: Any = features(rows, curvature, model, turned=False)
+    model, width = task.model, task.kink_width
+    away = float(np.sqrt(number_of_parameters(task.rows, model.loss) / few.X.shape[0]))
+    part = task._replace(
+        model=model._replace(total=few.total_weight()),
+        rows=few,
+        start=(task.start[0].copy(), task.start[1].copy()),
+        tol=max(task.tol, 0.1 * away**2),
+        report=lambda *_: False,
+    )
+    fit = lbfgs_first(part) if model.loss.coupled else newton(part, direct)
+    space: Any = features(task.rows, task.curvature, model, turned=False)
     if not direct:
-        factors = factors_at(part, few, fit, space.over(few.X), None if kink_width is None else away * kink_width)
+        at, width = (fit.coef, fit.intercept), None if width is None else away * width
+        factors = factors_at(part.model, few, at, space.over(few.X), width, each=not model.loss.coupled)
         if factors is None:
             return None
         space.centred = False  # the Hessian knows
@@ -267,19 +281,25 @@ def lower(problem: Problem, z: Array, other: Array) -> bool:
     return bool(np.isfinite(values[0]) and values[0] < values[1])
 
 
-def factors_at(model: Model, rows: Rows, fit: Fit, space: Features, width: Any) -> list[Array] | None:
-    """Cholesky factors of the Hessian of some rows at some coefficients; None if it is not definite."""
+def factors_at(
+    model: Model, rows: Rows, at: tuple[Array, Array], space: Features, width: Any, each: bool
+) -> list[Array] | None:
+    """Cholesky factors of the Hessian of some rows at some coefficients; None if it is not definite.
+
+    `each`: of each column by itself, even if they are coupled.
+    """
     loss = model.loss
     problem = Problem(loss, space, loss.columns(rows.target, rows.weight), 1 / model.total, model.alpha, width)
-    scores = space.scores(rows.X, fit.coef.T.astype(space.dtype), fit.intercept)
-    _, slope, hess = evaluate(problem, scores)
-    if loss.coupled:
+    scores = space.scores(rows.X, at[0].T.astype(space.dtype), at[1])
+    if each:
+        hess = loss.evaluate(scores, problem.columns, width, hess=True)[2]
+        assert hess is not None
+        matrices = [space.hessian(hess[:, c] * problem.scale, model.alpha, c) for c in range(loss.n_columns)]
+    else:
+        _, slope, hess = evaluate(problem, scores)
         whole = space.coupled_hessian(hessian(problem, scores, slope, hess), model.alpha, loss.n_columns)
         n = whole.shape[0] * whole.shape[1]
         matrices = [whole.reshape(n, n)]
-    else:
-        assert hess is not None
-        matrices = [space.hessian(hess[:, c], model.alpha, c) for c in range(loss.n_columns)]
     try:
         for matrix in matrices:
             matrix[np.diag_indices_from(matrix)] += 1e-6 * matrix.trace() / len(matrix)
@@ -288,22 +308,13 @@ def factors_at(model: Model, rows: Rows, fit: Fit, space: Features, width: Any) 
         return None
 
 
-def newton(
-    model: Model,
-    rows: Rows,
-    start: tuple[Array, Array],
-    curvature: Array,
-    tol: float,
-    max_iter: int,
-    report: Callable[[Callable[[], tuple[Array, Array]], float], bool],
-    direct: bool = False,
-    kink_width: Any = None,
-) -> Fit:
-    """By Newton's method, a few columns at a time; `report` is told the model so far and its objective."""
-    loss = model.loss
+def newton(task: Task, direct: bool = False) -> Fit:
+    """By Newton's method, a few columns at a time."""
+    model, rows, start, curvature, tol, max_iter, _, kink_width = task
+    loss, report = model.loss, Told(task.report)
     coef, intercept = start  # as good as free: a fit's own
     few = None if coef.any() else few_of(rows, loss)
-    near = None if few is None else near_minimum(model, rows, few, start, curvature, tol, max_iter, direct, kink_width)
+    near = None if few is None else near_minimum(task, few, direct)
     if near is None:
         space = space_for(rows, loss, curvature, model, not coef.any(), direct)
     else:
@@ -311,7 +322,7 @@ def newton(
     step = width_of_block(rows, loss)
     values = np.zeros(1 if loss.coupled else loss.n_columns)
     gaps = np.zeros_like(values)
-    n_iter, settled, stopped = 0, True, False
+    n_iter, settled = 0, True
     for begin in range(0, loss.n_columns, step):
         where = slice(begin, min(begin + step, loss.n_columns))
         own = slice(None) if loss.coupled else where
@@ -319,7 +330,6 @@ def newton(
         columns = loss.columns(rows.target, rows.weight, where.start, where.stop)
 
         def told(z: Array, value: Array, part: Any = part, where: slice = where, own: slice = own) -> bool:
-            nonlocal stopped
             values[own] = value
 
             def now() -> tuple[Array, Array]:
@@ -328,8 +338,7 @@ def newton(
                 whole[where], ends[where] = w.T, b
                 return whole, ends
 
-            stopped = report(now, float(values.sum()))
-            return stopped
+            return report(now, float(values.sum()))
 
         problem = Problem(loss, part, columns, 1 / model.total, model.alpha)
         z = part.of(coef[where].T, intercept[where])
@@ -346,9 +355,9 @@ def newton(
         values[own], gaps[own] = result.value, result.gap
         n_iter = max(n_iter, result.n_iter)
         settled &= result.settled
-        if stopped:
+        if report.stopped:
             break
-    return Fit(coef, intercept, float(values.sum()), float(gaps.sum()), n_iter, settled or stopped)
+    return Fit(coef, intercept, float(values.sum()), float(gaps.sum()), n_iter, settled or report.stopped)
 
 
 def smoothed(
