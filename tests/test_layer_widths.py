@@ -68,6 +68,46 @@ def test_widths(rows, classes, dim, dtype, isa):
         np.testing.assert_allclose(grad.weights.to_dense(), p.T @ exact[2], atol=bound)
 
 
+# few rows or few classes: several blocks of rows, several tiles, all classes in two passes over waves
+FEW = [(200, 10, 131), (97, 16, 256), (7, 450, 140), (3, 40_000, 130), (1, 1, 300)]
+
+
+@pytest.mark.parametrize(("rows", "classes", "dim"), FEW)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_or_classes(rows, classes, dim, dtype, isa):
+    """Ragged labels with weights, smoothing, an upstream gradient of both signs, rows without weight."""
+    rng = np.random.default_rng(1)
+    w, b, x = (rng.normal(size=s).astype(dtype) for s in ((classes, dim), classes, (rows, dim)))
+    x /= np.sqrt(dim).astype(dtype)
+    labels = np.sort(rng.integers(classes, size=(rows, 3)), axis=1)
+    labels[:, 1:][labels[:, 1:] == labels[:, :-1]] = -1
+    labels[0, 0] = max(labels[0, 0], 0)
+    target = np.zeros((rows, classes))
+    for i, some in enumerate(labels):
+        target[i, some[some >= 0]] = 1
+    upstream, weight = rng.normal(size=rows), rng.random(rows) * (np.arange(rows) % 4 != 1)
+    wide = [a.astype(np.float64) for a in (w, b, x)]
+    z, factor = wide[2] @ wide[0].T + wide[1], (upstream * weight)[:, None]
+    bound = {"float32": 2e-5, "float64": 1e-12}[dtype]
+
+    def check(result, loss, slope):
+        value, grad = result
+        np.testing.assert_allclose(value, weight * loss, rtol=bound, atol=bound)
+        for mine, right in zip(grad, (slope.T @ wide[2], slope.sum(0), slope @ wide[0]), strict=True):
+            np.testing.assert_allclose(mine, right, rtol=0, atol=bound * max(1, abs(right).max()))
+
+    loss = (np.logaddexp(0, z) - target * z).sum(axis=1)
+    options = {"sample_weight": weight, "grad_output": upstream}
+    bce = lx.LinearBCELoss(reduction="none").value_and_grad(w, b, labels, x, **options)
+    check(bce, loss, factor * (np.exp(-np.logaddexp(0, -z)) - target))
+    lse = np.logaddexp.reduce(z, axis=1)[:, None]
+    first = labels.max(axis=1)
+    target = np.full((rows, classes), 0.1 / classes)
+    target[np.arange(rows), first] += 0.9
+    softmax = lx.LinearSoftmaxLoss("none", label_smoothing=0.1).value_and_grad(w, b, first, x, **options)
+    check(softmax, (target * (lse - z)).sum(axis=1), factor * (np.exp(z - lse) - target))
+
+
 @pytest.mark.parametrize(("rows", "classes", "dim"), [(100, 200, 4096), (10, 3000, 5000), (300, 20, 3000)])
 def test_wide_layers_have_the_same_bits_for_any_number_of_threads(rows, classes, dim):
     rng = np.random.default_rng(0)

@@ -219,8 +219,8 @@ static void all_units(lx_step step, const void *job, ptrdiff_t units)
         step(job, unit);
 }
 
-/* Softmax or sigmoid of all classes, a label a row, in one wave. */
-static void linear(int type, int mode, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t classes)
+/* Softmax or sigmoid of all classes, a label a row, in one wave, on packed columns or on inputs and weights in place. */
+static void linear(int type, int mode, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t classes, int direct)
 {
     const lx_layer_steps *steps = lx_layer_kernels(type);
     const size_t item = size_of(type);
@@ -234,6 +234,7 @@ static void linear(int type, int mode, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t 
     layer.tile = ((classes + tiles - 1) / tiles + 11) / 12 * 12;
     tiles = (classes + layer.tile - 1) / layer.tile;
     layer.rows = rows, layer.dim = dim, layer.classes = classes, layer.scale = 0.5, layer.stride = stride;
+    layer.unpacked = layer.direct = direct, layer.one_tile = direct && tiles == 1;
     layer.inputs = numbers(type, rows * dim, -1, 1), layer.weights = numbers(type, classes * dim, -1, 1);
     layer.bias = numbers(type, classes, -1, 1);
     layer.upstream = numbers(type, all_rows, 0.5, 1);
@@ -280,14 +281,19 @@ static void linear(int type, int mode, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t 
     wave.keep = 1, wave.blocks = blocks, wave.tiles = tiles, wave.columns = dim;
     wave.panels = (dim + panel - 1) / panel, wave.group = 1;
     all_units(steps->label_logits, &wave, blocks);
-    all_units(steps->pack_weights, &wave, tiles);
-    all_units(steps->pack_columns, &wave, blocks);
+    if (!direct) {
+        all_units(steps->pack_weights, &wave, tiles);
+        all_units(steps->pack_columns, &wave, blocks);
+    }
     all_units(steps->logits, &wave, tiles * blocks);
     all_units(steps->take_tiles, &wave, blocks);
-    all_units(steps->pack_rows, &wave, blocks);
+    if (!direct)
+        all_units(steps->pack_rows, &wave, blocks);
     all_units(steps->products, &wave, (tiles + blocks) * wave.panels);
-    all_units(steps->finish_inputs, &wave, blocks);
-    all_units(steps->merge, &wave, (groups + LX_MERGE_UNIT - 1) / LX_MERGE_UNIT);
+    if (!direct) {
+        all_units(steps->finish_inputs, &wave, blocks);
+        all_units(steps->merge, &wave, (groups + LX_MERGE_UNIT - 1) / LX_MERGE_UNIT);
+    }
     check_rim(layer.grad_inputs, (size_t)(rows * dim) * item, "linear: inputs");
     check_rim(layer.grad_classes, (size_t)(classes * dim) * item, "linear: classes");
     printf("layer %s %s %dx%dx%d: %.17g %.17g %.17g %.17g\n", mode == LX_SOFTMAX ? "softmax" : "sigmoid",
@@ -375,8 +381,10 @@ int main(void)
         for (int type = 0; type < LX_TYPES; type++) {
             all_dense(type);
             all_maths(type);
-            linear(type, LX_SOFTMAX, 200, 70, 430);
-            linear(type, LX_SIGMOID, 50, 33, 29);
+            linear(type, LX_SOFTMAX, 200, 70, 430, 0);
+            linear(type, LX_SIGMOID, 50, 33, 29, 0);
+            linear(type, LX_SOFTMAX, 110, 333, 9, 1);
+            linear(type, LX_SIGMOID, 7, 150, 430, 1);
             row_updates(type);
             sparse_products(type);
         }

@@ -12,7 +12,8 @@ cdef enum:
     WAVE_BYTES = 4 << 20       # logits of a wave, about, where there is a choice: some of a last-level cache
     WAVE_BLOCKS = 16           # of rows, where not all classes fit
     UNITS = 32                 # of products, at least, before panels are taken together,
-    MOST_PANELS = 4            # so many of them
+    MOST_PANELS = 4            # so many of them;
+    DIRECT_PANELS = 16         # of rows in place, which are pages apart, more
     FEW_ROWS = 4               # whose logits need no packing from a depth of two vectors on
     FEW = 16                   # rows or classes: from eight vectors on;
     FEW_BYTES = 1 << 20        # of what they meet that is packed for the gradients at a time
@@ -130,9 +131,9 @@ cdef class LayerJob:
         times(times(n_sampled, layer.dim), item)
         space.memory, space.used = NULL, 0
         for _ in range(2):
-            if plan.with_grad or not layer.unpacked:
+            if not layer.unpacked or plan.with_grad and not layer.direct:
                 layer.packed_weights = take(&space, times(plan.wave_tiles * layer.tile, layer.stride * item))
-            if plan.with_grad:
+            if plan.with_grad and not layer.direct:
                 layer.packed_inputs = take(&space, plan.wave_rows * layer.stride * item)
             if not layer.unpacked:
                 layer.columns = take(&space, plan.wave_rows * plan.slice * item)
@@ -231,12 +232,11 @@ cdef int plan_waves(layer_plan *plan, lx_layer *layer) except -1:
     layer.unpacked = ((layer.rows <= FEW_ROWS and layer.dim >= 2 * lanes)
                       or (few <= FEW and layer.dim >= 8 * lanes))
     plan.slice = min(layer.dim, <Py_ssize_t> LX_SLICE)
+    layer.one_tile = layer.unpacked and layer.class_row == NULL and layer.classes <= LX_CLASS_TILE
     if layer.unpacked:
         few = FEW_BYTES // (max(layer.rows, layer.classes) * item)    # columns
         plan.slice = min(plan.slice, max(<Py_ssize_t> 256, few // 64 * 64))
     layer.stride = max(<Py_ssize_t> 1, ceil_div(plan.slice, panel)) * panel
-    if layer.stride * item % 512 == 0:
-        layer.stride += 64 // item    # else rows would meet in a few sets of the first cache
     plan.all_blocks = ceil_div(layer.rows, LX_ROW_BLOCK)
     plan.all_tiles = max(<Py_ssize_t> 1, ceil_div(layer.classes, LX_CLASS_TILE))
     # tiles of even size, of whole heights of the micro-kernel
@@ -246,16 +246,23 @@ cdef int plan_waves(layer_plan *plan, lx_layer *layer) except -1:
     plan.resident = ((plan.with_grad or plan.mode == LX_SOFTMAX)
                      and plan.all_tiles <= KEEP_BYTES // plan.tile_bytes
                      and plan.all_tiles <= PACKED_BYTES // (layer.tile * layer.stride * item))
+    # labels' slopes are to be known when products begin
+    layer.direct = (layer.unpacked and plan.with_grad and layer.class_row == NULL and layer.classes > 0
+                    and (plan.resident or plan.mode == LX_SOFTMAX))
+    if layer.direct:
+        plan.slice, layer.stride = layer.dim, 0
     if plan.resident:
         plan.wave_tiles = plan.all_tiles
         plan.wave_blocks = WAVE_BYTES // (max(<Py_ssize_t> 1, plan.all_tiles) * plan.tile_bytes)
     else:
         plan.wave_blocks = WAVE_BLOCKS
-    plan.wave_blocks = min(plan.wave_blocks, INPUT_BYTES // (LX_ROW_BLOCK * layer.stride * item))
+    if not layer.direct:
+        plan.wave_blocks = min(plan.wave_blocks, INPUT_BYTES // (LX_ROW_BLOCK * layer.stride * item))
     plan.wave_blocks = min(plan.all_blocks, max(<Py_ssize_t> 2, plan.wave_blocks))
     if not plan.resident:
         plan.wave_tiles = WAVE_BYTES // (plan.wave_blocks * plan.tile_bytes)
-        plan.wave_tiles = min(plan.wave_tiles, PACKED_BYTES // 2 // (layer.tile * layer.stride * item))
+        if not layer.direct:
+            plan.wave_tiles = min(plan.wave_tiles, PACKED_BYTES // 2 // (layer.tile * layer.stride * item))
         plan.wave_tiles = min(plan.all_tiles, max(<Py_ssize_t> 2, plan.wave_tiles))
     plan.wave_rows = min(plan.wave_blocks * LX_ROW_BLOCK, ceil_div(layer.rows, panel) * panel)
     return 0
@@ -292,8 +299,9 @@ cdef int run_waves(const layer_plan *plan, const lx_layer *layer, const held_buf
                 wave.blocks = min(plan.wave_blocks, plan.all_blocks - first_block)
                 wave.first_of_classes = first_block == 0
                 add_wave(&planned, plan, &wave, &packed)
-    if plan.with_grad:
+    if plan.with_grad and (not layer.direct or layer.smoothing.row != NULL):
         add_phase(&planned, steps.finish_inputs, &wave, plan.all_blocks)
+    if plan.with_grad and not layer.direct:
         add_phase(&planned, steps.merge, &wave, ceil_div(layer.groups.count, LX_MERGE_UNIT))
     return run_schedule(&planned)
 
@@ -304,7 +312,7 @@ cdef struct packed_parts:
 
 cdef int add_wave(schedule *planned, const layer_plan *plan, lx_wave *wave, packed_parts *packed) except -1:
     cdef const lx_layer_steps *steps = plan.steps
-    cdef Py_ssize_t first, last = max(<Py_ssize_t> 0, wave.layer.dim - 1) // max(<Py_ssize_t> 1, plan.slice)
+    cdef Py_ssize_t most, first, last = max(<Py_ssize_t> 0, wave.layer.dim - 1) // max(<Py_ssize_t> 1, plan.slice)
     if wave.layer.unpacked:
         set_slice(wave, plan, 0)
         add_phase(planned, steps.logits, wave, wave.tiles * wave.blocks)
@@ -328,13 +336,13 @@ cdef int add_wave(schedule *planned, const layer_plan *plan, lx_wave *wave, pack
     for number in range(last, -1, -1):    # the slice that is packed already comes first
         first = number * plan.slice
         set_slice(wave, plan, first)
-        if packed.weights != first:
+        if packed.weights != first and not wave.layer.direct:
             add_phase(planned, steps.pack_weights, wave, wave.tiles)
             packed.weights = first
-        if packed.rows != first or packed.rows_row != wave.first_row:
+        if not wave.layer.direct and (packed.rows != first or packed.rows_row != wave.first_row):
             add_phase(planned, steps.pack_rows, wave, wave.blocks)
             packed.rows, packed.rows_row = first, wave.first_row
-        wave.group = max(<Py_ssize_t> 1, min(<Py_ssize_t> MOST_PANELS,
-                                             (wave.tiles + wave.blocks) * wave.panels // UNITS))
+        most = DIRECT_PANELS if wave.layer.direct else MOST_PANELS
+        wave.group = max(<Py_ssize_t> 1, min(most, (wave.tiles + wave.blocks) * wave.panels // UNITS))
         add_phase(planned, steps.products, wave, (wave.tiles + wave.blocks) * ceil_div(wave.panels, wave.group))
     return 0

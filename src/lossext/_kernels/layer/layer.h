@@ -84,6 +84,8 @@ typedef struct {
     ptrdiff_t tile;                /* classes of each tile but the last */
     ptrdiff_t stride;              /* of packed rows, in reals: whole panels, zeros after a slice's columns */
     int unpacked;                  /* logits straight from inputs and weights: of few rows or classes */
+    int direct;                    /* gradients too: what is kept of the logits becomes the slopes, labels' included */
+    int one_tile;                  /* all classes are in it: the labels' logits are taken from there */
     void *row_label;               /* (rows,): largest logit of the labels */
     void *row_base, *row_factor;   /* (rows,): what exponentials are relative to; what they are multiplied by */
     void *row_rescale;             /* (rows,): exp(row_base - largest logit), once that is known */

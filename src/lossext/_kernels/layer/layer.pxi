@@ -63,7 +63,7 @@ cdef extern from "layer/layer.h" nogil:
         void *grad_classes
         void *grad_bias
         Py_ssize_t tile, stride
-        int unpacked
+        int unpacked, direct, one_tile
         void *row_label
         void *row_base
         void *row_rescale

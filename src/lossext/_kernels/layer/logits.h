@@ -22,7 +22,7 @@ static void label_logits(const void *call, ptrdiff_t block)
         ((real *)layer->row_factor)[i] = upstream && i < end ? upstream[i] : 0;
         layer->row_sum[i] = 0;
     }
-    if (!labels->start)
+    if (!labels->start || layer->one_tile)
         return;
     for (ptrdiff_t i = first; i < end; i++)
         for (int64_t j = labels->start[i]; j < labels->start[i + 1]; j++) {
@@ -32,6 +32,23 @@ static void label_logits(const void *call, ptrdiff_t block)
             ((real *)labels->logit)[j] = t;
             if (t > ((real *)layer->row_label)[i])
                 ((real *)layer->row_label)[i] = t;
+        }
+}
+
+/* As label_logits, out of the products of the tile that has all classes */
+static void labels_of_tile(const lx_wave *wave, ptrdiff_t block)
+{
+    const lx_layer *layer = wave->layer;
+    const lx_labels *labels = &layer->labels;
+    const real *z = logits_of(wave, 0, block);
+    const int64_t *start = labels->start + first_row_of(wave, block);
+    real *most = (real *)layer->row_label + first_row_of(wave, block);
+    for (ptrdiff_t i = 0; i < rows_of(wave, block); i++)
+        for (int64_t j = start[i]; j < start[i + 1]; j++) {
+            const real t = (real)layer->scale * z[labels->row[j] * BLOCK + i] + ((const real *)labels->bias)[j];
+            ((real *)labels->logit)[j] = t;
+            if (t > most[i])
+                most[i] = t;
         }
 }
 
@@ -103,6 +120,29 @@ INLINE void sigmoid_column(real *z, const real *bias, vec scale, ptrdiff_t n, ve
     }
 }
 
+/* The slopes of the loss, in place of what was kept of a tile's logits: times row_factor and, where exponentials are
+ * relative to the tile's base, times `rescale` (by row), with the labels'. */
+static void make_slopes(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, const real *rescale)
+{
+    const lx_layer *layer = wave->layer;
+    const lx_labels *labels = &layer->labels;
+    const ptrdiff_t n = rows_of(wave, block), classes = classes_of(wave, tile);
+    const int64_t first = first_class_of(wave, tile), *start = labels->start + first_row_of(wave, block);
+    const real *factor = (const real *)layer->row_factor + first_row_of(wave, block);
+    real *p = logits_of(wave, tile, block);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const vec by = v_load(factor + i), relative = rescale ? v_load(rescale + i) : v_set(1);
+        for (ptrdiff_t s = 0; s < classes; s++) {
+            const vec e = weighty_or_zero(v_load(p + s * BLOCK + i) * relative);
+            v_store(p + s * BLOCK + i, normal_or_zero(e * by));
+        }
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (int64_t j = start[i]; j < start[i + 1]; j++)
+            if (labels->row[j] >= first && labels->row[j] < first + classes)
+                p[(labels->row[j] - first) * BLOCK + i] += ((const real *)labels->grad)[j];
+}
+
 /* Of rows [begin, end) of a block */
 static void finish_logits(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, ptrdiff_t begin, ptrdiff_t end)
 {
@@ -146,20 +186,24 @@ static void logits(const void *call, ptrdiff_t unit)
     const ptrdiff_t n = classes_of(wave, tile), rows = rows_of(wave, block);
     if (layer->unpacked) {
         unpacked_product(wave, tile, block, logits_of(wave, tile, block));
+        if (layer->one_tile)
+            labels_of_tile(wave, block);
         finish_logits(wave, tile, block, 0, rows);
+        if (layer->direct && wave->mode == LX_NORMALIZED_SOFTMAX)
+            make_slopes(wave, tile, block, NULL);
         return;
     }
-    product p = {.height = n, .a_row = layer->stride, .b_row = PANEL, .c_row = BLOCK};
+    product p = {.height = n, .a_row = PANEL, .a_panel = n * PANEL, .b_row = PANEL, .c_row = BLOCK};
+    p.ahead_step = HEIGHT * (ptrdiff_t)sizeof(real) * PANEL / BLOCK; /* the weights' next columns, in shares */
     for (ptrdiff_t k = 0; k == 0 || k < width; k += DEPTH)
         for (ptrdiff_t i = 0; i < rows; i += PANEL) {
             p.depth = smaller(DEPTH, width - k);
             p.width = rows - i > LANES ? PANEL : LANES;
-            p.a = packed_weights_of(wave, tile) + k;
+            p.a = packed_weights_of(wave, tile) + k * n;
             p.b = (const real *)layer->columns + (block * BLOCK + i) * width + k * PANEL;
             p.c = logits_of(wave, tile, block) + i;
             p.add = wave->first_column > 0 || k > 0;
-            p.ahead = (const char *)packed_weights_of(wave, after(tile, wave->tiles))
-                      + i / PANEL * (n / HEIGHT) * p.depth * AHEAD_STEP;
+            p.ahead = (const char *)(p.a + n * DEPTH) + i / PANEL * (n / HEIGHT) * p.depth * p.ahead_step;
             rows_product(&p);
             if (k + p.depth == width && wave->first_column + width == layer->dim) /* while it is in the first cache */
                 finish_logits(wave, tile, block, i, smaller(i + PANEL, rows));

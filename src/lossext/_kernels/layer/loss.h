@@ -2,8 +2,7 @@
 #ifndef LX_LAYER_LOSS_H
 #define LX_LAYER_LOSS_H
 
-#include "vectors.h"
-#include "../simd/vmath.h"
+#include "logits.h"
 
 /* `others` is the sum of exp(z), relative to exp(top).  Where a single label's logit is the largest, the loss is
  * log1p of the others' share, and its gradient minus their probability: neither loses digits where the loss is near
@@ -109,12 +108,18 @@ static void take_tiles(const void *call, ptrdiff_t block)
     for (ptrdiff_t i = first; i < first + n; i++)
         wave->mode == LX_SOFTMAX ? finish_softmax(layer, i) : finish_sigmoid(layer, i);
 
-    if (!wave->keep || wave->mode != LX_SOFTMAX)
+    if (!wave->keep || (wave->mode != LX_SOFTMAX && !layer->direct))
         return;
     const real *row_rescale = (const real *)layer->row_rescale + first;
     for (ptrdiff_t tile = 0; tile < wave->tiles; tile++) {
-        const real *of_tile = by_tile(wave, layer->base, tile, block);
+        real *of_tile = by_tile(wave, layer->base, tile, block);
         real *p = logits_of(wave, tile, block);
+        if (layer->direct) {
+            for (ptrdiff_t i = 0; wave->mode == LX_SOFTMAX && i < n; i += LANES)
+                v_store(of_tile + i, v_load(of_tile + i) * v_load(row_rescale + i));
+            make_slopes(wave, tile, block, wave->mode == LX_SOFTMAX ? of_tile : NULL);
+            continue;
+        }
         for (ptrdiff_t i = 0; i < n; i += LANES) {
             const vec factor = v_load(of_tile + i) * v_load(row_rescale + i);
             const mask other = v_not_equal(factor, v_set(1));

@@ -1,4 +1,5 @@
-/* A slice's columns of weights and inputs, copied to where the products read them. */
+/* A slice's columns of weights and inputs, copied to where the products read them: by panels of PANEL columns, which
+ * hold their rows one after the other, so that a product walks through memory in its order. */
 #ifndef LX_LAYER_PACK_H
 #define LX_LAYER_PACK_H
 
@@ -10,11 +11,15 @@ static void pack_weights(const void *call, ptrdiff_t tile)
     const lx_layer *layer = wave->layer;
     const ptrdiff_t n = classes_of(wave, tile), first = first_class_of(wave, tile), width = wave->columns;
     real *out = (real *)layer->packed_weights + tile * layer->tile * layer->stride;
-    for (ptrdiff_t s = 0; s < n; s++, out += layer->stride) {
+    for (ptrdiff_t s = 0; s < n; s++) {
+        const real *row = weights_of(layer, first + s) + wave->first_column;
         if (layer->class_row && s + 8 < n)
             prefetch_row(weights_of(layer, first + s + 8) + wave->first_column, width);
-        memcpy(out, weights_of(layer, first + s) + wave->first_column, (size_t)width * sizeof(real));
-        memset(out + width, 0, (size_t)(layer->stride - width) * sizeof(real));
+        for (ptrdiff_t k = 0; k < width; k += PANEL) {
+            real *to = out + k * n + s * PANEL;
+            v_store(to, load_some(row + k, width - k));
+            v_store(to + LANES, load_some(row + k + LANES, width - k - LANES));
+        }
     }
 }
 
@@ -22,17 +27,16 @@ static void pack_rows(const void *call, ptrdiff_t block)
 {
     const lx_wave *wave = call;
     const lx_layer *layer = wave->layer;
-    const ptrdiff_t first = first_row_of(wave, block), width = wave->columns;
+    const ptrdiff_t first = first_row_of(wave, block), n = rows_of(wave, block), width = wave->columns;
     const real *inputs = (const real *)layer->inputs + wave->first_column;
     const real *factor = (const real *)layer->row_factor + first;
     real *out = (real *)layer->packed_inputs + block * BLOCK * layer->stride;
-    for (ptrdiff_t i = 0; i < rows_of(wave, block); i++, out += layer->stride) {
-        for (ptrdiff_t k = 0; k < width; k += LANES) {
-            const vec x = v_load_count(inputs + (first + i) * layer->dim + k, smaller(LANES, width - k));
-            v_store(out + k, normal_or_zero(v_set(factor[i]) * x));
-        }
-        memset(out + width, 0, (size_t)(layer->stride - width) * sizeof(real));
-    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t k = 0; k < width; k += PANEL)
+            for (ptrdiff_t lane = k; lane < k + PANEL; lane += LANES) {
+                const vec x = load_some(inputs + (first + i) * layer->dim + lane, width - lane);
+                v_store(out + k * n + i * PANEL + lane - k, normal_or_zero(v_set(factor[i]) * x));
+            }
 }
 
 static void pack_columns(const void *call, ptrdiff_t block)

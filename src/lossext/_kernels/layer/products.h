@@ -8,21 +8,21 @@
 
 enum { HEIGHT = REGISTERS >= 32 ? 12 : 6 };
 enum { DEPTH = 256 }; /* of b's panel and a's rows that the first cache holds */
-enum { AHEAD_STEP = HEIGHT * sizeof(real) < 64 ? HEIGHT * sizeof(real) : 64 };
 
-/* c[i][j] = (add: +=) sum over k < depth of a[i a_row + k a_step] b[k b_row + j], i < height, j < width.
- * b can be read to whole vectors.  Meanwhile AHEAD_STEP bytes from `ahead` on are fetched at each k of HEIGHT rows:
- * what the next product reads. */
+/* c[i][j] = (add: +=) sum over k < depth of a[k / PANEL a_panel + i a_row + k % PANEL a_step] b[k b_row + j],
+ * i < height, j < width.  b can be read to whole vectors.  Meanwhile what the next product reads is fetched: the line
+ * at `ahead`, which moves on by ahead_step bytes, at each k of HEIGHT rows. */
 typedef struct {
     ptrdiff_t height, depth, width;
     const real *a;
-    ptrdiff_t a_row, a_step;
+    ptrdiff_t a_row, a_step, a_panel;
     const real *b;
     ptrdiff_t b_row;
     real *c;
     ptrdiff_t c_row;
     int add;
     const char *ahead;
+    ptrdiff_t ahead_step;
 } product;
 
 /* `height` rows of `vectors` vectors; both are constants where it is called */
@@ -43,16 +43,22 @@ INLINE void micro(int height, int vectors, product p)
             PREFETCH_TO_WRITE(p.c + i * p.c_row + LANES);
         sum[i][0] = sum[i][1] = v_zero();
     }
-    for (ptrdiff_t k = 0; k < p.depth; k++, b += p.b_row, p.ahead += AHEAD_STEP) {
-        const vec left = v_load(b), right = vectors > 1 ? v_load(b + LANES) : left;
-        PREFETCH_FAR(p.ahead);
-        UNROLL(16)
-        for (int i = 0; i < height; i++) {
-            const vec factor = v_set(a[i / 3][i % 3 * p.a_row + k * p.a_step]);
-            sum[i][0] = v_fma(factor, left, sum[i][0]);
-            if (vectors > 1)
-                sum[i][1] = v_fma(factor, right, sum[i][1]);
+    for (ptrdiff_t first = 0; first < p.depth; first += PANEL) {
+        const ptrdiff_t count = smaller(PANEL, p.depth - first);
+        for (ptrdiff_t k = 0; k < count; k++, b += p.b_row, p.ahead += p.ahead_step) {
+            const vec left = v_load(b), right = vectors > 1 ? v_load(b + LANES) : left;
+            PREFETCH_FAR(p.ahead);
+            UNROLL(16)
+            for (int i = 0; i < height; i++) {
+                const vec factor = v_set(a[i / 3][i % 3 * p.a_row + k * p.a_step]);
+                sum[i][0] = v_fma(factor, left, sum[i][0]);
+                if (vectors > 1)
+                    sum[i][1] = v_fma(factor, right, sum[i][1]);
+            }
         }
+        UNROLL(16)
+        for (int i = 0; i < HEIGHT / 3; i++)
+            a[i] += p.a_panel;
     }
     UNROLL(16)
     for (int i = 0; i < height; i++, p.c += p.c_row) {
@@ -76,7 +82,7 @@ INLINE void panel_product(int vectors, product p)
         micro(HEIGHT, vectors, p);
         p.a += HEIGHT * p.a_row;
         p.c += HEIGHT * p.c_row;
-        p.ahead += AHEAD_STEP * p.depth;
+        p.ahead += p.ahead_step * p.depth;
     }
     switch (p.height) {
 #define REST(n) \

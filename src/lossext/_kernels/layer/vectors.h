@@ -23,6 +23,9 @@ INLINE vec normal_or_zero(vec a) { return v_select(v_lt(v_abs(a), v_set(REAL_MIN
 /* 0 for probabilities whose products could be subnormal: those with inputs over so many rows as an ulp has of 1. */
 INLINE vec weighty_or_zero(vec p) { return v_select(v_lt(p, v_set(NEGLIGIBLE)), v_zero(), p); }
 
+/* Of n numbers, zeros after them */
+INLINE vec load_some(const real *p, ptrdiff_t n) { return n > 0 ? v_load_count(p, smaller(LANES, n)) : v_zero(); }
+
 INLINE real dot(const real *a, const real *b, ptrdiff_t n)
 {
     vec sum = v_zero(), other = v_zero();

@@ -83,7 +83,7 @@ def ragged_ids(name: str, value: Any, n_rows: int, n_classes: int) -> RaggedIds:
             f"({n_rows}, {n_classes})"
         )
     known = array != -1
-    if known.all():
+    if np.count_nonzero(known) == known.size:
         start = np.arange(0, array.size + 1, array.shape[1]) if array.size else np.zeros(n_rows + 1, INT64)
         return RaggedIds(array.ravel(), start, None, np.arange(array.size), np.shape(value))
     place = np.flatnonzero(known)
@@ -214,10 +214,7 @@ class Weighting(NamedTuple):
         total = job.total
         if self.reduction == "mean":
             total = total / self.divisor if self.divisor else math.nan
-        if dtype is FLOAT64 or abs(total) < 6e4:  # no type overflows
-            return dtype.type(total)
-        with np.errstate(all="ignore"):
-            return dtype.type(total)
+        return dtype.type(total)
 
     def all_rows(self, values: Array) -> Array:
         """`values` of the rows that take part, and 0 of the others."""
@@ -237,11 +234,8 @@ class Weighting(NamedTuple):
 
 
 def as_result(array: Array, dtype: np.dtype[Any]) -> Array:
-    """In the type of the results; what is too large for it becomes infinite."""
-    if array.dtype is dtype or array.dtype == dtype:
-        return array
-    with np.errstate(all="ignore"):
-        return array.astype(dtype)
+    """In the type of the results; what is too large for it becomes infinite (without a warning in a quiet function)."""
+    return array if array.dtype is dtype else array.astype(dtype, copy=False)
 
 
 def threads_for(n_threads: int | None, products: int, rows: int, classes: int, dim: int) -> int:

@@ -200,7 +200,8 @@ class LinearBCELoss(LayerTotals, Parameterized):
         ids.group_all(True, None, None)
         weights, biases = (_validate.native(a, layer.real) for a in (layer.weights, layer.biases))
         job = new_job(drivers.SIGMOID, layer, weights, biases, ids)
-        job.label_share, job.label_rest = positive, 1 - target
+        job.label_share = positive
+        job.label_rest = np.zeros(len(target)) if labels.weight is None else 1 - target
         weighting.prepare(job, want_grad)
         grad = None
         if want_grad:
@@ -214,6 +215,8 @@ class LinearBCELoss(LayerTotals, Parameterized):
         value = weighting.value(job, layer.dtype)
         if grad is None:
             return value, None
+        if layer.dtype is layer.real and weighting.rows is None:
+            return value, grad
         w, b, x = (as_result(g, layer.dtype) for g in grad)
         return value, LinearBCEGrad(w, b, weighting.all_rows(x))
 
