@@ -184,8 +184,9 @@ def lbfgs_first(task: Task) -> Fit:
     """By L-BFGS while that gets on, in coordinates of the Hessian now and then, at last by Newton's method."""
     told = Told(task.report)
     n_features, dtype = task.rows.X.shape[1], task.start[0].dtype
-    # the Hessians of all columns cost some D / 8 iterations
-    turn = max(TURN, n_features // 8) if n_features**2 * len(task.curvature) <= WHITENED else QUICK
+    # the Hessians of all columns cost some D / 8 iterations; float32 has no digits for a second start
+    suits = dtype == np.float64 and n_features**2 * len(task.curvature) <= WHITENED
+    turn = max(TURN, n_features // 8) if suits else QUICK
     start, space, fit, n_iter = task.start, None, None, 0
     while n_iter < QUICK:
         fit = lbfgs(task._replace(start=start, max_iter=min(task.max_iter - n_iter, turn), report=told), space)
@@ -197,7 +198,8 @@ def lbfgs_first(task: Task) -> Fit:
         if not np.isfinite(fit.value):
             break
         start = fit.coef.astype(dtype), fit.intercept.astype(dtype)
-        space = whitened(task, start) if n_iter < QUICK else None
+        exact = fit.settled and (space is not None or not suits)  # as far as the type's digits go
+        space = whitened(task, start) if n_iter < QUICK and not exact else None
         if space is None:
             break
     rest = newton(task._replace(start=start, max_iter=task.max_iter - n_iter))
