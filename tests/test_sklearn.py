@@ -985,8 +985,9 @@ def newton_decrement(model, X, y, weight):
 @pytest.mark.parametrize(
     ("load", "n_iter", "dtype"),
     [
-        (load_digits, 60, np.float64),
-        *((load, 15, t) for load in (load_wine, load_iris) for t in (np.float64, np.float32)),
+        (load, n, t)
+        for load, n in ((load_digits, 60), (load_wine, 15), (load_iris, 15))
+        for t in (np.float64, np.float32)
     ],
 )
 def test_softmax_of_unscaled_features_ends_at_its_minimum_soon(load, n_iter, container, weighted, dtype):

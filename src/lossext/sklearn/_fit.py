@@ -100,10 +100,13 @@ class LinearFit:
             self._mini_batches(model, rows, start, progress, watched)
             return
 
-        def now(model_at: Callable[[], tuple[Array, Array]]) -> Callable[[], dict[str, Array]]:
-            return lambda: attributes(*model_at(), dtype=rows.X.dtype)
+        dtype, rows = rows.X.dtype, rows.precise()
+        start = start[0].astype(rows.X.dtype, copy=False), start[1].astype(rows.X.dtype, copy=False)
 
-        progress.begin(lambda: attributes(*start, dtype=rows.X.dtype))
+        def now(model_at: Callable[[], tuple[Array, Array]]) -> Callable[[], dict[str, Array]]:
+            return lambda: attributes(*model_at(), dtype=dtype)
+
+        progress.begin(lambda: attributes(*start, dtype=dtype))
 
         def report(model_at: Callable[[], tuple[Array, Array]], value: float) -> bool:
             stopped = progress.end(len(progress.curve) + 1, now(model_at), objective=value)
@@ -124,8 +127,8 @@ class LinearFit:
             fit = _solve.lbfgs(task)
         if not (np.isfinite(fit.coef).all() and np.isfinite(fit.intercept).all()):
             raise ValueError(f"{solver} produced coefficients that are not finite: scale the features (StandardScaler)")
-        self.coef_ = np.ascontiguousarray(fit.coef, rows.X.dtype)
-        self.intercept_ = np.asarray(fit.intercept, rows.X.dtype)
+        self.coef_ = np.ascontiguousarray(fit.coef, dtype)
+        self.intercept_ = np.asarray(fit.intercept, dtype)
         if model.loss.coupled:  # a constant added to all scores changes nothing
             self.intercept_ -= self.intercept_.mean(dtype=np.float64)
         self.n_iter_, self.objective_ = len(progress.curve), fit.value

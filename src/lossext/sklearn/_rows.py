@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 from lossext._validate import Array
 
 BLOCK = 1 << 18  # scores at a time: they and the targets made for them stay in the cache
+FEW_NUMBERS = 1 << 20  # of float32 features, that are as good as free in float64
 
 
 def without_empty_columns(X: Any) -> tuple[Array, Any]:
@@ -53,6 +54,14 @@ class Rows(NamedTuple):
             return target.T @ weight, weight.sum()
         product = target.multiply(weight) if sparse.issparse(target) else target * weight
         return np.asarray(product.sum(axis=0)), weight.sum(axis=0)
+
+    def precise(self) -> Rows:
+        """The same in float64, where features are few numbers: a minimum needs more digits than float32 has."""
+        X = self.X
+        if self.elsewhere or X.dtype != np.float32 or (X.nnz if sparse.issparse(X) else X.size) > FEW_NUMBERS:
+            return self
+        wide = (part.astype(np.float64) if part is not None and part.dtype == np.float32 else part for part in self)
+        return Rows(*wide)
 
     def take(self, rows: Any) -> Rows:
         """Some rows, copied."""
