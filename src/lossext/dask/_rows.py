@@ -41,6 +41,10 @@ class Rows:
         self._total: float | None = None
         self._moments: Spread | None = None
 
+    def precise(self) -> Rows:
+        """The rows as they are: chunks are as large as their workers can hold."""
+        return self
+
     def counts(self, n_columns: int) -> tuple[Array, Array]:
         """Weight of the positive rows of each column, and of all."""
         found = self.chunks.run(_work.counts, merged_sums, self.plan, n_columns)

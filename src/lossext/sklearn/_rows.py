@@ -58,7 +58,7 @@ class Rows(NamedTuple):
     def precise(self) -> Rows:
         """The same in float64, where features are few numbers: a minimum needs more digits than float32 has."""
         X = self.X
-        if self.elsewhere or X.dtype != np.float32 or (X.nnz if sparse.issparse(X) else X.size) > FEW_NUMBERS:
+        if X.dtype != np.float32 or (X.nnz if sparse.issparse(X) else X.size) > FEW_NUMBERS:
             return self
         wide = (part.astype(np.float64) if part is not None and part.dtype == np.float32 else part for part in self)
         return Rows(*wide)
