@@ -20,6 +20,7 @@ from lossext._kernels import drivers
 
 HEADERS = Path(__file__).parent.parent / "src/lossext/_kernels/losses/element"
 FUNCTIONS = re.compile(r"\bv_(exp_negative|exp|expm1|expm1_minus|tanh_ratio|log1p_unit|log_normal|log|log1p|pow)\(")
+PARTS = {"v_log_pair": "log", "v_log_with_rest": "log_normal", "times_exp": "exp"}  # the nearest that can be timed
 IN_CACHE = (32, 512)
 
 
@@ -36,15 +37,18 @@ def bodies(text: str) -> dict[str, str]:
 
 
 def functions_of(kernel: str) -> list[str]:
-    """Vector functions that value and slope call, each as often as it is called."""
-    parts = bodies(text_of(HEADERS / f"{kernel}.h"))
+    """Vector functions that value and slope call, each as often as it is called; of PARTS once."""
+    text = text_of(HEADERS / f"{kernel}.h")
+    parts = bodies(text)
     calls: list[str] = []
     waiting = ["shared", "value", "slope"]
     for name in waiting:
         body = parts.get(name, "")
-        calls += FUNCTIONS.findall(body)
+        calls += FUNCTIONS.findall(re.sub(r"LOG_TARGET \? [^:]+ : ", "", body))  # off by default
         waiting += [word for word in re.findall(r"\b(\w+)\(", body) if word in parts and word not in waiting]
-    return calls
+    reached = " ".join(parts.get(name, "") for name in waiting)
+    reached = re.sub(r"LOG_TARGET \? [^:]+ : ", "", reached)
+    return calls + [function for name, function in PARTS.items() if f"{name}(" in reached]
 
 
 def interleaved(calls: list[Any], rounds: int) -> list[float]:

@@ -73,9 +73,14 @@ INLINE void tally_add(tally *t, vec v, ptrdiff_t i)
 /* a of an element that counts, else 0: not by a weight of 0, since a may be NaN. */
 INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(known_at(c->known, i), a); }
 
+/* The same in a chunk of which some are missing. */
+INLINE vec if_not_missing(const chunk *c, vec a, ptrdiff_t i) { return v_where(m_load(c->known.data + i), a); }
+
 INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
 {
-    return weighted ? if_known(c, times(value(e), spread_at(c->weight, i)), i) : value(e);
+    if (weighted == WEIGHTED)
+        return if_known(c, times(value(e), spread_at(c->weight, i)), i);
+    return weighted ? if_not_missing(c, value(e), i) : value(e);
 }
 
 /* A derivative, by its weights. */
@@ -86,7 +91,10 @@ INLINE vec scaled(const chunk *c, vec derivative, ptrdiff_t i)
 
 INLINE vec weighted_slope(const chunk *c, E e, ptrdiff_t i, const int weighted)
 {
-    return weighted ? scaled(c, slope(e), i) : slope(e) * v_set(c->grad_scale);
+    if (weighted == WEIGHTED)
+        return scaled(c, slope(e), i);
+    const vec s = slope(e) * v_set(c->grad_scale);
+    return weighted ? if_not_missing(c, s, i) : s;
 }
 
 INLINE void store(real *to, vec v, const int stream)
@@ -112,14 +120,17 @@ INLINE void store(real *to, vec v, const int stream)
     } while (0)
 #define FOR_EACH_VECTOR(given, step) FOR_EACH_VECTOR_AHEAD(given, 0, step)
 
-/* A pass is compiled for chunks with weights and for those without, which cost a cheap loss a fifth of its time. */
+/* A pass is compiled for chunks with weights and with none, and of cheap losses in the caches with missing elements
+ * alone: weights cost these a fifth of their time. */
 #ifdef COSTLY
-#define BOTH_WAYS(weighted, loop) loop(1)
+#define EACH_WAY(weighted, loop) loop(WEIGHTED)
 #else
-#define BOTH_WAYS(weighted, loop) \
+#define EACH_WAY(weighted, loop) \
     do { \
-        if (weighted) \
-            loop(1); \
+        if (CHEAP && weighted == PARTLY_KNOWN) \
+            loop(PARTLY_KNOWN); \
+        else if (weighted) \
+            loop(WEIGHTED); \
         else \
             loop(0); \
     } while (0)
@@ -127,16 +138,16 @@ INLINE void store(real *to, vec v, const int stream)
 
 /* Likewise for results written around the caches and for others: LOOP_OF(weighted, stream). */
 #ifdef COSTLY
-#define STREAM_OR_NOT(weighted) LOOP_OF(1, stream)
+#define STREAM_OR_NOT(weighted) LOOP_OF(WEIGHTED, stream)
 #else
 #define LOOP_TO_CACHES(weighted) LOOP_OF(weighted, 0)
 #define LOOP_AROUND_CACHES(weighted) LOOP_OF(weighted, 1)
 #define STREAM_OR_NOT(weighted) \
     do { \
         if (stream) \
-            BOTH_WAYS(weighted, LOOP_AROUND_CACHES); \
+            EACH_WAY(((weighted) ? WEIGHTED : 0), LOOP_AROUND_CACHES); \
         else \
-            BOTH_WAYS(weighted, LOOP_TO_CACHES); \
+            EACH_WAY(weighted, LOOP_TO_CACHES); \
     } while (0)
 #endif
 
@@ -153,7 +164,7 @@ static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
 #define LOOP(weighted) \
     FOR_EACH_VECTOR_AHEAD(given, CHEAP && c->prefetches, const vec v = weighted_value(c, e, i, weighted); \
                           tally_add(&sum, v, i); v_store(to + i, v))
-    BOTH_WAYS(given->weighted, LOOP);
+    EACH_WAY(given->weighted, LOOP);
 #undef LOOP
     *total = sum;
 }

@@ -34,6 +34,12 @@ typedef struct {
     ptrdiff_t mask;
 } spread;
 
+/* Likewise a byte for each element: 255 where it counts, else 0, for it is missing or fills up the last vectors. */
+typedef struct {
+    const uint8_t *data;
+    ptrdiff_t mask;
+} flags;
+
 enum { PARTLY_KNOWN = 1, WEIGHTED = 2 };
 
 /* A chunk as the passes over it see it: n is a multiple of STEP. */
@@ -44,7 +50,7 @@ typedef struct {
     const real *next_x; /* what a later chunk reads: a processor that is asked for one array after the other is late */
     const char *next_y;
     ptrdiff_t size_of_y;
-    spread known;       /* 1 where an element counts, else 0: a missing one, or one that fills up the last vectors */
+    flags known;
     spread weight;      /* of values */
     spread grad_weight; /* of derivatives, besides grad_scale */
     int weighted, grad_weighted; /* 0, PARTLY_KNOWN or WEIGHTED */
@@ -56,8 +62,9 @@ typedef struct {
 
 /* Room for what of a chunk has to be laid out. */
 typedef struct {
-    ALIGNED real x[ROOM], y[ROOM], known[ROOM], weight[ROOM], upstream[ROOM];
+    ALIGNED real x[ROOM], y[ROOM], weight[ROOM], upstream[ROOM];
     ALIGNED real lost[ROOM], one[LANES], zero[LANES], scalar[LANES];
+    ALIGNED uint8_t known[ROOM], all[64];
 } chunk_room;
 
 /* What no loss changes is compiled once for a type and an instruction set (element_shared.c). */
@@ -75,7 +82,7 @@ INLINE vec one(void) { return v_set(1); }
 
 INLINE vec spread_at(spread s, ptrdiff_t i) { return v_load(s.data + (i & s.mask)); }
 
-INLINE mask known_at(spread known, ptrdiff_t i) { return v_gt(spread_at(known, i), v_zero()); }
+INLINE mask known_at(flags known, ptrdiff_t i) { return m_load(known.data + (i & known.mask)); }
 
 /* a * b where 0 * inf is 0: infinite weights, and weights of 0 at an infinite loss. */
 INLINE vec times(vec a, vec b)

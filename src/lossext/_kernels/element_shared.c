@@ -19,6 +19,7 @@ void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
 {
     v_store(room->one, v_set(1));
     v_store(room->zero, v_zero());
+    memset(room->all, 255, sizeof room->all);
     c->lost.data = room->zero;
     c->lost.mask = 0;
     for (int k = 0; k < LX_PARAMETERS; k++)
@@ -31,21 +32,22 @@ void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
 /* ---- weights ---- */
 
 /* One value a row, spread over its columns; writes up to LANES - 1 beyond n. */
-static void spread_rows(const real *per_row, place p, ptrdiff_t n, ptrdiff_t cols, real *to)
+static void spread_rows(const real *per_row, const place *p, ptrdiff_t n, ptrdiff_t cols, real *to)
 {
-    for (ptrdiff_t i = 0, left = cols - p.column; i < n; i += left, left = cols, p.row++)
+    per_row += p->row;
+    for (ptrdiff_t i = 0, left = cols - p->column; i < n; i += left, left = cols, per_row++)
         for (ptrdiff_t k = i; k < i + left && k < n; k += LANES)
-            v_store(to + k, v_set(per_row[p.row]));
+            v_store(to + k, v_set(*per_row));
 }
 
 /* n elements of an operand: its own memory, or `room` filled. */
-static const real *operand_at(const lx_operand *o, place p, ptrdiff_t n, ptrdiff_t cols, real *room)
+static const real *operand_at(const lx_operand *o, const place *p, ptrdiff_t n, ptrdiff_t cols, real *room)
 {
     const real *data = o->data;
     if (o->layout == LX_FULL)
-        return data + p.at;
+        return data + p->at;
     if (o->layout == LX_BY_COLUMN)
-        return data + p.column;
+        return data + p->column;
     if (o->layout == LX_BY_ROW)
         spread_rows(data, p, n, cols, room);
     else
@@ -65,7 +67,7 @@ static void multiply(const real *a, const real *b, ptrdiff_t n, real *to)
 }
 
 /* The product of all weights of a chunk: one vector of ones or of a scalar, an array's own memory, or `room` filled. */
-static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int *weighted)
+static spread weights_of(const lx_job *job, const place *p, ptrdiff_t n, chunk_room *room, int *weighted)
 {
     ALIGNED real other[ROOM];
     spread product = {room->one, 0};
@@ -98,27 +100,27 @@ static spread weights_of(const lx_job *job, place p, ptrdiff_t n, chunk_room *ro
 
 INLINE vec magnitude_or_self(vec y, int sign) { return sign ? v_abs(y) : y; }
 
-INLINE int inside(const real *y, spread known, ptrdiff_t n, real low, real high, int sign, const int partly)
+INLINE int inside(const real *y, flags known, ptrdiff_t n, real low, real high, int sign, const int partly)
 {
     mask bad = m_none();
     for (ptrdiff_t i = 0; i < n; i += LANES) {
-        const vec t = magnitude_or_self(v_load(y + i), sign);
-        const mask outside = m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t));
-        bad = m_or(bad, partly ? m_and(known_at(known, i), outside) : outside);
+        const vec own = magnitude_or_self(v_load(y + i), sign);
+        const vec t = partly ? v_select(m_load(known.data + i), own, v_set(low)) : own;
+        bad = m_or(bad, m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t)));
     }
     return !m_any(bad);
 }
 
 /* Whether all known ones of n targets, a multiple of LANES, lie in [low, high]. */
-static int all_inside(const real *y, spread known, ptrdiff_t n, real low, real high, int sign)
+static int all_inside(const real *y, flags known, ptrdiff_t n, real low, real high, int sign)
 {
     return known.mask ? inside(y, known, n, low, high, sign, 1) : inside(y, known, n, low, high, sign, 0);
 }
 
 /* Stored entries of the rows that a chunk of zeros meets, into it if there is a `to`; how many there are. */
-static ptrdiff_t scatter_entries(const lx_job *job, place p, ptrdiff_t n, real *to)
+static ptrdiff_t scatter_entries(const lx_job *job, const place *p, ptrdiff_t n, real *to)
 {
-    ptrdiff_t first = p.column, row = p.row, length, count = 0;
+    ptrdiff_t first = p->column, row = p->row, length, count = 0;
     for (ptrdiff_t i = 0; i < n; i += length, first = 0, row++) {
         length = job->cols - first < n - i ? job->cols - first : n - i;
         count += scatter_row(job, row, first, length, to ? to + i : NULL);
@@ -127,13 +129,13 @@ static ptrdiff_t scatter_entries(const lx_job *job, place p, ptrdiff_t n, real *
 }
 
 /* n targets in the kernel's own type to `to`. */
-static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
+static void read_targets(const lx_job *job, const place *p, ptrdiff_t n, real *to)
 {
     if (job->target.layout == LX_CSR) {
         memset(to, 0, (size_t)n * sizeof(real));
         scatter_entries(job, p, n, to);
     } else if (job->target.type != LX_REAL)
-        convert_targets(job, p.at, n, to);
+        convert_targets(job, p->at, n, to);
     else {
         const real *from = operand_at(&job->target, p, n, job->cols, to);
         if (from != to)
@@ -142,7 +144,7 @@ static void read_targets(const lx_job *job, place p, ptrdiff_t n, real *to)
 }
 
 /* Whether a known one of n predictions, a multiple of LANES, lies outside; NaN does not. */
-static int any_outside(const real *x, spread known, ptrdiff_t n, real low, real high)
+static int any_outside(const real *x, flags known, ptrdiff_t n, real low, real high)
 {
     mask bad = m_none();
     for (ptrdiff_t i = 0; i < n; i += LANES) {
@@ -152,22 +154,23 @@ static int any_outside(const real *x, spread known, ptrdiff_t n, real low, real 
     return m_any(bad);
 }
 
-/* 1 where the target is known, else 0, for n elements; `y` NULL: NaN is no missing target. */
-static void read_known(const lx_job *job, place p, const real *y, ptrdiff_t n, real *known)
+/* 255 where the target is known, else 0, for n elements; `y` NULL: NaN is no missing target. */
+static void read_known(const lx_job *job, const place *p, const real *y, ptrdiff_t n, uint8_t *known)
 {
     const uint8_t *given = job->mask.data;
-    if (job->mask.layout == LX_FULL)
+    if (job->mask.layout == LX_ABSENT)
+        memset(known, 255, (size_t)n);
+    else if (job->mask.layout == LX_BY_ROW) {
+        given += p->row;
+        for (ptrdiff_t i = 0, left = job->cols - p->column; i < n; i += left, left = job->cols)
+            memset(known + i, *given++ ? 255 : 0, (size_t)(left < n - i ? left : n - i));
+    } else {
+        given += p->at;
         for (ptrdiff_t i = 0; i < n; i++)
-            known[i] = given[p.at + i] ? (real)1 : (real)0;
-    else if (job->mask.layout == LX_BY_ROW)
-        for (ptrdiff_t i = 0, left = job->cols - p.column; i < n; i += left, left = job->cols, p.row++)
-            for (ptrdiff_t k = i; k < i + left && k < n; k++)
-                known[k] = given[p.row] ? (real)1 : (real)0;
-    else
-        for (ptrdiff_t i = 0; i < n; i++)
-            known[i] = 1;
+            known[i] = given[i] ? 255 : 0;
+    }
     for (ptrdiff_t i = 0; y && i < n; i++)
-        known[i] = y[i] == y[i] ? known[i] : (real)0;
+        known[i] = y[i] == y[i] ? known[i] : 0;
 }
 
 /* In 16 bits, that more of them fit into a vector: n is at most LX_CHUNK. */
@@ -187,14 +190,6 @@ static double count_numbers(const real *y, ptrdiff_t n)
     return count;
 }
 
-static double count_ones(const real *known, ptrdiff_t n)
-{
-    int32_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        count += known[i] > 0;
-    return count;
-}
-
 static double sum_of(const real *a, ptrdiff_t n)
 {
     wide sum = wide_zero();
@@ -210,7 +205,7 @@ static void fill_up(real *a, ptrdiff_t n, ptrdiff_t end, real with)
 }
 
 /* Targets in `room` into the domain: a little beyond a bound becomes the bound.  True if a known one lies outside. */
-static int bring_inside(const lx_job *job, real *y, spread known, ptrdiff_t n)
+static int bring_inside(const lx_job *job, real *y, flags known, ptrdiff_t n)
 {
     const lx_domain *domain = &job->domain;
     const real low = (real)domain->low, high = (real)domain->high;
@@ -244,15 +239,15 @@ static const real *as_array(spread weight, ptrdiff_t n, real *room)
     return room;
 }
 
-static void lay_upstream(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
+static void lay_upstream(const lx_job *job, const place *p, ptrdiff_t n, spread weight, chunk *c, chunk_room *room)
 {
-    c->grad_weight = c->weight;
+    c->grad_weight = weight;
     c->grad_weighted = c->weighted;
     if (job->grad_output.layout == LX_ABSENT)
         return;
     const real *upstream = operand_at(&job->grad_output, p, n, job->cols, room->upstream);
     if (c->weighted == WEIGHTED) {
-        multiply(as_array(c->weight, n, room->weight), upstream, n, room->upstream);
+        multiply(as_array(weight, n, room->weight), upstream, n, room->upstream);
         upstream = room->upstream;
     }
     c->grad_weight.data = c->n != n ? filled_up(upstream, n, c->n, 0, room->upstream) : upstream;
@@ -287,7 +282,7 @@ static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
 }
 
 /* Targets, and which elements count. */
-static int lay_targets(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_room *room)
+static int lay_targets(const lx_job *job, const place *p, ptrdiff_t n, chunk *c, chunk_room *room)
 {
     static const ALIGNED real zeros[LX_CHUNK] = {0}; /* all targets of most chunks where few entries are stored */
     const int contiguous = job->target.layout == LX_FULL || job->target.layout == LX_BY_COLUMN;
@@ -305,16 +300,16 @@ static int lay_targets(const lx_job *job, place p, ptrdiff_t n, chunk *c, chunk_
         fill_up(room->y, n, c->n, 1);
         c->y = room->y;
     }
-    c->known.data = room->one;
+    c->known.data = room->all;
     c->known.mask = 0;
     if (misses || n < c->n) {
         read_known(job, p, job->nan_is_missing ? c->y : NULL, n, room->known);
-        fill_up(room->known, n, c->n, 0);
+        memset(room->known + n, 0, (size_t)(c->n - n));
         c->known.data = room->known;
         c->known.mask = -1;
     }
     if (job->counts)
-        c->count += misses ? count_ones(room->known, n) : (double)n;
+        c->count += misses ? count_true(room->known, n) : (double)n;
     if (smooths || (!empty && !all_inside(c->y, c->known, c->n, (real)domain->low, (real)domain->high, domain->sign))) {
         c->y = filled_up(c->y, c->n, c->n, 1, room->y);
         bad = bring_inside(job, room->y, c->known, c->n);
@@ -333,15 +328,16 @@ int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, ch
     if (n < c->n)
         c->x = filled_up(c->x, n, c->n, (real)0.5, room->x);
     look_ahead(job, at, c);
-    int bad = lay_targets(job, p, n, c, room);
-    c->weight = weights_of(job, p, n, room, &c->weighted);
-    if (n < c->n && c->weight.mask)
-        c->weight.data = filled_up(c->weight.data, n, c->n, 0, room->weight);
+    int bad = lay_targets(job, &p, n, c, room);
+    spread weight = weights_of(job, &p, n, room, &c->weighted);
+    if (n < c->n && weight.mask)
+        weight.data = filled_up(weight.data, n, c->n, 0, room->weight);
+    c->weight = weight;
     if (!c->weighted && c->known.mask)
         c->weighted = PARTLY_KNOWN;
     if (job->checks_input && any_outside(c->x, c->known, c->n, (real)job->input_low, (real)job->input_high))
         bad |= LX_BAD_INPUT;
-    lay_upstream(job, p, n, c, room);
+    lay_upstream(job, &p, n, weight, c, room);
     return bad;
 }
 
@@ -354,7 +350,8 @@ void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, ch
     if (o->layout == LX_ABSENT || o->layout == LX_SCALAR)
         v_store(room, v_set(o->layout == LX_ABSENT ? c->parameter[k] : *(const real *)o->data));
     else {
-        const real *data = operand_at(o, place_of(at, job->cols), n, job->cols, room);
+        const place p = place_of(at, job->cols);
+        const real *data = operand_at(o, &p, n, job->cols, room);
         c->varying[k].data = c->n != n ? filled_up(data, n, c->n, (real)0.5, room) : data;
         c->varying[k].mask = -1;
     }
@@ -401,15 +398,15 @@ void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, pt
 }
 
 /* The number of known ones of n elements from p on, or, if `weighted`, the sum of their weights. */
-static double count_known(const lx_job *job, place p, ptrdiff_t n, chunk_room *room, int weighted)
+static double count_known(const lx_job *job, const place *p, ptrdiff_t n, chunk_room *room, int weighted)
 {
     int any = 0;
     spread product = {room->one, 0};
     if (weighted)
         product = weights_of(job, p, n, room, &any);
     if (!any && !job->nan_is_missing && job->mask.layout == LX_FULL)
-        return count_true((const uint8_t *)job->mask.data + p.at, n);
-    const real *y = (const real *)job->target.data + p.at;
+        return count_true((const uint8_t *)job->mask.data + p->at, n);
+    const real *y = (const real *)job->target.data + p->at;
     if (job->nan_is_missing && !(job->target.layout == LX_FULL && job->target.type == LX_REAL)) {
         read_targets(job, p, n, room->y);
         y = room->y;
@@ -418,11 +415,11 @@ static double count_known(const lx_job *job, place p, ptrdiff_t n, chunk_room *r
         return count_numbers(y, n);
     read_known(job, p, job->nan_is_missing ? y : NULL, n, room->known);
     if (!any)
-        return count_ones(room->known, n);
+        return count_true(room->known, n);
     const real *weight = as_array(product, n, room->weight);
     for (ptrdiff_t i = 0; i < n; i++)
-        room->known[i] = room->known[i] > 0 ? weight[i] : 0;
-    return sum_of(room->known, n);
+        room->upstream[i] = room->known[i] ? weight[i] : 0;
+    return sum_of(room->upstream, n);
 }
 
 /* The number of known elements, or with `counts` 2 the sum of their weights. */
@@ -431,8 +428,9 @@ int SHARED(count_elements)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, l
     chunk_room room;
     v_store(room.one, v_set(1));
     for (ptrdiff_t at = first, n; at < last; at += n) {
+        const place p = place_of(at, job->cols);
         n = last - at < LX_CHUNK ? last - at : LX_CHUNK;
-        total->count += count_known(job, place_of(at, job->cols), n, &room, job->counts == 2);
+        total->count += count_known(job, &p, n, &room, job->counts == 2);
     }
     return 0;
 }
@@ -447,7 +445,7 @@ int SHARED(count_by_row)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_
         for (ptrdiff_t column = 0, n; column < job->cols; column += n) {
             const place p = {row * job->cols + column, row, column};
             n = job->cols - column < LX_CHUNK ? job->cols - column : LX_CHUNK;
-            count += count_known(job, p, n, &room, 0);
+            count += count_known(job, &p, n, &room, 0);
         }
         ((real *)job->value)[row] = count > 0 ? (real)(1 / count) : 0;
         total->count += count > 0;

@@ -51,6 +51,19 @@ INLINE vec v_log_limits(vec a, vec finite)
 #endif
 }
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
+/* a / b for 1 <= b < 2^64, all but always the rounded quotient: the divider is busy three times as long */
+#define NATIVE_QUOTIENT
+INLINE vec v_quotient(vec a, vec b)
+{
+    const vec one = v_set(1);
+    vec inverse = OP(rcp14)(b);
+    inverse = v_fma(inverse, v_fnma(b, inverse, one), inverse);
+#ifdef LX_DOUBLE
+    inverse = v_fma(inverse, v_fnma(b, inverse, one), inverse);
+#endif
+    const vec q = a * inverse;
+    return v_fma(v_fnma(q, b, a), inverse, q);
+}
 
 INLINE mask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }
 INLINE mask v_gt(vec a, vec b) { return COMPARE(a, b, _CMP_GT_OQ); }
@@ -71,6 +84,14 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
 #else
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return _mm512_cmpeq_epi32_mask(_mm512_set1_epi32((int)i), lanes);
+#endif
+}
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+{
+#ifdef LX_DOUBLE
+    return (mask)_mm_movepi8_mask(_mm_loadl_epi64((const __m128i *)p));
+#else
+    return _mm_movepi8_mask(_mm_loadu_si128((const __m128i *)p));
 #endif
 }
 INLINE int m_count(mask a) { return __builtin_popcount(a); }

@@ -19,7 +19,7 @@
 /* log(1 + e) for 0 <= e <= 1 */
 INLINE vec v_log1p_unit(vec e)
 {
-    vec s = e / (e + v_set(2)), z = s * s;
+    vec s = v_quotient(e, e + v_set(2)), z = s * s;
 #ifdef LX_DOUBLE
     static const real even[] = {0.66666666666666662965923251249478, 0.28571428567363826855896036249760,
                                 0.18181789913527821079309095292538, 0.13314239751956289476808678314020,

@@ -57,6 +57,17 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
     static const lane_bits lanes[] = {0, 1, 2, 3};
     return U(vceqq)(U(vld1q)(lanes), U(vdupq_n)((lane_bits)i));
 }
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+{
+    int32_t bytes = 0;
+    memcpy(&bytes, p, LANES);
+    const int32x4_t m = vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8((uint32_t)bytes))));
+#ifdef LX_DOUBLE
+    return vreinterpretq_u64_s64(vmovl_s32(vget_low_s32(m)));
+#else
+    return vreinterpretq_u32_s32(m);
+#endif
+}
 INLINE int m_count(mask a) { return (int)U(vaddvq)(a & U(vdupq_n)(1)); }
 INLINE int m_any(mask a) { return vmaxvq_u32((uint32x4_t)a) != 0; }
 

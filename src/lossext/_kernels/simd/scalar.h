@@ -33,6 +33,7 @@ INLINE mask m_not(mask a) { return !a; }
 INLINE mask m_without(mask a, mask b) { return a && !b; }
 INLINE mask m_first(ptrdiff_t n) { return n > 0; }
 INLINE mask m_lane(ptrdiff_t i) { return i == 0; }
+INLINE mask m_load(const uint8_t *p) { return *p != 0; }
 INLINE int m_count(mask a) { return a; }
 INLINE int m_any(mask a) { return a; }
 

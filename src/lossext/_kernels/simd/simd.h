@@ -72,6 +72,10 @@ typedef double other_real;
 /* How far ahead to prefetch where the processor's own prefetching is late, in elements. */
 #define AHEAD ((ptrdiff_t)(12288 / sizeof(real)))
 
+#ifndef NATIVE_QUOTIENT
+INLINE vec v_quotient(vec a, vec b) { return a / b; } /* for 1 <= b < 2^64 */
+#endif
+
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }
 

@@ -9,16 +9,28 @@ NO_PARAMETERS
 #define COSTLY
 #define HAS_RESIDUAL
 
-INLINE vec up(E e) { return times(one() - e.y, v_exp(e.x)); }
-INLINE vec down(E e) { return times(e.y, v_exp(-e.x)); }
+INLINE vec power(vec x) { return v_exp(x); }
+INLINE vec up(E e) { return times(one() - e.y, power(e.x)); }
+INLINE vec down(E e) { return times(e.y, power(-e.x)); }
 
-INLINE vec value(E e) { return down(e) + up(e); }
-INLINE vec slope(E e) { return up(e) - down(e); }
+/* Where every target is 0 or 1, one exponential is enough. */
+INLINE int is_hard(E e) { return !m_any(v_not_equal(e.y * e.y, e.y)); }
+INLINE vec of_hard(E e) { return power(v_select(v_gt(e.y, v_zero()), -e.x, e.x)); }
+
+INLINE vec value(E e) { return is_hard(e) ? of_hard(e) : down(e) + up(e); }
+
+INLINE vec slope(E e)
+{
+    if (is_hard(e))
+        return v_select(v_gt(e.y, v_zero()), -of_hard(e), of_hard(e));
+    return up(e) - down(e);
+}
+
 INLINE vec curvature(E e) { return value(e); }
 
 INLINE vec residual(E e)
 {
-    const vec t = v_exp_negative(v_set(-2) * v_abs(e.x)), far = one() / (one() + t), near = t * far;
+    const vec t = v_exp_negative(v_set(-2) * v_abs(e.x)), far = v_quotient(one(), one() + t), near = t * far;
     const mask below = v_lt(e.x, v_zero());
     return v_abs(v_fnma(e.y, v_select(below, far, near), (one() - e.y) * v_select(below, near, far)));
 }

@@ -35,7 +35,7 @@ INLINE vec limit(E e) /* 0 * inf is 0 at an infinite logit */
 
 INLINE vec slope(E e)
 {
-    const vec far = one() / (one() + e.shared), near = e.shared * far; /* s(|x|), s(-|x|) */
+    const vec far = v_quotient(one(), one() + e.shared), near = e.shared * far; /* s(|x|), s(-|x|) */
     const mask below = v_lt(e.x, v_zero());
     const vec up = v_select(below, near, far), down = v_select(below, far, near); /* s(x), s(-x) */
     return v_fnma(positive(e), down, negative(e) * up);
@@ -43,7 +43,7 @@ INLINE vec slope(E e)
 
 INLINE vec curvature(E e)
 {
-    const vec far = one() / (one() + e.shared);
+    const vec far = v_quotient(one(), one() + e.shared);
     return (negative(e) + positive(e)) * (e.shared * far * far);
 }
 

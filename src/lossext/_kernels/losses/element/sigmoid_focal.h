@@ -31,7 +31,7 @@ INLINE parts parts_of(E e)
     p.side = v_select(p.below, e.y, e.rest);
     p.w = v_fma(v_select(p.below, e.rest, e.y), e.shared, p.side);
     p.log1p_t = v_log1p_unit(e.shared);
-    p.far = one() / (one() + e.shared);
+    p.far = v_quotient(one(), one() + e.shared);
     return p;
 }
 

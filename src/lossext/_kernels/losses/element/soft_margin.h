@@ -21,7 +21,7 @@ INLINE vec value(E e) { return linear(e) + v_log1p_unit(e.shared); }
 
 INLINE vec residual(E e)
 {
-    const vec far = one() / (one() + e.shared);
+    const vec far = v_quotient(one(), one() + e.shared);
     return v_select(v_gt(wrong_by(e), v_zero()), far, e.shared * far);
 }
 
@@ -29,7 +29,7 @@ INLINE vec slope(E e) { return v_copysign(residual(e), -e.y); }
 
 INLINE vec curvature(E e)
 {
-    const vec far = one() / (one() + e.shared);
+    const vec far = v_quotient(one(), one() + e.shared);
     return e.shared * far * far;
 }
 
