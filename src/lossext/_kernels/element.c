@@ -237,10 +237,11 @@ static void curvatures(int kind, const chunk *c, real *to)
 
 #ifdef HAS_LOG1P
 /* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
- * all terms are positive, so that no digit is lost.  32 of them keep the product far from overflow. */
+ * all terms are positive, so that no digit is lost.  32 of them, in chains that do not wait for each other, keep the
+ * product far from overflow. */
 INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
 {
-    enum { CHAINS = 4, FACTORS = 32 };
+    enum { CHAINS = 4, FACTORS = 8 };
     const chunk copy = *given, *const c = &copy;
     tally sum = *total;
     vec product[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
@@ -253,11 +254,14 @@ INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
             tally_add(&sum, partly ? if_known(c, linear(e), at) : linear(e), at);
             product[k] = v_fma(product[k], a, product[k] + a);
         }
-        if (i / (CHAINS * LANES) % FACTORS == FACTORS - 1 || i + CHAINS * LANES == c->n)
+        if (i / (CHAINS * LANES) % FACTORS == FACTORS - 1 || i + CHAINS * LANES == c->n) {
+            vec all = v_zero();
             for (int k = 0; k < CHAINS; k++) {
-                sum.plain = wide_add(sum.plain, v_log1p(product[k]));
+                all = v_fma(all, product[k], all + product[k]);
                 product[k] = v_zero();
             }
+            sum.plain = wide_add(sum.plain, v_log1p(all));
+        }
     }
     *total = sum;
 }
