@@ -41,7 +41,7 @@ class Rows:
         self._total: float | None = None
         self._moments: Spread | None = None
 
-    def precise(self) -> Rows:
+    def precise(self, n_columns: int) -> Rows:
         """The rows as they are: chunks are as large as their workers can hold."""
         return self
 

@@ -211,7 +211,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 stays float32; of at most 2^20 numbers the solvers of all rows make float64.
+            float32 stays float32; small problems (at most 2^20 numbers) are solved in float64.
         y : array-like of shape (N,), or {array-like, sparse matrix} of shape (N, C) for a multilabel problem
             A sparse y stays sparse: labels are made dense for 2^18 scores at a time.
         sample_weight : array-like of shape (N,), or (N, C) for a loss of single scores, optional

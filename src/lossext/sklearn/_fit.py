@@ -100,7 +100,7 @@ class LinearFit:
             self._mini_batches(model, rows, start, progress, watched)
             return
 
-        dtype, rows = rows.X.dtype, rows.precise()
+        dtype, rows = rows.X.dtype, rows.precise(model.loss.n_columns)
         start = start[0].astype(rows.X.dtype, copy=False), start[1].astype(rows.X.dtype, copy=False)
 
         def now(model_at: Callable[[], tuple[Array, Array]]) -> Callable[[], dict[str, Array]]:
@@ -136,8 +136,9 @@ class LinearFit:
         if not fit.settled or fit.gap > max(tol, accepted) * abs(fit.value):
             end = "ended with the precision of the type" if fit.settled else f"reached max_iter={self.max_iter}"
             above = f"about {fit.gap:.3g} above its minimum (by its gradient), wanted is {tol * abs(fit.value):.3g}"
+            done = f"{self.n_iter_} {'columns' if solver == 'liblinear' else 'iterations'}"
             self._warn(
-                f"{solver} {end} after {self.n_iter_} iterations: objective {fit.value:.6g}"
+                f"{solver} {end} after {done}: objective {fit.value:.6g}"
                 f"{'' if np.isnan(fit.gap) else f', {above}'}. Scale the features "
                 f"(StandardScaler, MaxAbsScaler), or raise max_iter={self.max_iter}, alpha={model.alpha:g} "
                 f"or tol={self.tol:g}."

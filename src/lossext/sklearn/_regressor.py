@@ -167,7 +167,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 stays float32; of at most 2^20 numbers the solvers of all rows make float64.
+            float32 stays float32; small problems (at most 2^20 numbers) are solved in float64.
         y : array-like of shape (N,) or (N, K)
         sample_weight : array-like of shape (N,), or (N, K), optional
             Not negative.

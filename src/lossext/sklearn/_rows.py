@@ -12,13 +12,25 @@ from sklearn.utils import gen_batches
 from lossext._validate import Array
 
 BLOCK = 1 << 18  # scores at a time: they and the targets made for them stay in the cache
-FEW_NUMBERS = 1 << 20  # of float32 features, that are as good as free in float64
+SPARSE = 64  # columns for each entry, from which on sorting the entries is cheaper than looking at all columns
+FEW_NUMBERS = 1 << 20  # of float32 features, scores and coefficients each
+
+
+def held_columns(X: Any) -> Array:
+    """The columns of CSR rows that have entries, ascending."""
+    if X.shape[1] > SPARSE * X.nnz:
+        return np.unique(X.indices)
+    held = np.zeros(X.shape[1], bool)
+    held[X.indices] = True
+    return np.flatnonzero(held)
 
 
 def without_empty_columns(X: Any) -> tuple[Array, Any]:
-    """The columns of CSR rows that have entries, ascending, and the rows over these alone."""
-    columns, places = np.unique(X.indices, return_inverse=True)
-    return columns, sparse.csr_array((X.data, places.astype(np.int32), X.indptr), shape=(X.shape[0], len(columns)))
+    """Those columns, and the rows over these alone."""
+    columns = held_columns(X)
+    place = np.empty(X.shape[1], np.int32)  # pages that are not touched cost nothing
+    place[columns] = np.arange(len(columns))
+    return columns, sparse.csr_array((X.data, place[X.indices], X.indptr), shape=(X.shape[0], len(columns)))
 
 
 class Rows(NamedTuple):
@@ -55,10 +67,11 @@ class Rows(NamedTuple):
         product = target.multiply(weight) if sparse.issparse(target) else target * weight
         return np.asarray(product.sum(axis=0)), weight.sum(axis=0)
 
-    def precise(self) -> Rows:
-        """The same in float64, where features are few numbers: a minimum needs more digits than float32 has."""
-        X = self.X
-        if X.dtype != np.float32 or (X.nnz if sparse.issparse(X) else X.size) > FEW_NUMBERS:
+    def precise(self, n_columns: int) -> Rows:
+        """The same in float64, where that is as good as free: a minimum needs more digits than float32 has."""
+        n_rows, n_features = self.X.shape
+        numbers = self.X.nnz if sparse.issparse(self.X) else self.X.size
+        if self.X.dtype != np.float32 or max(numbers, n_columns * max(n_rows, n_features)) > FEW_NUMBERS:
             return self
         wide = (part.astype(np.float64) if part is not None and part.dtype == np.float32 else part for part in self)
         return Rows(*wide)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from lossext._validate import Array
 from lossext.sklearn._features import product
-from lossext.sklearn._rows import Rows, without_empty_columns
+from lossext.sklearn._rows import Rows, held_columns, without_empty_columns
 from lossext.sklearn._solve import Model
 
 BATCH_SIZE = {"adam": 256, "sgd": 64}
@@ -61,7 +61,7 @@ def new_state(
 
 def saved(state: dict[str, Any], X: Any) -> dict[str, Any]:
     """Copies of what steps on these rows change."""
-    where = np.unique(X.indices) if sparse.issparse(X) and state["solver"] == "sgd" else slice(None)
+    where: Any = held_columns(X) if sparse.issparse(X) and state["solver"] == "sgd" else slice(None)
     kept = {
         name: value.copy() if name.endswith("intercept") else value[where].copy()
         for name, value in state.items()
@@ -89,20 +89,22 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     average is that over its own steps.
     """
     X = batch.X
+    weight = np.ones(X.shape[0]) if batch.weight is None else batch.weight.reshape(X.shape[0], -1).mean(axis=1)
+    where: Any = slice(None)
     if sparse.issparse(X):
         where, X = without_empty_columns(X)
-        greatest = np.asarray(abs(X).max(axis=0).todense()).ravel() if len(where) else np.zeros(0)
+        turned = X.T.tocsr()
+        greatest = by_column(np.maximum, np.abs(turned.data), turned)
+        squares = by_column(np.add, turned.data * turned.data * weight[turned.indices], turned)
     else:
-        where = slice(None)  # type: ignore[assignment]
-        greatest = np.abs(X).max(axis=0)
+        turned = X.T
+        greatest, squares = np.abs(X).max(axis=0), weight @ (X * X)
     at = state["at"][where]
     size = np.maximum(state["size"][where], greatest)
     units = np.where(size > 0, size, 1)
-    weight = np.ones(X.shape[0]) if batch.weight is None else batch.weight.reshape(X.shape[0], -1).mean(axis=1)
-    squares = X.multiply(X) if sparse.issparse(X) else X * X
-    n_rows, length = state["n_rows"] + float(weight.sum()), state["length"] + float(weight @ (squares @ units**-2.0))
+    n_rows, length = state["n_rows"] + float(weight.sum()), state["length"] + float(squares @ units**-2.0)
     value, slope = slopes(model, X, batch, at, state["at_intercept"], scale)
-    grad = product(X.T.tocsr(), slope) if sparse.issparse(X) else product(slope.T, X).T
+    grad = product(turned, slope) if sparse.issparse(X) else product(slope.T, X).T
     square = state["square"][where] + squared(grad, state["square"])
     n_steps = state["n_steps"] + 1
     pace = rate * math.sqrt(n_rows / max(length, np.finfo(float).tiny))  # a float: the type is that of the features
@@ -110,13 +112,18 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     least = LEAST * steep + np.finfo(at.dtype).tiny  # a gradient that is but rounding makes no step
     rates = (pace / units)[:, np.newaxis] / (np.sqrt(square) + least * units[:, np.newaxis])
     missed = (n_steps - state["last"][where])[:, np.newaxis].astype(at.dtype)
-    new = shrunk(at - rates * grad, rates * missed, model)
+    # in place: new arrays of features x classes would cost more than what is computed
+    grad *= rates
+    at -= grad
+    shrink(at, rates * missed, model)
+    check_finite(at)
     visits = state["visits"][where] + 1
     share = ((1 + LATER) / (visits + LATER))[:, np.newaxis].astype(at.dtype)
     mean = state["coef"][where]
-    check_finite(new)
-    state["at"][where], state["square"][where], state["size"][where] = new, square, size
-    state["coef"][where] = mean + share * (new - mean)
+    np.subtract(at, mean, out=grad)
+    grad *= share
+    mean += grad
+    state["at"][where], state["square"][where], state["size"][where], state["coef"][where] = at, square, size, mean
     state["visits"][where], state["last"][where] = visits, n_steps
     state.update(n_steps=n_steps, n_rows=n_rows, length=length, steep=steep)
     if model.fit_intercept:
@@ -129,17 +136,23 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
     return value
 
 
+def by_column(function: np.ufunc, entries: Array, turned: Any) -> Array:
+    """What `function` makes of the entries of each column, of which none is empty."""
+    return np.asarray(function.reduceat(entries, turned.indptr[:-1]) if len(entries) else np.zeros(0, entries.dtype))
+
+
 def squared(grad: Array, square: Array) -> Array:
     """Squares of gradients, as sums of these are kept: of each column, or their mean over the columns."""
-    squares = grad * grad
-    return squares if square.shape[-1] == grad.shape[-1] else squares.mean(axis=-1, keepdims=True)
+    if square.shape[-1] == grad.shape[-1]:
+        return grad * grad
+    return np.asarray(np.einsum("...c,...c->...", grad, grad)[..., np.newaxis] / grad.shape[-1])
 
 
-def shrunk(coef: Array, rates: Array, model: Model) -> Array:
-    """Coefficients after steps of such rates on the penalty, in closed form."""
+def shrink(coef: Array, rates: Array, model: Model) -> None:
+    """Steps of such rates on the penalty, in closed form."""
     if model.l1:
-        coef = np.sign(coef) * np.maximum(np.abs(coef) - rates * model.alpha * model.l1, 0)
-    return np.asarray(coef / (1 + rates * model.alpha * (1 - model.l1)), coef.dtype)
+        coef[...] = np.sign(coef) * np.maximum(np.abs(coef) - rates * model.alpha * model.l1, 0)
+    coef /= 1 + rates * model.alpha * (1 - model.l1)
 
 
 def adam(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: float) -> float:
@@ -174,5 +187,5 @@ def slopes(model: Model, X: Any, batch: Rows, coef: Array, intercept: Array, sca
 
 def check_finite(array: Array) -> None:
     """FloatingPointError where coefficients run away."""
-    if not np.isfinite(array).all():
+    if not np.isfinite([array.min(initial=0.0), array.max(initial=0.0)]).all():
         raise FloatingPointError("coefficients are not finite")
