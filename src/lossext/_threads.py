@@ -20,28 +20,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-forks = 0  # that lie between this process and the one that imported this
-
-
-def _forked() -> None:
-    global forks
-    forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
 class Lock:
     """For what one thread at a time may change: ``with lock():``. A forked child finds it open, a copy has its own."""
 
     def __init__(self) -> None:
-        self._lock, self._forks = threading.Lock(), forks
+        self._renew()
+
+    def _renew(self) -> None:
+        self._lock, self._process = threading.Lock(), os.getpid()
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether it was made in another process, where another thread may have held it."""
+        return self._process != os.getpid()
 
     def __call__(self) -> threading.Lock:
         """The lock itself: once taken by an `__enter__` in Python, an interrupt could leave it so."""
-        if self._forks != forks:  # perhaps while another thread held it
-            self._lock, self._forks = threading.Lock(), forks
+        if self.is_forked:
+            self._renew()
         return self._lock
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import threading
 import warnings
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _validate
+from lossext import _threads, _validate
 from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import Array
@@ -69,23 +68,17 @@ class Sampler(Parameterized):
 
     def _start(self, seed: Any, **parameters: Any) -> None:
         self._set_parameters(**parameters, seed=checked_seed(seed))
-        self._begin()
+        self._lock = _threads.Lock()
         self._generator = np.random.default_rng(seed)
-
-    def _begin(self) -> None:
-        """What belongs to one process."""
-        self._lock, self._process = threading.Lock(), os.getpid()
 
     def _drawing(self) -> threading.Lock:
         """The lock of draws, in whichever process this is."""
-        if self._process != os.getpid():  # forked, perhaps while another thread held the lock
-            self._begin()
-            if self.seed is None:
-                self._generator = np.random.default_rng()
-        return self._lock
+        if self._lock.is_forked and self.seed is None:
+            self._generator = np.random.default_rng()
+        return self._lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        apart = {"_lock", "_process"} | ({"_generator"} if self.seed is None else set())
+        apart = {"_lock"} | ({"_generator"} if self.seed is None else set())
         return {name: value for name, value in self.__dict__.items() if name not in apart}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -94,7 +87,7 @@ class Sampler(Parameterized):
             if name in parameters:
                 check(name, parameters[name])
         self.__dict__.update(state)
-        self._begin()
+        self._lock = _threads.Lock()
         if "_generator" not in state:
             self._generator = np.random.default_rng()
 
