@@ -38,16 +38,15 @@ def bodies(text: str) -> dict[str, str]:
 
 def functions_of(kernel: str) -> list[str]:
     """Vector functions that value and slope call, each as often as it is called; of PARTS once."""
-    text = text_of(HEADERS / f"{kernel}.h")
+    text = re.sub(r"LOG_TARGET \? [^:]+ : ", "", text_of(HEADERS / f"{kernel}.h"))  # off by default
     parts = bodies(text)
     calls: list[str] = []
     waiting = ["shared", "value", "slope"]
     for name in waiting:
         body = parts.get(name, "")
-        calls += FUNCTIONS.findall(re.sub(r"LOG_TARGET \? [^:]+ : ", "", body))  # off by default
+        calls += FUNCTIONS.findall(body)
         waiting += [word for word in re.findall(r"\b(\w+)\(", body) if word in parts and word not in waiting]
     reached = " ".join(parts.get(name, "") for name in waiting)
-    reached = re.sub(r"LOG_TARGET \? [^:]+ : ", "", reached)
     return calls + [function for name, function in PARTS.items() if f"{name}(" in reached]
 
 

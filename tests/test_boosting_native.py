@@ -28,6 +28,9 @@ def xgboost_objective(loss=None):
     return XGBoostObjective(loss or lx.BCEWithLogitsLoss())
 
 
+of_either_library = pytest.mark.parametrize("make", [lightgbm_objective, xgboost_objective])
+
+
 def test_lightgbm_cv():
     objective = lightgbm_objective()
     import lightgbm as lgb
@@ -138,3 +141,28 @@ def test_missing_labels_of_several():
     reference = lgb.train({**LGB, "objective": "binary"}, lgb.Dataset(X, Y), 20).predict(X, raw_score=True)
     np.testing.assert_allclose(raw[:, 0], reference, rtol=1e-5, atol=1e-6)
     assert ((raw[:, 1] > 0) == second).mean() > 0.95
+
+
+@of_either_library
+@pytest.mark.parametrize("loss", [lx.BCEWithLogitsLoss(), lx.L1Loss(), lx.CrossEntropyLoss()], ids=repr)
+def test_weights_are_one_a_row(make, loss):
+    shape = (30, 3) if loss.declaration.takes_ids else (30,)
+    objective, raw, y = make(loss), np.zeros(shape), np.zeros(30)
+    for shape in ((1,), (29,), (31,), (30, 1), (30, 2)):
+        for call in (objective, objective.metric):
+            with pytest.raises(ValueError, match=rf"weights have shape \({shape[0]},.*; allowed is \(30,\), one a row"):
+                call(y, raw, np.ones(shape))
+    with pytest.raises(TypeError, match="the array of weights has dtype complex128"):
+        objective(y, raw, np.ones(30, complex))
+
+
+@of_either_library
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_dtypes_that_are_equal_and_not_the_same(make, dtype):
+    other = np.dtype(dtype, metadata={"a": 1})
+    rng = np.random.default_rng(0)
+    raw, y, weight = rng.normal(size=500).astype(dtype), rng.integers(0, 2, 500).astype(dtype), np.ones(500, dtype)
+    objective = make()
+    expected = objective(y, raw, weight)
+    for arrays in ((y.astype(other), raw, weight), (y, raw.astype(other), weight), (y, raw, weight.astype(other))):
+        assert np.array_equal(objective(*arrays), expected)

@@ -309,26 +309,3 @@ def test_errors():
         XGBoostObjective(lx.MultiMarginLoss())(np.array([0.0, 2.0, 1.0]), raw)
     with pytest.raises(ValueError, match=r"labels of shape \(3, 2\) do not go with raw scores of shape \(3,\)"):
         XGBoostObjective(lx.BCEWithLogitsLoss())(np.zeros((3, 2)), raw)
-
-
-@pytest.mark.parametrize("loss", [lx.BCEWithLogitsLoss(), lx.L1Loss(), lx.CrossEntropyLoss()], ids=repr)
-def test_weights_are_one_a_row(loss):
-    shape = (30, 3) if loss.declaration.takes_ids else (30,)
-    objective, raw, y = XGBoostObjective(loss), np.zeros(shape), np.zeros(30)
-    for shape in ((1,), (29,), (31,), (30, 1), (30, 2)):
-        for call in (objective, objective.metric):
-            with pytest.raises(ValueError, match=rf"weights have shape \({shape[0]},.*; allowed is \(30,\), one a row"):
-                call(y, raw, np.ones(shape))
-    with pytest.raises(TypeError, match="the array of weights has dtype complex128"):
-        objective(y, raw, np.ones(30, complex))
-
-
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_dtypes_that_are_equal_and_not_the_same(dtype):
-    other = np.dtype(dtype, metadata={"a": 1})
-    rng = np.random.default_rng(0)
-    raw, y, weight = rng.normal(size=500).astype(dtype), rng.integers(0, 2, 500).astype(dtype), np.ones(500, dtype)
-    objective = XGBoostObjective(lx.BCEWithLogitsLoss())
-    expected = objective(y, raw, weight)
-    for arrays in ((y.astype(other), raw, weight), (y, raw.astype(other), weight), (y, raw, weight.astype(other))):
-        assert np.array_equal(objective(*arrays), expected)

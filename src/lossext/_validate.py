@@ -89,7 +89,7 @@ def what_to_do(name: str, value: Any) -> str | None:
     if hasattr(value, "tocsr"):
         form = getattr(value, "format", "?")
         if name in TAKE_CSR and form != "csr":
-            return f"{name} is sparse in format {form}; allowed is CSR: {name}.tocsr()"
+            return not_csr(name, value)
         return f"{name} is sparse in format {form}; allowed is an array: {name}.toarray()"
     if not hasattr(value, "to_numpy"):
         return None
@@ -467,10 +467,15 @@ def is_csr(value: Any) -> bool:
     )
 
 
+def not_csr(name: str, value: Any) -> str:
+    """What to do about another sparse format where CSR is allowed."""
+    return f"{name} is sparse in format {getattr(value, 'format', '?')}; allowed is CSR: {name}.tocsr()"
+
+
 def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Array, Array]:
     """(starts of rows, columns, values) of a CSR target: columns ascending, none twice; duplicates add up."""
     if getattr(value, "format", "csr") != "csr":
-        raise TypeError(f"target is sparse in format {value.format}; allowed is CSR: target.tocsr()")
+        raise TypeError(not_csr("target", value))
     data, columns, start = (as_array(f"target.{name}", getattr(value, name)) for name in ("data", "indices", "indptr"))
     require_real("target.data", data)
     for name, ids in (("indices", columns), ("indptr", start)):

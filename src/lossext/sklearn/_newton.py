@@ -82,13 +82,10 @@ def minimise(
             if (guess <= tol * size).all():
                 return Result(z, value, guess, n_iter, True)
         if direct:
-            step = (
-                coupled_step(problem, scores, slope, hess, grad)
-                if loss.coupled
-                else (
-                    cholesky_step(problem, hess, grad, ~ended)  # type: ignore[arg-type]
-                )
-            )
+            if loss.coupled:
+                step = coupled_step(problem, scores, slope, hess, grad)
+            else:
+                step = cholesky_step(problem, hess, grad, ~ended)  # type: ignore[arg-type]
             image = space.image(step)
         else:
             sharp = problem.width is not None and space.implicit and not loss.coupled

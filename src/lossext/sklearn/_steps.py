@@ -97,7 +97,6 @@ def sgd(model: Model, batch: Rows, scale: float, state: dict[str, Any], rate: fl
         greatest = by_column(np.maximum, np.abs(turned.data), turned)
         squares = by_column(np.add, turned.data * turned.data * weight[turned.indices], turned)
     else:
-        turned = X.T
         greatest, squares = np.abs(X).max(axis=0), weight @ (X * X)
     at = state["at"][where]
     size = np.maximum(state["size"][where], greatest)

@@ -7,12 +7,12 @@ def alias_table(double[::1] weights not None, double[::1] share not None, int64_
     `weights` are multiplied so that their mean is 1, and used up.
     """
     cdef Py_ssize_t n = weights.shape[0], i, n_small = 0, n_large = 0, small, large, heaviest = 0
-    # small ones from the left, large ones from the right
-    cdef int64_t *stack = <int64_t *> malloc(n * sizeof(int64_t))
+    cdef int64_t *stack
     cdef double total = 0
     if share.shape[0] != n or alias.shape[0] != n:
-        free(stack)
         raise ValueError(f"{n} weights, {share.shape[0]} shares and {alias.shape[0]} aliases are not as many of each")
+    # small ones from the left, large ones from the right
+    stack = <int64_t *> malloc(n * sizeof(int64_t))
     if stack == NULL:
         raise MemoryError(f"no memory for a table of {n} classes")
     for i in range(n):

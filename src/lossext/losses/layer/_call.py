@@ -61,12 +61,10 @@ class RaggedIds(NamedTuple):
 
 def is_csr(value: Any, name: str = "labels") -> bool:
     """Whether it is a compressed matrix, such as SciPy's; TypeError if by columns."""
-    if type(value) is np.ndarray or type(value) is list:
-        return False
-    if not all(hasattr(value, name) for name in ("data", "indices", "indptr", "shape")):
+    if not _validate.is_csr(value):
         return False
     if getattr(value, "format", "csr") != "csr":
-        raise TypeError(f"{name} is sparse in format {value.format}; allowed is CSR: {name}.tocsr()")
+        raise TypeError(_validate.not_csr(name, value))
     return True
 
 
