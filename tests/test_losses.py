@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import pickle
 import threading
 import tracemalloc
@@ -342,6 +343,26 @@ def test_function_is_the_class(cls):
         by_position = [given[key] for key in list(kinds)[2:] if kinds[key].kind is not inspect.Parameter.KEYWORD_ONLY]
         rest = {key: value for key, value in given.items() if kinds[key].kind is inspect.Parameter.KEYWORD_ONLY}
         assert same_bits(function(x, y, *by_position, **rest), loss(x, y))
+
+
+@every_loss
+def test_function_takes_each_weight_as_a_number_or_an_array(cls):
+    rng = np.random.default_rng(14)
+    shape = (7, 5)
+    x, y = input_of(shape, "float32", rng, cls), target_of(cls, shape, rng)
+    names = [name for name in cls.declaration.weights if name in parameters_of(cls)]
+    by_class = cls.declaration.family != "element"
+    kinds = [None, rng.random(5), rng.random(5).astype("f4"), rng.integers(1, 4, 5), rng.random(10)[::2].astype("f4")]
+    kinds += [] if by_class else [2.0, np.float32(0.5), np.array(3.0), rng.random((7, 1))]
+    for given in itertools.product(kinds, repeat=len(names)):
+        weights = dict(zip(names, given, strict=True))
+        for reduction in ("none", "mean", "weighted_mean"):
+            loss = cls(**weights, reduction=reduction)
+            assert same_bits(function_of(cls)(x, y, **weights, reduction=reduction), loss(x, y))
+    for key in names:
+        for bad, error in ((np.ones(3), ValueError), (np.ones(5, complex), TypeError)):
+            with pytest.raises(error, match=key):
+                function_of(cls)(x, y, **{key: bad})
 
 
 @every_loss

@@ -215,7 +215,8 @@ def signature_of(
 def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Callable[..., Any]:
     """The function that gives a loss's value, with its parameters as keywords (or `positional` ones)."""
     signature = signature_of(cls, ("input", "target"), positional)
-    defaults = {name: p.default for name, p in parameters_of(cls).items()}
+    declared = parameters_of(cls)
+    weights = [key for key in cls.declaration.weights if key in declared]
     name = cls.declaration.function
 
     @functools.lru_cache(maxsize=256, typed=True)
@@ -230,13 +231,20 @@ def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Cal
                 if key in parameters:
                     raise TypeError(f"{name}() got {key!r} twice")
                 parameters[key] = value
+        arrays = {}
+        for key in weights:  # the loss without them is remembered: to make one takes longer than a small call
+            if type(parameters.get(key)) is np.ndarray:
+                arrays[key] = parameters.pop(key)
         try:
             loss = of_scalars(**parameters)
-        except TypeError:  # an array cannot be remembered, and a wrong type is to be explained
+        except TypeError:  # what cannot be remembered, such as a list; and a wrong type is to be explained
             for key in parameters:
-                if key not in defaults:
-                    raise TypeError(f"{name}() has no parameter {key!r}; it has {', '.join(defaults)}") from None
-            loss = cls._without_copy(**{**defaults, **parameters})
+                if key not in declared:
+                    raise TypeError(f"{name}() has no parameter {key!r}; it has {', '.join(declared)}") from None
+            defaults = {key: p.default for key, p in declared.items()}
+            return cls._without_copy(**{**defaults, **parameters, **arrays})(input, target)
+        if arrays:
+            return loss._evaluator.run(drivers.VALUE, input, target, None, None, None, None, None, None, 0, arrays)
         return loss(input, target)
 
     function.__name__ = function.__qualname__ = name

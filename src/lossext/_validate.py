@@ -179,7 +179,7 @@ def class_ids(name: str, value: Any) -> tuple[Array, int]:
         array = np.minimum(array, np.iinfo(np.int64).max)  # no class either, and does not turn negative
     if dtype == INT32:
         return native(array, INT32), drivers.INT32
-    return native(array, INT64), drivers.INT64
+    return array.astype(INT64, order="C"), drivers.INT64
 
 
 def weights(name: str, value: Any) -> Array:

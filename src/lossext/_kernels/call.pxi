@@ -48,6 +48,7 @@ def find_loss(str family, str name):
 
 ctypedef struct call_state:
     lx_job job
+    PyObject *own_weights    # dict of arrays that stand in for the loss's weights, or None
     PyObject *element_weight
     PyObject *sample_weight
     PyObject *mask
@@ -85,7 +86,7 @@ cdef class Evaluator:
     `facts` is what the loss's class and parameters say (lossext._declare.facts_of); `convert` is lossext._validate, and
     `threads` is lossext._threads.
     """
-    cdef int loss, soft_loss, reduction, n_varying    # soft_loss: of rows of targets, -1 if there is none
+    cdef int loss, soft_loss, reduction    # soft_loss: of rows of targets, -1 if there is none
     cdef bint rowwise, per_row, over_columns, takes_bool, matrix_only, broadcasts, nan_is_missing, ignores
     cdef bint divides_by_class_weight, label_sets
     cdef double cost, cost_of_row, smoothing
@@ -116,19 +117,22 @@ cdef class Evaluator:
         self.cost, self.cost_of_row = facts.cost, facts.cost_of_row
         self.target, self.weight, self.input_domain = facts.target, facts.weight, facts.input_domain
         self.in_float32, self.in_float64 = {}, {}
-        self.varying, self.n_varying, self.n_outputs = [], 0, facts.n_outputs
+        self.varying, self.n_outputs = [], facts.n_outputs
         for k, value in enumerate(facts.kernel_parameters):
             array = value if type(value) is NDARRAY else None
             self.varying.append(array)
             self.parameter[k] = 1.0 if value is None or array is not None else value
-            self.n_varying += array is not None
 
     def run(self, int want, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads,
-            int curvature=0):
-        """Value, gradient, curvature, those of them that are wanted: one as it is, two as a tuple."""
+            int curvature=0, own_weights=None):
+        """Value, gradient, curvature, those of them that are wanted: one as it is, two as a tuple.
+
+        `own_weights` are arrays by name that stand in for the weights which the loss was made with.
+        """
         cdef call_state call
         begin(&call, element_weight, sample_weight, mask, grad_output)
         call.job.curvature = curvature
+        call.own_weights = <PyObject *> own_weights
         try:
             return self.evaluate(&call, want, input, target, out, n_threads)
         finally:
@@ -327,12 +331,12 @@ cdef class Evaluator:
         if self.weight is not None:
             if self.rowwise:
                 self.convert.check_class_weights("weight", self.weight, cols)
-            job.weight[LX_WEIGHT].data = memory_of(self.in_type("weight", self.weight, real))
+            job.weight[LX_WEIGHT].data = memory_of(self.in_type(NULL, "weight", self.weight, real))
             job.weight[LX_WEIGHT].layout = LX_BY_COLUMN if self.rowwise else LX_SCALAR
         for k in range(len(self.varying)):
             if self.varying[k] is not None:
                 name = self.declaration.parameter_names[k]
-                job.varying[k].data = memory_of(self.in_type(name, self.varying[k], real))
+                job.varying[k].data = memory_of(self.in_type(NULL, name, self.varying[k], real))
                 job.varying[k].layout = LX_SCALAR
 
     cdef lx_block_kernel kernel(self, real, bint soft):
@@ -451,7 +455,8 @@ cdef class Evaluator:
         """Where to cut input's axes into rows and columns."""
         if call.input.ndim <= 2:
             return 1 if call.input.ndim else 0
-        arrays = [array for array in (self.weight, *self.varying) if array is not None]
+        weight, varying = self.weights_of(call)
+        arrays = [array for array in (weight, *varying) if array is not None]
         if call.element_weight != <PyObject *> None:
             arrays.append(np.asarray(<object> call.element_weight))
         return self.convert.split_axis(shape, *arrays)
@@ -459,27 +464,25 @@ cdef class Evaluator:
     cdef take_weights(self, call_state *call, tuple shape, int split, real):
         cdef lx_job *job = &call.job
         cdef int k
-        if self.weight is not None:
+        weight, varying = self.weights_of(call)
+        if weight is not None:
+            weight = self.in_type(call, "weight", weight, real)
             if self.rowwise:
-                self.convert.check_class_weights("weight", self.weight, job.cols)
-                self.hold_plain(call, self.in_type("weight", self.weight, real), real)
+                self.convert.check_class_weights("weight", weight, job.cols)
+                self.hold_plain(call, weight, real)
                 require_items(last_held(call), job.cols, call.item_size)
                 job.weight[LX_WEIGHT].data = last_held(call).buf
                 job.weight[LX_WEIGHT].layout = LX_BY_COLUMN
             else:
-                self.place(call, &job.weight[LX_WEIGHT], "weight", self.in_type("weight", self.weight, real), shape,
-                           split, real)
-        if self.n_varying:
-            for k in range(len(self.varying)):
-                if self.varying[k] is not None:
-                    name = self.declaration.parameter_names[k]
-                    array = self.in_type(name, self.varying[k], real)
-                    self.place(call, &job.varying[k], name, array, shape, split, real)
+                self.place(call, &job.weight[LX_WEIGHT], "weight", weight, shape, split, real)
+        for k in range(len(varying)):
+            if varying[k] is not None:
+                name = self.declaration.parameter_names[k]
+                array = self.in_type(call, name, varying[k], real)
+                self.place(call, &job.varying[k], name, array, shape, split, real)
         if call.element_weight != <PyObject *> None:
             element_weight = <object> call.element_weight
-            if type(element_weight) is not NDARRAY or element_weight.dtype is not real:
-                call.copied = True
-                element_weight = self.convert.native(self.convert.weights("element_weight", element_weight), real)
+            element_weight = self.weight_of_call(call, "element_weight", element_weight, real)
             self.place(call, &job.weight[LX_ELEMENT_WEIGHT], "element_weight", element_weight, shape, split, real)
         if call.sample_weight != <PyObject *> None:
             sample_weight = <object> call.sample_weight
@@ -494,13 +497,30 @@ cdef class Evaluator:
             job.weight[LX_SAMPLE_WEIGHT].data = last_held(call).buf
             job.weight[LX_SAMPLE_WEIGHT].layout = LX_FULL if job.cols == 1 else LX_BY_ROW
 
-    cdef in_type(self, str name, array, real):
-        """A weight that the loss was made with, in the type of the computation, once for each."""
+    cdef tuple weights_of(self, call_state *call):
+        """The weight, and the kernel's parameters that are arrays: of the loss, or in their place of the call."""
+        if call.own_weights == <PyObject *> None:
+            return self.weight, self.varying
+        own = <dict> call.own_weights
+        names = self.declaration.parameter_names
+        return own.get("weight", self.weight), [own.get(name, mine) for name, mine in zip(names, self.varying)]
+
+    cdef in_type(self, call_state *call, str name, array, real):
+        """A weight in the type of the computation; one that the loss was made with is converted once for each type."""
+        if call != NULL and call.own_weights != <PyObject *> None and name in <dict> call.own_weights:
+            return self.weight_of_call(call, name, array, real)
         cdef dict known = self.in_float32 if real is FLOAT32 else self.in_float64
         converted = known.get(name)
         if converted is None:
             converted = known[name] = self.convert.native(array, real)
         return converted
+
+    cdef weight_of_call(self, call_state *call, str name, array, real):
+        """A weight that was given with the call, in the type of the computation."""
+        if type(array) is NDARRAY and array.dtype is real:
+            return array
+        call.copied = True
+        return self.convert.native(self.convert.weights(name, array), real)
 
     cdef place(self, call_state *call, lx_operand *operand, str name, array, tuple shape, int split, real):
         """Memory and layout of an operand that broadcasts to the input."""
@@ -727,6 +747,7 @@ cdef void begin(call_state *call, element_weight, sample_weight, mask, grad_outp
     call.job.size = sizeof(call.job)
     call.element_weight, call.sample_weight = <PyObject *> element_weight, <PyObject *> sample_weight
     call.mask, call.grad_output = <PyObject *> mask, <PyObject *> grad_output
+    call.own_weights = <PyObject *> None
     call.held.count = call.n_copies = 0
     call.copied = False
 

@@ -53,6 +53,7 @@ class Evaluator:
         out: Any,
         n_threads: Any,
         curvature: int = 0,
+        own_weights: dict[str, Any] | None = None,
     ) -> Any: ...
     def total(
         self, input: Any, target: Any, element_weight: Any, sample_weight: Any, mask: Any, n_threads: Any
