@@ -62,6 +62,122 @@ static NOINLINE void finish_rows(const lx_job *job, group *g)
 
 #include "row_along.h"
 
+#include "row_curvature.h"
+
+/* ---- a group of rows, in the order of the protocol ---- */
+
+/* Of `length` columns each; the whole row is one piece unless it lies along axis 1. */
+#define FOR_EACH_PIECE(p) \
+    for (piece p = {0, length, cols}; p.n = p.j + length < cols ? length : cols - p.j, p.j < cols; p.j += length)
+
+/* True if a target is bad. */
+static NOINLINE int rows_as_lanes(const lx_job *job, group *g, ptrdiff_t left)
+{
+    columns c;
+    const ptrdiff_t cols = job->cols, fit = COLUMN_ELEMENTS / (g->rows.vectors * LANES) - PIECE;
+    const ptrdiff_t length = cols <= fit ? cols : fit / SETTLE * SETTLE;
+    const int several = length < cols;
+    real *kept = job->grad ? job->grad : job->hess;
+    int bad = 0;
+    FOR_EACH_PIECE(p) {
+        if (PEAK || SUMS)
+            read_columns(job, g, job->input, p, &c, left);
+        for (ptrdiff_t k = 0; PEAK && k < g->rows.vectors; k++) {
+            real *x = c.x + k * column_stride(p.n);
+            if (TARGETS)
+                SHARED(greatest_lanes)(x, p.j, p.n, &g->rows, k);
+            else
+                SHARED(peak_lanes)(x, p.j, p.n, BEST, &g->rows, k);
+        }
+    }
+    begin_rows(job, g);
+    FOR_EACH_PIECE(p) {
+        if (several && SUMS)
+            read_columns(job, g, job->input, p, &c, left);
+        if (TARGETS) {
+            bad |= SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
+            take_own_targets(g, &c, p);
+        }
+        if (SUMS)
+            fold_lanes(g, &c, p);
+        if (several && kept)
+            write_columns(job, g, c.x, p, kept, &c);
+    }
+    finish_rows(job, g);
+    FOR_EACH_PIECE(p) {
+        if (several && kept) {
+            read_columns(job, g, kept, p, &c, left);
+            if (TARGETS)
+                SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
+        }
+        if (job->hess && !takes_majorizer(job))
+            curve_lanes(job, g, &c, p);
+        if (job->grad) {
+            map_lanes(g, &c, p);
+            write_columns(job, g, c.x, p, job->grad, &c);
+        }
+    }
+#ifdef HAS_MAJORIZER
+    if (takes_majorizer(job)) { /* no gradient takes the place of the input then */
+        vec sums[GROUP], greatest[GROUP];
+        FOR_EACH_PIECE(p) {
+            read_columns(job, g, job->input, p, &c, left);
+            majorizer_lanes(g, c.x, c.x, p, sums, greatest);
+            write_columns(job, g, c.x, p, job->hess, &c);
+        }
+        place_majorizers(job, g, sums, greatest);
+    }
+#endif
+    return bad ? LX_BAD_TARGET : 0;
+}
+
+/* True if a target is bad. */
+static NOINLINE int rows_along(const lx_job *job, group *g)
+{
+    ALIGNED real buffer[ALONG_ELEMENTS];
+    const ptrdiff_t cols = job->cols, count = g->rows.count, at = g->rows.first * cols;
+    const real *x = (const real *)job->input + at;
+    real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;
+    const int local = job->stream && count * cols <= (ptrdiff_t)ALONG_ELEMENTS;
+    const ptrdiff_t keep = KEEP && (grad || hess) ? -1 : 0, step = keep ? cols : 0;
+    real *kept = !keep || local ? buffer : grad ? grad : hess;
+    int bad = 0;
+    for (ptrdiff_t i = 0; PEAK && i < count; i++) {
+        if (TARGETS)
+            SHARED(greatest_along)(x + i * cols, cols, &g->rows, i);
+        SHARED(peak_along)(x + i * cols, cols, BEST, &g->rows, i);
+    }
+    begin_rows(job, g);
+    if (EAGER && grad && !hess && !job->stream) {
+        for (ptrdiff_t i = 0; i < count; i++)
+            fold_and_map_along(job, g, i, grad + i * cols);
+        finish_rows(job, g);
+        for (ptrdiff_t i = 0; i < count; i++)
+            place_single_slopes(g, i, 0, cols, grad + i * cols);
+        return 0;
+    }
+    for (ptrdiff_t i = 0; SUMS && i < count; i++)
+        bad |= fold_along(job, g, i, kept + i * step, keep);
+    finish_rows(job, g);
+    const real *from = KEEP ? kept : x;
+#ifdef HAS_MAJORIZER
+    if (takes_majorizer(job)) {
+        vec sums[GROUP], greatest[GROUP];
+        for (ptrdiff_t i = 0; i < count; i++)
+            majorize_along(job, g, i, &sums[i / LANES], &greatest[i / LANES]);
+        place_majorizers(job, g, sums, greatest);
+        hess = NULL;
+    }
+#endif
+    for (ptrdiff_t i = 0; hess && i < count; i++)
+        write_curvatures(job, g, i, from);
+    for (ptrdiff_t i = 0; grad && i < count; i++)
+        write_slopes(job, g, i, from, job->stream && (!KEEP || local) ? buffer : NULL);
+    return bad ? LX_BAD_TARGET : 0;
+}
+
+/* ---- the block ---- */
+
 /* Rows of a group: what stays in the first-level cache from the first pass to the last. */
 static ptrdiff_t rows_of_group(const lx_job *job, int lanes)
 {

@@ -91,60 +91,6 @@ static NOINLINE void map_lanes(const group *g, columns *c, piece p)
     }
 }
 
-#define CURVE_LANES(kind, own_result) \
-    static NOINLINE void kind##_lanes(const group *g, const columns *c, real *to, piece p) \
-    { \
-        MAP_LANES(to, kind, own_result) \
-    }
-CURVE_LANES(curvature, own_curvature)
-#ifdef HAS_FISHER
-CURVE_LANES(fisher, own_curvature)
-#endif
-#ifdef HAS_RESIDUAL
-CURVE_LANES(residual, own_residual)
-#endif
-
-#ifdef HAS_MAJORIZER
-/* From the scores; where a row has several pieces, `sum` and `greatest` go through them. */
-static NOINLINE void majorizer_lanes(const group *g, const real *x, real *to, piece p, vec *sums, vec *greatest)
-{
-    for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(p.n)) {
-        const row r = g->row[k];
-        const vec scale = g->rows.grad_scale[k];
-        const vec id = g->rows.id[k], best = BEST ? g->rows.best_id[k] : v_set(-1);
-        vec j = v_set((real)p.j), sum = p.j ? sums[k] : v_zero(), most = p.j ? greatest[k] : v_zero();
-        entry e = {v_zero(), g->result[k].factor, scale, v_zero(), v_zero()};
-        for (ptrdiff_t i = at; i < at + p.n * LANES; i += LANES, j += one()) {
-            e.x = v_load(x + i);
-            e.t = term(&r, e.x);
-            const vec h = v_where(v_not_equal(id, j), majorizer(&r, e));
-            sum += h;
-            most = v_max(v_where(v_not_equal(best, j), h), most);
-            v_store(to + i, times(h, scale));
-        }
-        sums[k] = sum;
-        greatest[k] = most;
-    }
-}
-
-static void place_majorizers(const lx_job *job, const group *g, const vec *sums, const vec *greatest)
-{
-    real *hess = job->hess;
-    for (ptrdiff_t k = 0; k < g->rows.vectors; k++) {
-        const vec scale = g->rows.grad_scale[k];
-        const vec own = times(own_majorizer(&g->row[k], sums[k], greatest[k]), scale);
-        const vec best = times(best_majorizer(&g->row[k], greatest[k]), scale);
-        for (ptrdiff_t i = k * LANES; i < g->rows.count && i < (k + 1) * LANES; i++) {
-            const ptrdiff_t start = start_of_row(job, g->rows.first + i);
-            hess[start + g->rows.y[i] * job->inner] = lane(&own, i % LANES);
-            const ptrdiff_t column = BEST ? g->rows.best[i] : -1;
-            if (column >= 0)
-                hess[start + column * job->inner] = lane(&best, i % LANES);
-        }
-    }
-}
-#endif
-
 /* The last rows go through a buffer: they may be too few, and where `left` rows from the group's first on end, the array
  * ends or is another thread's; a vector reads up to a piece beyond its own rows. */
 static NOINLINE void read_columns(const lx_job *job, const group *g, const real *from, piece p, columns *c,
@@ -184,21 +130,6 @@ static NOINLINE void write_columns(const lx_job *job, const group *g, const real
     SHARED(copy)(to, c->rows, g->rows.count * cols, job->stream);
 }
 
-static NOINLINE void curve_lanes(const lx_job *job, const group *g, columns *c, piece p)
-{
-    ALIGNED real curvatures[COLUMN_ELEMENTS];
-    switch (job->curvature) {
-#ifdef HAS_FISHER
-    case LX_FISHER: fisher_lanes(g, c, curvatures, p); break;
-#endif
-#ifdef HAS_RESIDUAL
-    case LX_RESIDUAL: residual_lanes(g, c, curvatures, p); break;
-#endif
-    default: curvature_lanes(g, c, curvatures, p);
-    }
-    write_columns(job, g, curvatures, p, job->hess, c);
-}
-
 static void take_own_targets(group *g, const columns *c, piece p)
 {
     for (ptrdiff_t i = 0; i < g->rows.count; i++) {
@@ -206,69 +137,4 @@ static void take_own_targets(group *g, const columns *c, piece p)
         if ((size_t)own < (size_t)p.n)
             lanes_of(&g->totals[k].own_target)[i % LANES] = c->y[k * column_stride(p.n) + own * LANES + i % LANES];
     }
-}
-
-/* Of `length` columns each; the whole row is one piece unless it lies along axis 1. */
-#define FOR_EACH_PIECE(p) \
-    for (piece p = {0, length, cols}; p.n = p.j + length < cols ? length : cols - p.j, p.j < cols; p.j += length)
-
-/* True if a target is bad. */
-static NOINLINE int rows_as_lanes(const lx_job *job, group *g, ptrdiff_t left)
-{
-    columns c;
-    const ptrdiff_t cols = job->cols, fit = COLUMN_ELEMENTS / (g->rows.vectors * LANES) - PIECE;
-    const ptrdiff_t length = cols <= fit ? cols : fit / SETTLE * SETTLE;
-    const int several = length < cols;
-    real *kept = job->grad ? job->grad : job->hess;
-    int bad = 0;
-    FOR_EACH_PIECE(p) {
-        if (PEAK || SUMS)
-            read_columns(job, g, job->input, p, &c, left);
-        for (ptrdiff_t k = 0; PEAK && k < g->rows.vectors; k++) {
-            real *x = c.x + k * column_stride(p.n);
-            if (TARGETS)
-                SHARED(greatest_lanes)(x, p.j, p.n, &g->rows, k);
-            else
-                SHARED(peak_lanes)(x, p.j, p.n, BEST, &g->rows, k);
-        }
-    }
-    begin_rows(job, g);
-    FOR_EACH_PIECE(p) {
-        if (several && SUMS)
-            read_columns(job, g, job->input, p, &c, left);
-        if (TARGETS) {
-            bad |= SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
-            take_own_targets(g, &c, p);
-        }
-        if (SUMS)
-            fold_lanes(g, &c, p);
-        if (several && kept)
-            write_columns(job, g, c.x, p, kept, &c);
-    }
-    finish_rows(job, g);
-    FOR_EACH_PIECE(p) {
-        if (several && kept) {
-            read_columns(job, g, kept, p, &c, left);
-            if (TARGETS)
-                SHARED(columns_of_targets)(job, &g->rows, p.j, p.n, c.y, c.rows);
-        }
-        if (job->hess && !takes_majorizer(job))
-            curve_lanes(job, g, &c, p);
-        if (job->grad) {
-            map_lanes(g, &c, p);
-            write_columns(job, g, c.x, p, job->grad, &c);
-        }
-    }
-#ifdef HAS_MAJORIZER
-    if (takes_majorizer(job)) { /* no gradient takes the place of the input then */
-        vec sums[GROUP], greatest[GROUP];
-        FOR_EACH_PIECE(p) {
-            read_columns(job, g, job->input, p, &c, left);
-            majorizer_lanes(g, c.x, c.x, p, sums, greatest);
-            write_columns(job, g, c.x, p, job->hess, &c);
-        }
-        place_majorizers(job, g, sums, greatest);
-    }
-#endif
-    return bad ? LX_BAD_TARGET : 0;
 }
