@@ -1,10 +1,10 @@
-"""Fits of small and middle dense problems beside LogisticRegression, both as they come: processor time, and how near
-each ends to the minimum.
+"""CPU time and accuracy of fits of small and medium-sized dense problems, next to LogisticRegression.
 
 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m benchmarks.linear_fits
 
-Interleaved; a fit of a few milliseconds is repeated.  Gaps are relative, to the least objective of both and of a fit to
-the last digits.  "To 1e-6": over LogisticRegression with the first tolerance of 1e-4, 1e-5, ... that ends there.
+Both use their default parameters and are timed alternately; a fit of a few milliseconds is repeated.  A gap is the
+relative difference from the smallest objective of these fits and of one with a tight tolerance.  "Ratio at gap 1e-6"
+divides by the time of LogisticRegression with the first tolerance of 1e-4, 1e-5, ... whose gap is at most 1e-6.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sklearn.preprocessing import StandardScaler
 
 from lossext.sklearn import LossClassifier
 
-SLOT = 0.03  # processor seconds of a fit and its repeats
+SLOT = 0.03  # CPU seconds of a fit and its repetitions
 MADE = ((2000, 20, 3), (20_000, 200, 3), (20_000, 50, 2), (1000, 10, 2), (5000, 100, 10), (200_000, 50, 5))
 
 
 def problems() -> dict[str, tuple[Any, Any]]:
-    """Data by name; those that come unscaled, in both ways."""
+    """Data sets by name; the unscaled ones both scaled and as they are."""
     found = {}
     for name, load in (("digits", load_digits), ("breast cancer", load_breast_cancer), ("wine", load_wine)):
         X, y = load(return_X_y=True)
@@ -48,7 +48,7 @@ def problems() -> dict[str, tuple[Any, Any]]:
 
 
 def objective(model: Any, X: Any, y: Any) -> float:
-    """Sum of the log losses and half the squared norm, of one-vs-rest models summed over the classes."""
+    """Sum of the log losses and half the squared norm; summed over the classes for one-vs-rest models."""
     parts = getattr(model, "estimators_", [model])
     coef = np.vstack([part.coef_ for part in parts])
     scores = X @ coef.T + np.concatenate([part.intercept_ for part in parts])
@@ -62,7 +62,7 @@ def objective(model: Any, X: Any, y: Any) -> float:
 
 
 def seconds(model: Any, X: Any, y: Any) -> float:
-    """Processor time of a fit."""
+    """CPU time of a fit."""
     start, n = time.process_time(), 0
     while not n or time.process_time() - start < SLOT:
         model.fit(X, y)
@@ -70,8 +70,8 @@ def seconds(model: Any, X: Any, y: Any) -> float:
     return (time.process_time() - start) / n
 
 
-def as_near(peer: Any, X: Any, y: Any, least: float) -> Any:
-    """The peer with a tolerance by which it ends within 1e-6; None where 2000 iterations do not get there."""
+def with_gap_1e_6(peer: Any, X: Any, y: Any, least: float) -> Any:
+    """The peer with a tolerance for which its gap is at most 1e-6; None if 2000 iterations do not suffice."""
     inner = "estimator__" if hasattr(peer, "estimator") else ""
     for digits in range(4, 9):
         model = clone(peer).set_params(**{f"{inner}tol": 10.0**-digits, f"{inner}max_iter": 2000})
@@ -83,10 +83,11 @@ def as_near(peer: Any, X: Any, y: Any, least: float) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", default="", help="part of the problems' names")
+    parser.add_argument("--only", default="", help="run only problems whose names contain this")
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    print("| loss | problem | ours, ms | over LogisticRegression | our gap | its gap | to 1e-6 |")
+    heads = "lossext, ms | time ratio | gap of lossext | gap of LogisticRegression | ratio at gap 1e-6"
+    print(f"| loss | problem | {heads} |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for loss in ("cross_entropy", "bce_with_logits"):
         for name, (X, y) in problems().items():
@@ -97,7 +98,7 @@ def main() -> None:
             peer = LogisticRegression() if loss == "cross_entropy" else OneVsRestClassifier(LogisticRegression())
             found = [objective(model.fit(X, y), X, y) for model in (ours, peer)]
             least = min(*found, objective(LossClassifier(loss, tol=1e-8).fit(X, y), X, y))
-            exact = as_near(peer, X, y, least)
+            exact = with_gap_1e_6(peer, X, y, least)
             models = [ours, peer] if exact is None else [ours, peer, exact]
             times = [[seconds(model, X, y) for model in models] for _ in range(options.rounds)]
             mine, *ratios = (median(t[0] / (t[i] if i else 1) for t in times) for i in range(len(models)))

@@ -140,16 +140,17 @@ def rows():
 
 TEXT = """# Boosting: equality with the libraries' own objectives
 
-The greatest difference of raw scores after {rounds} rounds on {n_rows} rows, between the library's own objective and
-ours with `curvature="builtin"`, from the same start. Losses whose leaves a library renews after each tree (absolute
-error and quantiles of LightGBM, CatBoost, and XGBoost before 3.4) are not here: a custom objective cannot renew leaves.
-XGBoost's expectiles are half of the package's, so `ExpectileLoss(expectile, weight=0.5)`; several levels at once are
-steps above each other there, and its absolute error and quantiles are smoothed from 3.4 on: these have no rule. Losses
-that differ from a library's by a factor alone, such as `MSELoss`, have none either: the factor changes what
-regularisation means.
+The table shows the largest difference of raw scores after {rounds} rounds on {n_rows} rows between the library's own
+objective and lossext's with `curvature="builtin"`, from the same starting score. It omits losses for which the library recomputes the
+leaf values after each tree (absolute error and quantiles in LightGBM, CatBoost, and XGBoost before 3.4), since a custom
+objective cannot do that. XGBoost's expectile loss is half of lossext's, so it is compared with
+`ExpectileLoss(expectile, weight=0.5)`. There is no `"builtin"` curvature for XGBoost's expectiles at several levels,
+each of which is predicted as a step above the one before, nor for its absolute error and quantiles, which are smoothed from
+3.4 on. There is none either for losses that differ from the library's by a constant factor, such as `MSELoss`, because
+the factor changes the effect of regularisation.
 `python tools/boosting_table.py --write` makes this page.
 
-| library | loss | its own objective | greatest difference |
+| library | loss | library's objective | largest difference |
 | --- | --- | --- | --- |
 {rows}
 """
