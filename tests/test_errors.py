@@ -86,13 +86,13 @@ def everywhere():
         for value in (x.tolist(), "out", 1.0):
             yield bad(cls, TypeError, "out", type(value).__name__, out=value)
         for dtype in ("f8", "f2", "i4", "c8", object):
-            yield bad(cls, TypeError, "out", np.dtype(dtype).name, out=np.empty((N, C), dtype))
+            yield bad(cls, TypeError, "out", np.dtype(dtype).name, out=np.zeros((N, C), dtype))
         yield bad(cls, TypeError, "out", "", out=swapped(x))
         for shape in ((N, C + 1), (N,), (N * C,), (1, N, C), (C, N), ()):
-            yield bad(cls, ValueError, "out", str(shape), out=np.empty(shape, "f4"))
-        constant = np.empty((N, C), "f4")
+            yield bad(cls, ValueError, "out", str(shape), out=np.zeros(shape, "f4"))
+        constant = np.zeros((N, C), "f4")
         constant.flags.writeable = False
-        for what in (constant, np.empty((N, C), "f4", order="F"), np.empty((N, 2 * C), "f4")[:, ::2]):
+        for what in (constant, np.zeros((N, C), "f4", order="F"), np.zeros((N, 2 * C), "f4")[:, ::2]):
             yield bad(cls, ValueError, "out", "writable" if what is constant else "contiguous", out=what)
 
 

