@@ -116,7 +116,7 @@ def target_of(
 
 
 def label_sets(shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-    """Some ids a row, each once, padded with -1."""
+    """Some ids per row, each once, padded with -1."""
     most = min(shape[1], 6)
     order = np.argsort(rng.random(shape), axis=1)[:, :most]
     return np.where(np.arange(most) < rng.integers(0, most + 1, (shape[0], 1)), order, -1)

@@ -263,7 +263,7 @@ class Fuzzer:
             if name != "value":
                 assert array.shape == np.shape(x)
         if plain and cls.__name__ in TWINS and np.size(x):
-            if sparse and "mask" in call:  # the formula has one an element
+            if sparse and "mask" in call:  # the formula has one per element
                 by_row = call["mask"] if cls.declaration.value_by_row else call["mask"][:, None]
                 call["mask"] = by_row if cls.declaration.value_by_row and cls.declaration.family != "element" else None
                 if call["mask"] is None:

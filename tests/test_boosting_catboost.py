@@ -151,7 +151,7 @@ def test_errors():
             cls("bce")
         with pytest.raises(ValueError, match="init_raw"):
             cls(lx.BCEWithLogitsLoss(), init_raw=np.nan)
-    with pytest.raises(ValueError, match="takes one class id a row"):
+    with pytest.raises(ValueError, match="takes one class id per row"):
         CatBoostMultiTargetObjective(lx.MultiMarginLoss())
     X, y, _ = data()
     with pytest.raises(catboost.CatBoostError, match=r"is not in \[0, 1\]"):

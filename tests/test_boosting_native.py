@@ -150,7 +150,9 @@ def test_weights_are_one_a_row(make, loss):
     objective, raw, y = make(loss), np.zeros(shape), np.zeros(30)
     for shape in ((1,), (29,), (31,), (30, 1), (30, 2)):
         for call in (objective, objective.metric):
-            with pytest.raises(ValueError, match=rf"weights have shape \({shape[0]},.*; allowed is \(30,\), one a row"):
+            with pytest.raises(
+                ValueError, match=rf"weights have shape \({shape[0]},.*; allowed is \(30,\), one per row"
+            ):
                 call(y, raw, np.ones(shape))
     with pytest.raises(TypeError, match="the array of weights has dtype complex128"):
         objective(y, raw, np.ones(30, complex))

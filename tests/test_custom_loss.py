@@ -127,7 +127,7 @@ def test_classes():
     np.testing.assert_allclose(grad[mask], cross_entropy_slope(RAW, ids)[mask] / mask.sum())
     with pytest.raises(ValueError, match=r"target\[4\] = 3 is not in \[0, 3\)"):
         loss(RAW, np.where(np.arange(len(RAW)) == 4, 3, ids))
-    with pytest.raises(ValueError, match="one class id a row"):
+    with pytest.raises(ValueError, match="one class id per row"):
         loss(RAW, ids[:-1])
 
 

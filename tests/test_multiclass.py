@@ -224,7 +224,7 @@ def test_bad_targets():
         ([0, 3], r"target\[1\] = 3 is not in \[0, 3\)"),
         (np.array([[0.5, -0.25, 0], [1, 0, 0]]), r"target\[0, 1\] = -0.25"),
         (np.array([[0.5, np.nan, 0], [1, 0, 0]]), r"target\[0, 1\] = nan"),
-        (np.zeros((3, 3)), r"\(3, 3\); allowed is \(2,\), one class id a row of input, or \(2, 3\), probabilities"),
+        (np.zeros((3, 3)), r"\(3, 3\); allowed is \(2,\), one class id per row of input, or \(2, 3\), probabilities"),
     ):
         with pytest.raises(ValueError, match=words):
             lx.cross_entropy(x, target)

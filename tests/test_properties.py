@@ -278,7 +278,7 @@ def test_any_parameter(cls, data):
             assert stored is value or np.array_equal(stored, value)
         assert grad.shape == x.shape
         return
-    assert any(key in message for key in given_parameters) or "one column a parameter" in message, message
+    assert any(key in message for key in given_parameters) or "one column per parameter" in message, message
 
 
 @every_loss

@@ -313,7 +313,7 @@ def test_multilabel_targets_must_be_0_and_1(multilabel):
     for bad in (2 * Y - 1, sparse.csr_matrix(Y * 2)):
         with pytest.raises(ValueError, match=r"y holds (-1|2); a multilabel y holds 0 and 1"):
             LossClassifier("bce_with_logits").fit(X, bad)
-    with pytest.raises(ValueError, match=r"multi_margin' takes one class a row; .* 'multilabel_soft_margin'"):
+    with pytest.raises(ValueError, match=r"multi_margin' takes one class per row; .* 'multilabel_soft_margin'"):
         LossClassifier("multi_margin").fit(X, Y)
     with pytest.raises(ValueError, match="Unknown label type"):
         LossClassifier("bce_with_logits").fit(X, Y + np.arange(6))
@@ -668,7 +668,7 @@ def test_bad_data(iris, multilabel):
     X, y = iris
     with pytest.raises(ValueError, match="only 1 class"):
         LossClassifier().fit(X, np.ones(len(X)))
-    with pytest.raises(ValueError, match=r"takes one class a row; .* pos_weight='balanced'"):
+    with pytest.raises(ValueError, match=r"takes one class per row; .* pos_weight='balanced'"):
         LossClassifier("bce_with_logits", class_weight="balanced").fit(*multilabel)
     with pytest.raises(NotFittedError):
         LossClassifier().predict(X)
@@ -818,7 +818,7 @@ def test_scorer_on_other_estimators_and_bad_input(iris, multilabel):
     assert dense == pytest.approx(-lx.multilabel_soft_margin_loss(model.decision_function(X), Y))
     for y in (sparse.csr_matrix(Y), Y.tolist()):
         assert loss_scorer("multilabel_soft_margin")(model, X, y) == pytest.approx(dense)
-    with pytest.raises(ValueError, match="takes one class a row; y is multilabel"):
+    with pytest.raises(ValueError, match="takes one class per row; y is multilabel"):
         loss_scorer("multi_margin")(model, X, Y)
     with pytest.raises(ValueError, match="'loss' parameter of loss_scorer must be a str among"):
         loss_scorer("hinges")

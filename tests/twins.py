@@ -608,7 +608,7 @@ def of_elements(
         y = y[:, np.newaxis]
     x, y = np.broadcast_arrays(x, np.clip(y, 0, 1) if DECLARATIONS[name].target.kind == "unit" else y)
     known = np.ones(x.shape, bool)
-    if mask is not None:  # one an element, or one a row
+    if mask is not None:  # one per element, or one per row
         known &= mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
     if getattr(loss, "missing", "error") == "nan":
         known &= ~np.isnan(y)

@@ -141,13 +141,13 @@ def rows():
 TEXT = """# Boosting: equality with the libraries' own objectives
 
 The table shows the largest difference of raw scores after {rounds} rounds on {n_rows} rows between the library's own
-objective and lossext's with `curvature="builtin"`, from the same starting score. It omits losses for which the library recomputes the
-leaf values after each tree (absolute error and quantiles in LightGBM, CatBoost, and XGBoost before 3.4), since a custom
-objective cannot do that. XGBoost's expectile loss is half of lossext's, so it is compared with
+objective and lossext's with `curvature="builtin"`, from the same starting score. It omits losses for which the library
+recomputes the leaf values after each tree (absolute error and quantiles in LightGBM, CatBoost, and XGBoost before 3.4),
+since a custom objective cannot do that. XGBoost's expectile loss is half of lossext's, so it is compared with
 `ExpectileLoss(expectile, weight=0.5)`. There is no `"builtin"` curvature for XGBoost's expectiles at several levels,
-each of which is predicted as a step above the one before, nor for its absolute error and quantiles, which are smoothed from
-3.4 on. There is none either for losses that differ from the library's by a constant factor, such as `MSELoss`, because
-the factor changes the effect of regularisation.
+each of which is predicted as a step above the one before, nor for its absolute error and quantiles, which are smoothed
+from 3.4 on. There is none either for losses that differ from the library's by a constant factor, such as `MSELoss`,
+because the factor changes the effect of regularisation.
 `python tools/boosting_table.py --write` makes this page.
 
 | library | loss | library's objective | largest difference |

@@ -28,7 +28,7 @@ inside = ((y >= low) & (y <= high)).mean()
 print(f"{inside:.0%} of the outcomes lie inside an interval of 90 %")
 
 # %%
-# The loss takes all levels at once, for one target a row.
+# The loss takes all levels at once, for one target per row.
 
 losses = lx.PinballLoss(quantile=levels, reduction="none")(predicted, y)
 print("mean pinball loss at each level:", losses.mean(axis=0).round(2))

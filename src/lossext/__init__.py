@@ -1,6 +1,6 @@
-"""Loss functions with their gradients for NumPy arrays, on the CPU, as fast as memory allows."""
+"""Loss functions and their gradients for NumPy arrays on the CPU, as fast as memory allows."""
 
-# No __all__: with it, help() would repeat the help of every class. A public name is one without an underscore.
+# No __all__: with it, help() would repeat the help of every class. Names without a leading underscore are public.
 import importlib as _importlib
 from typing import Any as _Any
 
@@ -23,7 +23,7 @@ if __doc__:  # not under python -OO
 
 
 def __getattr__(name: str) -> _Any:
-    """`lossext.boosting`, `lossext.dask` and `lossext.sklearn`, which are imported when first asked for."""
+    """`lossext.boosting`, `lossext.dask` and `lossext.sklearn`, which are imported on first use."""
     if name in ("boosting", "dask", "sklearn"):
         return _importlib.import_module(f"lossext.{name}")
     raise AttributeError(f"module 'lossext' has no attribute {name!r}")

@@ -231,7 +231,7 @@ def check_objective(
         interfaces, ``objective(raw, data)`` of `lightgbm.train` and `xgboost.train`, or an object of CatBoost with
         ``calc_ders_range`` or ``calc_ders_multi``. Which it is, is tried.
     value : callable, optional
-        The loss itself, with the arguments of the objective: one number a row, or their sum or mean. The gradient is
+        The loss itself, with the arguments of the objective: one number per row, or their sum or mean. The gradient is
         then compared with difference quotients of it.
     target : {"unit", "sign", "class", "real", "non_negative", "positive"}
         What the labels are: 0 and 1; -1 and 1; class ids; any numbers; at least 0; above 0, the last two with the

@@ -135,7 +135,7 @@ class CustomLoss(DenseLoss):
                     f"{type(error).__name__}: {error}"
                 ) from error
             if results[name].shape != shape or results[name].dtype.kind not in "iuf":
-                what = "one number a row" if by_class and name == "value" else "one number a score"
+                what = "one number per row" if by_class and name == "value" else "one number per score"
                 raise ValueError(
                     f"{name}(raw, target) gives an array of shape {results[name].shape} and dtype "
                     f"{results[name].dtype} for raw of shape {raw.shape}; allowed is {shape}, {what}"
@@ -255,7 +255,7 @@ class NumPyEvaluator:
             y, _ = _validate.class_ids("target", target)
             allowed: tuple[int, ...] = shape[:1]
             if y.shape != allowed:
-                raise ValueError(f"target has shape {y.shape}; allowed is {allowed}, one class id a row of input")
+                raise ValueError(f"target has shape {y.shape}; allowed is {allowed}, one class id per row of input")
         else:
             y = _validate.as_array("target", target)
             _validate.require_real("target", y)
@@ -356,7 +356,7 @@ def custom_loss(
     ----------
     value : function of (raw, target)
         The loss of each score. `raw` and `target` are arrays of shape (n,), of float32 or float64 and of float64. For
-        ``target="class"`` `raw` is (n, C), `target` holds n class ids (int64), and the result is one number a row.
+        ``target="class"`` `raw` is (n, C), `target` holds n class ids (int64), and the result is one number per row.
     grad : function of (raw, target)
         Derivatives of `value` by `raw`, of raw's shape: of each row by itself, neither weighted nor averaged.
     hess : function of (raw, target), optional

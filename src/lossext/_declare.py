@@ -1,7 +1,7 @@
-"""What a loss declares of itself: the targets it takes, its link, its digits; and what follows from that.
+"""Declarations of losses (targets, link, error bounds, ...), the registry, and what follows from the declarations.
 
-Everything that asks what a loss can do (estimators, boosting, benchmarks, tests, documents) asks its declaration, and
-finds the losses in the registry, where a subclass enters itself.
+Estimators, boosting, benchmarks, tests and documentation learn what a loss can do from its declaration, and find the
+losses in the registry, to which each subclass adds itself.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ CURVATURES = {"exact": 0, "majorizer": 1, "fisher": 2, "residual": 3}  # as in _
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which targets a loss takes: those from `low` to `high`, which are finite unless it says otherwise."""
+    """The domain of targets: numbers from `low` to `high`, finite unless stated otherwise."""
 
     kind: str
-    requirement: str  # how a message puts it
+    requirement: str  # the domain in words, for messages
     low: float = -math.inf
     high: float = math.inf
-    above_low: bool = False  # `low` itself is refused
+    above_low: bool = False  # `low` itself is not allowed
     low_may_be_infinite: bool = False
-    slack: float = 0.0  # so many ulp (of 1) beyond a bound count as the bound
-    sign: bool = False  # the bounds are those of the magnitude
+    slack: float = 0.0  # values up to so many ulp (of 1) beyond a bound count as the bound
+    sign: bool = False  # the bounds apply to the magnitude
 
     @quiet
     def bounds(self, real: np.dtype[Any]) -> tuple[float, float]:
-        """The least and the greatest value in a type."""
+        """The smallest and the largest allowed value in a floating-point type."""
         info = np.finfo(real)
         low = max(self.low, float(info.min)) if not self.low_may_be_infinite else self.low
         if self.above_low:
@@ -47,14 +47,14 @@ class Target:
 
     @quiet
     def is_bad(self, target: Array, real: np.dtype[Any] | None = None) -> npt.NDArray[np.bool_]:
-        """Which elements lie outside, for a computation in the type `real` (default: the target's own)."""
+        """Which elements are outside the domain, for a computation in the type `real` (default: the target's own)."""
         own = target.dtype if target.dtype.kind == "f" and target.dtype.itemsize >= 4 else np.dtype(np.float64)
         low, high = self.bounds(real or own)
         slack = self.slack * float(np.finfo(own).eps)
         with np.errstate(all="ignore"):
             size = abs(target.astype(np.float64)) if self.sign else target.astype(np.float64)
             bad = ~((size >= low - slack) & (size <= high + slack))
-            if real is not None and real.itemsize < own.itemsize:  # what rounding makes of it
+            if real is not None and real.itemsize < own.itemsize:  # after rounding
                 bad |= ~((size.astype(real) >= low - slack) & (size.astype(real) <= high + slack))
         return np.asarray(bad)
 
@@ -66,12 +66,12 @@ UNIT = Target("unit", "in [0, 1]", low=0.0, high=1.0, slack=4.0)
 SIGN = Target("sign", "-1 or 1", low=1.0, high=1.0, sign=True)
 LOG_PROBABILITY = Target("log_probability", "a finite number or -inf", low_may_be_infinite=True)
 CLASS = Target("class", "in [0, {n_classes})")
-LABELS = Target("labels", "in [0, {n_classes}), nor -1 behind a row's last label")
+LABELS = Target("labels", "in [0, {n_classes}) or -1 after the last label of a row")
 
 
 @dataclass(frozen=True, slots=True)
 class InputDomain:
-    """Which predictions a loss takes, where not all: those from `low` to `high`, and NaN, which comes through."""
+    """The domain of predictions, if not all numbers: from `low` to `high`, and NaN, which propagates."""
 
     requirement: str
     low: float = -math.inf
@@ -84,7 +84,7 @@ MEAN = InputDomain("at least 0", low=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The function of the mean that a raw score stands for."""
+    """The function that maps the mean to the raw score."""
 
     name: str
     formula: str
@@ -120,37 +120,37 @@ SOFTMAX = Link("softmax", "exp(raw) / sum(exp(raw))", log_shares, softmax)
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What the layers below and above need to know of a loss."""
+    """All facts about a loss that the rest of the package needs."""
 
-    function: str  # the public name of its value
+    function: str  # public name of the function that returns the value
     kernel: str  # _kernels/losses/<family>/<kernel>.h
     family: str  # "element", "row" or "labels"
     target: Target
-    soft_kernel: str | None = None  # the kernel for rows of targets, of a loss that also takes class ids
-    product_kernel: str | None = None  # whose gradient, with directions for targets, is the Hessian times these
+    soft_kernel: str | None = None  # the kernel for rows of probabilities, if the loss takes these and class ids
+    product_kernel: str | None = None  # its gradient, with directions as targets, is the Hessian product
     input_domain: InputDomain | None = None  # None: all numbers
     link: Link | None = None
-    start: Callable[..., Any] | None = None  # the constant that minimises it, see _start
+    start: Callable[..., Any] | None = None  # finds the constant that minimises the loss, see _start
     weights: tuple[str, ...] = ("weight",)  # parameters that are weights
     ranks: tuple[int, ...] | None = None  # None: any
-    value_by_row: bool = False  # one value a row
+    value_by_row: bool = False  # one value per row
     over_columns: bool = False  # divided by the number of columns
-    divides_by_class_weight: bool = False  # the mean over class ids, as torch
-    broadcasts: bool = False  # input and target, with each other
+    divides_by_class_weight: bool = False  # in the mean over class ids, as in torch
+    broadcasts: bool = False  # whether input and target broadcast with each other
     curvatures: tuple[str, ...] = ("exact",)
     kernel_parameters: tuple[str, ...] = ()  # in the order of the kernel's header
     variant: str | None = None  # the parameter that chooses among the kernel's variants
     value_ulp: float = 2.0
     grad_ulp: float = 3.0
     hess_ulp: float = 6.0
-    derivatives_by_row: bool = False  # their bounds are units of the row's greatest
+    derivatives_by_row: bool = False  # their bounds are in ulp of the row's largest derivative
     smooth: bool = True  # has a first derivative everywhere
     convex: bool = True
     linear_score: bool = True  # whether a linear model of the score makes sense
     low_score_means: str = "negative"  # or "alike", for losses of a distance
-    # ns on one thread of an AVX-512 machine, for the choice of threads
-    cost: float = 0.3  # a float32 element
-    cost_of_row: float = 0.0  # besides
+    # ns on one thread with AVX-512, to choose the number of threads
+    cost: float = 0.3  # per float32 element
+    cost_of_row: float = 0.0  # per row, in addition to its elements
 
     @property
     def takes_ids(self) -> bool:
@@ -165,7 +165,14 @@ def register(cls: type) -> None:
 
 
 def registry() -> tuple[Any, ...]:
-    """Every public dense loss class, in the order of definition.
+    """All public loss classes of an array of predictions, in the order of definition.
+
+    Losses over a linear layer are not among them. ``cls.declaration`` holds the facts about a loss.
+
+    Returns
+    -------
+    tuple of type
+        Subclasses of ``DenseLoss``.
 
     Examples
     --------
@@ -190,7 +197,7 @@ def _parameters_of(cls: Any) -> dict[str, Parameter[Any]]:
     own = [p for p in vars(cls).values() if isinstance(p, Parameter)]
     inherited = [p for base in cls.__mro__[1:-1] for p in vars(base).values() if isinstance(p, Parameter)]
     for p in (*own, *inherited):
-        if p.check is not None and getattr(cls, p.name) is p:  # a class can hide one by another attribute
+        if p.check is not None and getattr(cls, p.name) is p:  # a subclass may hide a parameter by another attribute
             found[p.name] = p
     positional = [p for p in found.values() if not p.kw_only]
     return {p.name: p for p in (*positional, *(p for p in found.values() if p.kw_only))}
@@ -199,7 +206,7 @@ def _parameters_of(cls: Any) -> dict[str, Parameter[Any]]:
 def signature_of(
     cls: type, first: tuple[str, ...] = (), positional: tuple[str, ...] | None = None
 ) -> inspect.Signature:
-    """Of the constructor, or with `first` arguments of the function; `positional` parameters come first if given."""
+    """Signature of the constructor, or, with `first` arguments, of the function; `positional` parameters come first."""
     parameters = parameters_of(cls)
     if positional is not None:
         rest = [name for name in parameters if name not in positional]
@@ -213,7 +220,7 @@ def signature_of(
 
 
 def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """The function that gives a loss's value, with its parameters as keywords (or `positional` ones)."""
+    """The function that returns a loss's value, with the parameters as keywords (or `positional` ones)."""
     signature = signature_of(cls, ("input", "target"), positional)
     declared = parameters_of(cls)
     weights = [key for key in cls.declaration.weights if key in declared]
@@ -232,12 +239,12 @@ def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Cal
                     raise TypeError(f"{name}() got {key!r} twice")
                 parameters[key] = value
         arrays = {}
-        for key in weights:  # the loss without them is remembered: to make one takes longer than a small call
+        for key in weights:  # the loss without weights is cached: to construct it takes longer than a small call
             if type(parameters.get(key)) is np.ndarray:
                 arrays[key] = parameters.pop(key)
         try:
             loss = of_scalars(**parameters)
-        except TypeError:  # what cannot be remembered, such as a list; and a wrong type is to be explained
+        except TypeError:  # an unhashable parameter, such as a list, or a wrong type, which raises again below
             for key in parameters:
                 if key not in declared:
                     raise TypeError(f"{name}() has no parameter {key!r}; it has {', '.join(declared)}") from None
@@ -254,19 +261,19 @@ def function_of(cls: Any, example: str, positional: tuple[str, ...] = ()) -> Cal
         summary = cls.__doc__.strip().splitlines()[0]
         indented = "\n".join(line.strip() for line in example.strip().splitlines())
         function.__doc__ = (
-            f"{summary}\n\nThe value of `{cls.__name__}`, whose documentation says what the arguments are and which "
-            f"errors are raised.\n\nExamples\n--------\n>>> import lossext as lx\n{indented}\n"
+            f"{summary}\n\nReturns the value of `{cls.__name__}`, whose documentation describes the arguments and the "
+            f"errors raised.\n\nExamples\n--------\n>>> import lossext as lx\n{indented}\n"
         )
     return function
 
 
 def find_kernels(declaration: Declaration, variants: tuple[Any, ...]) -> tuple[dict[Any, int], tuple[str, ...]]:
-    """The numbers of a loss's kernels, by the value of its variant (None where there is but one); their parameters."""
+    """The numbers of a loss's kernels by variant (None if there is only one), and the names of their parameters."""
     names = {None: declaration.kernel} if not variants else {v: f"{declaration.kernel}_{int(v)}" for v in variants}
     found = {variant: drivers.find_loss(declaration.family, name) for variant, name in names.items()}
     return {variant: number for variant, (number, _) in found.items()}, next(iter(found.values()))[1]
 
 
 def soft_kernel_number(declaration: Declaration) -> int:
-    """Of the kernel for rows of targets, -1 if there is none."""
+    """The number of the kernel for rows of probabilities, -1 if there is none."""
     return drivers.find_loss(declaration.family, declaration.soft_kernel)[0] if declaration.soft_kernel else -1

@@ -1,4 +1,4 @@
-"""The parts of a loss's docstring that follow from its declaration: Parameters, Raises and Notes."""
+"""Sections of a loss's docstring that follow from its declaration: Parameters, Raises and Notes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from lossext._declare import Declaration, parameters_of
 
 TARGET_TYPES = {
-    "class": "*target*, of input's shape without axis 1, holds class ids of any integer dtype.",
-    "labels": "*target* (N, K) holds the ids of each row's labels, of any integer dtype, up to the first -1; or a "
-    "SciPy CSR matrix of shape (N, C) that is 1 at the labels (stored zeros are none).",
-    "sign": "*target* holds -1 and 1, in any integer or float dtype (bool is refused: False is not -1).",
+    "class": "*target* has input's shape without axis 1 and holds class ids of any integer dtype.",
+    "labels": "*target* has shape (N, K) and holds the ids of each row's labels up to the first -1, in any integer "
+    "dtype; or it is a SciPy CSR matrix of shape (N, C) that is 1 at the labels (stored zeros do not count).",
+    "sign": "*target* holds -1 and 1, in any integer or float dtype (bool raises a TypeError: False is not -1).",
 }
 
 
 def complete_docstring(cls: Any) -> None:
-    """Put Parameters, Raises and Notes before the Examples of a class's own docstring."""
+    """Insert Parameters, Raises and Notes before the Examples section of a class's docstring."""
     if cls.__doc__ is None:  # python -OO
         return
     text, separator, examples = inspect.cleandoc(cls.__doc__).partition("Examples\n--------\n")
@@ -52,22 +52,22 @@ def raises_of(cls: Any) -> dict[str, list[str]]:
     declaration: Declaration = cls.declaration
     names = ", ".join(parameters_of(cls))
     ids = declaration.takes_ids
-    shape = "target has not one class id a row of input" if ids else "target has another shape than input"
+    shape = "target does not have one class id per row of input" if ids else "target's shape is not input's"
     if declaration.target.kind == "labels":
-        shape = "target has another number of rows than input"
+        shape = "target does not have as many rows as input"
     if declaration.broadcasts:
         shape = "input and target do not broadcast"
-    wrong = "a class id lies outside [0, C)" if ids else f"a target is not {declaration.target.requirement}"
+    wrong = "a class id is outside [0, C)" if ids else f"a target is not {declaration.target.requirement}"
     if declaration.input_domain:
         wrong += f"; an element of input is not {declaration.input_domain.requirement}"
-    rank = ["input is not of rank 2 or has no column"] if declaration.ranks else []
+    rank = ["input is not 2-D or has no columns"] if declaration.ranks else []
     return {
         "TypeError": [
-            f"a parameter ({names}) is of a wrong type",
-            "input is complex, object or str",
-            "target is not of an integer dtype" if ids else "target is not of a real dtype",
+            f"a parameter ({names}) has a wrong type",
+            "input has a complex, object or str dtype",
+            "target does not have an integer dtype" if ids else "target does not have a real dtype",
         ],
-        "ValueError": ["a parameter is not what is allowed", *rank, shape, wrong],
+        "ValueError": ["a parameter has a value that is not allowed", *rank, shape, wrong],
     }
 
 
@@ -77,20 +77,20 @@ def notes_of(declaration: Declaration) -> list[str]:
         shape = "of shape (N, C) or (N, C, d1, ...), with the classes along axis 1"
     target = TARGET_TYPES.get(
         declaration.target.kind,
-        f"*target* is of any bool, integer or float dtype, each {declaration.target.requirement}.",
+        f"*target* has any bool, integer or float dtype; each element must be {declaration.target.requirement}.",
     )
-    inside = f", each {declaration.input_domain.requirement} or NaN" if declaration.input_domain else ""
-    of_row = ", of the row's greatest" if declaration.derivatives_by_row else ""
+    inside = f", each element {declaration.input_domain.requirement} or NaN" if declaration.input_domain else ""
+    of_row = ", of the largest one in the row for derivatives" if declaration.derivatives_by_row else ""
     notes = [
-        f"*input* is {shape}{inside}, float32 or float64 (read as it is); float16 is computed in float32; integers and "
-        f"bools in float64. {target}",
-        f"Error: {declaration.value_ulp:g} ulp of a value, {declaration.grad_ulp:g} ulp of the gradient, "
-        f"{declaration.hess_ulp:g} of the curvature{of_row} (one more for each weight and for the mean's divisor); "
-        "results under the smallest normal number may be 0.",
+        f"*input* is {shape}{inside}. float32 and float64 are computed in their own precision, float16 in float32, "
+        f"integers and bools in float64. {target}",
+        f"Error bounds: {declaration.value_ulp:g} ulp for a value, {declaration.grad_ulp:g} ulp for the gradient, "
+        f"{declaration.hess_ulp:g} ulp for the curvature{of_row}, plus one for each weight and for the divisor of a "
+        "mean; results below the smallest normal number may be 0.",
         divisor_note(declaration),
     ]
     if declaration.link:
-        notes.append(f"Link: {declaration.link.name}, the mean is ``{declaration.link.formula}``.")
+        notes.append(f"Link: {declaration.link.name}; the mean is ``{declaration.link.formula}``.")
     if len(declaration.curvatures) > 1:
         notes.append(f"Curvatures: {', '.join(declaration.curvatures)}.")
     return notes
@@ -100,11 +100,11 @@ def divisor_note(declaration: Declaration) -> str:
     things = "rows" if declaration.value_by_row else "elements"
     if declaration.divides_by_class_weight:
         return (
-            "``mean`` divides by the sum of the known rows' class weights where the target holds class ids, else by "
-            "the number of known rows; ``weighted_mean`` by the sum of all weights, ``batchmean`` by the number of "
-            "rows; see `divisor`."
+            "``mean`` divides by the sum of the known rows' class weights if the target holds class ids, otherwise by "
+            "the number of known rows; ``weighted_mean`` divides by the sum of all weights, ``batchmean`` by the "
+            "number of rows; see `divisor`."
         )
     return (
-        f"``mean`` divides by the number of known {things}, ``weighted_mean`` by the sum of their weights, "
+        f"``mean`` divides by the number of known {things}, ``weighted_mean`` by the sum of the weights, "
         "``batchmean`` by the number of rows; see `divisor`."
     )

@@ -1,4 +1,4 @@
-"""What losses and samplers have in common: declared, checked, read-only parameters, and what follows from them."""
+"""Declared, checked and read-only parameters, which losses and samplers have, and what follows from them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a parameter may be: as a sentence for messages and documents, as code, and as values for tests."""
+    """The allowed values of a parameter: in words for messages and documentation, as code, and as test examples."""
 
     requirement: str  # "a finite real number above 0"
-    read: Callable[[str, Any], Any]  # in the type that the layers below expect; TypeError, ValueError
+    read: Callable[[str, Any], Any]  # converts to the type used internally; raises TypeError, ValueError
     accepts: Callable[[Any], bool]
-    tries: tuple[Any, ...]  # some that are allowed
-    refused: tuple[Any, ...]  # some of the right type that are not
+    tries: tuple[Any, ...]  # some allowed values
+    refused: tuple[Any, ...]  # some values of the right type that are not allowed
 
     def __call__(self, name: str, value: Any) -> Any:
         checked = self.read(name, value)
@@ -66,7 +66,7 @@ def between(low: float, high: float) -> Check:
     tries = tuple(low + share * (high - low) for share in (0.5, 0.1, 0.9))
     return Check(
         f"in ({low:g}, {high:g})",
-        _validate.as_number,  # what is not finite lies outside
+        _validate.as_number,  # numbers that are not finite are outside the interval
         lambda v: low < v < high,
         tries,
         (low, high, low - 0.5, math.nan),
@@ -98,7 +98,7 @@ def outside(low: float, high: float) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """None, or what another check takes."""
+    """None, or a value that another check accepts."""
     return Check(
         f"None or {check.requirement}",
         lambda name, value: None if value is None else check.read(name, value),
@@ -141,36 +141,36 @@ def word(*values: str) -> Check:
 
 
 def weights(*, by_class: bool = False) -> Check:
-    """None, or weights of a real dtype: one a class, or anything that broadcasts to input's shape."""
+    """None, or weights of a real dtype: one per class, or an array that broadcasts to input."""
 
     def read(name: str, value: Any) -> Any:
         array = None if value is None else _validate.weights(name, value)
         if by_class and array is not None and array.ndim != 1:
-            raise ValueError(f"{name} has shape {array.shape}; allowed is (C,), one a class")
+            raise ValueError(f"{name} has shape {array.shape}; allowed is (C,), one per class")
         return array
 
     return Check("None or weights of a real dtype", read, always, (None,), ())
 
 
 def one_or_several(check: Check) -> Check:
-    """A number that another check takes, or a sequence of such, one for each column of input."""
+    """A number that another check accepts, or a sequence of such numbers, one for each column of input."""
 
     def read(name: str, value: Any) -> Any:
         if np.ndim(value) == 0:
             return check.read(name, value)
         if np.ndim(value) != 1 or not len(value):
-            raise ValueError(f"{name} has shape {np.shape(value)}; allowed is a number or a sequence of at least one")
+            raise ValueError(f"{name} has shape {np.shape(value)}; allowed is a number or a nonempty sequence of them")
         numbers = [check(f"{name}[{i}]", v) for i, v in enumerate(value)]
         return np.array(numbers)
 
     def accepts(value: Any) -> bool:
         return all(map(check.accepts, np.atleast_1d(value)))
 
-    return Check(f"{check.requirement}, or a sequence of such", read, accepts, check.tries, check.refused)
+    return Check(f"{check.requirement}, or a sequence of such numbers", read, accepts, check.tries, check.refused)
 
 
 class Parameter(Generic[T]):
-    """A read-only attribute out of the parameters, with what is allowed and what it means."""
+    """A read-only attribute for a parameter, with its default, check and meaning."""
 
     def __init__(self, default: Any = None, check: Check | None = None, text: str = "", kw_only: bool = True) -> None:
         self.default, self.check, self.text, self.kw_only = default, check, text, kw_only
@@ -189,14 +189,14 @@ class Parameter(Generic[T]):
         return value
 
     def __set__(self, instance: Parameterized, value: T) -> None:
-        raise AttributeError(f"{self.name} of a {type(instance).__name__} is read-only; make a new one")
+        raise AttributeError(f"{self.name} of {type(instance).__name__} is read-only; make a new object instead")
 
 
 class once(Generic[T]):  # noqa: N801
     """A property that is computed once.
 
-    As functools.cached_property, without the lock that Python 3.11's has: a child forked while another thread held that
-    would wait for ever.
+    Like functools.cached_property, but without the lock of Python 3.11, for which a child forked while another thread
+    held it would wait forever.
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:
@@ -219,12 +219,12 @@ def parameter(default: Any, check: Check, text: str, *, kw_only: bool = True) ->
 
 
 class Parameterized:
-    """Base of what is made of parameters, which decide equality, repr and pickle."""
+    """Base of classes whose objects consist of parameters, which determine equality, repr and pickle."""
 
     _parameters: dict[str, Any]
 
     def _set_parameters(self, **parameters: Any) -> None:
-        """Take checked parameters; arrays are copied, so that nothing can change them."""
+        """Store checked parameters; arrays are copied, so that nothing can change them."""
         for name, value in parameters.items():
             if isinstance(value, np.ndarray):
                 parameters[name] = frozen(value)
@@ -260,7 +260,7 @@ def frozen(array: Array) -> Array:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equality of parameters; of two generators, whether they stand at the same place of the same sequence."""
+    """Equality of parameters; two generators are equal if they are at the same position of the same sequence."""
     if isinstance(a, np.random.Generator) and isinstance(b, np.random.Generator):
         a, b = a.bit_generator.state, b.bit_generator.state
     if type(a) is not type(b):

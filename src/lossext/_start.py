@@ -86,7 +86,7 @@ def no_minimum() -> ValueError:
 
 @_validate.quiet
 def constant_row(loss: Any, target: Any, sample_weight: Any, num_classes: int | None) -> Array:
-    """Likewise of a loss of the softmax of a row: one raw score a class, with a mean of 0."""
+    """Likewise of a loss of the softmax of a row: one raw score per class, with a mean of 0."""
     if loss.declaration.start is None:
         raise no_start(loss)
     shares = class_shares(loss, target, sample_weight, num_classes)

@@ -1,7 +1,7 @@
-"""What of a call kernels cannot read as it is, made so or explained: one argument at a time.
+"""Conversion and checks of arguments that kernels cannot read directly, one argument at a time.
 
-Kernels take native, aligned, C-contiguous float32 or float64.  An array that is so already goes through untouched;
-anything else real is copied into that form.  Every error names the argument, what came and what is allowed.
+Kernels take native, aligned, C-contiguous float32 or float64.  An array of this form is passed on unchanged; any other
+real array is copied into it.  Every error names the argument, what it is and what is allowed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TARGET_TYPES = {
     INT64: drivers.INT64,
 }
 
-NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # of pandas, and Arrow's in it
+NULLABLE = ("Int", "UInt", "Float", "boolean", "int", "uint", "double", "bool")  # dtypes of pandas, including Arrow's
 
 TAKE_CSR = ("target", "labels", "exclude")  # arguments that may be sparse
 
@@ -44,11 +44,11 @@ T = TypeVar("T")
 
 
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, in which the caller's ``np.seterr`` does not count: what is not finite is in the results."""
+    """The function without floating-point warnings or errors, whatever the caller's ``np.seterr``."""
 
     @functools.wraps(function)
     def silent(*args: P.args, **kwargs: P.kwargs) -> T:
-        with np.errstate(all="ignore"):  # anew for each call: NumPy 1 keeps the caller's state in the object
+        with np.errstate(all="ignore"):  # a new object for each call: NumPy 1 stores the caller's state in it
             return function(*args, **kwargs)
 
     return silent
@@ -62,19 +62,19 @@ class Operand(NamedTuple):
 
 
 def ready(array: Array) -> bool:
-    """Whether kernels can read the memory as it is (but for the type)."""
+    """Whether kernels can read the memory directly, apart from its dtype."""
     return array.flags.num & _READY == _READY
 
 
 def as_array(name: str, value: Any) -> Array:
-    """`value` as an array, whatever is in it."""
+    """`value` as an array of any dtype."""
     if type(value) is np.ndarray:
         return value
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{name} cannot be made an array: {error}") from None
-    ma = sys.modules.get("numpy.ma")  # not np.ma, which imports it: a fork meanwhile has a child that waits for ever
+        raise ValueError(f"{name} cannot be converted to an array: {error}") from None
+    ma = sys.modules.get("numpy.ma")  # not np.ma, which imports it: a child forked meanwhile would wait forever
     if isinstance(value, getattr(ma, "MaskedArray", ())) and ma.is_masked(value):  # type: ignore[union-attr]
         raise ValueError(f"{name} is a masked array with masked entries, which have no loss; fill them first")
     if array.dtype == object:
@@ -85,7 +85,7 @@ def as_array(name: str, value: Any) -> Array:
 
 
 def what_to_do(name: str, value: Any) -> str | None:
-    """How to make numbers of what became an array of objects: sparse matrices, columns and frames of pandas."""
+    """How to convert a value that became an object array: a sparse matrix, or a column or frame of pandas."""
     if hasattr(value, "tocsr"):
         form = getattr(value, "format", "?")
         if name in TAKE_CSR and form != "csr":
@@ -95,39 +95,40 @@ def what_to_do(name: str, value: Any) -> str | None:
         return None
     if hasattr(value, "columns"):
         return (
-            f"{name} is a {type(value).__name__} whose columns are not all of one real type: "
-            f"{name}.to_numpy('float64') makes numbers of nullable ones (NA: na_value=np.nan besides)"
+            f"{name} is a {type(value).__name__} whose columns do not have one common real dtype; convert it by "
+            f"{name}.to_numpy('float64'), with na_value=np.nan if entries are missing (NA)"
         )
     kind = str(getattr(value, "dtype", ""))
     if kind == "category":
-        return f"{name} is a {type(value).__name__} of dtype category; its codes are numbers: {name}.cat.codes"
+        return f"{name} is a {type(value).__name__} of dtype category; pass its integer codes, {name}.cat.codes"
     if kind.startswith(NULLABLE):
         return (
-            f"{name} is a {type(value).__name__} of dtype {kind} with missing entries (NA): "
-            f"{name}.to_numpy('float64', na_value=np.nan) makes NaN of them"
+            f"{name} is a {type(value).__name__} of dtype {kind} with missing entries (NA); "
+            f"{name}.to_numpy('float64', na_value=np.nan) converts them to NaN"
         )
     return None
 
 
 def require_real(name: str, array: Array, allowed: str = "bool, integer, float16, float32 or float64") -> None:
-    """TypeError unless the numbers are of a real type that float64 holds."""
+    """TypeError unless the array has a real dtype of at most 64 bits."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} has dtype {array.dtype}; allowed is {allowed}")
 
 
 def native(array: Array, dtype: np.dtype[Any]) -> Array:
-    """The array as the kernels read it, copied only if it is not so yet."""
+    """The array in the form that kernels read, copied only if necessary."""
     if array.dtype == dtype and ready(array):
         return array
-    with np.errstate(all="ignore"):  # a weight beyond float32 becomes inf, as in NumPy, and without a word
+    with np.errstate(all="ignore"):  # a weight beyond float32's range becomes inf, as in NumPy, but without a warning
         array = np.ascontiguousarray(array, dtype).reshape(array.shape)
     return array if ready(array) else array.copy()
 
 
 def real_input(name: str, value: Any) -> tuple[Array, np.dtype[Any], np.dtype[Any]]:
-    """An argument that sets the type of the computation: in that type, the type, and the type of the results.
+    """(array in the compute dtype, compute dtype, result dtype) for an argument that determines these dtypes.
 
-    Both types are the module's own objects, so that `is` compares them: an array's equal dtype can be another object.
+    The dtypes are this module's own objects, so they can be compared by `is`; an array's equal dtype may be another
+    object.
     """
     array = value if type(value) is np.ndarray else as_array(name, value)
     dtype = array.dtype
@@ -141,7 +142,7 @@ def real_input(name: str, value: Any) -> tuple[Array, np.dtype[Any], np.dtype[An
 
 
 def real_target(name: str, value: Any, real: np.dtype[Any], takes_bool: bool) -> tuple[Array, int]:
-    """Targets in a type that the kernels read, and which one it is."""
+    """Targets in a dtype that the kernels read, and the kernels' code for this dtype."""
     array = value if type(value) is np.ndarray else as_array(name, value)
     require_real(name, array)
     dtype = array.dtype.newbyteorder("=")
@@ -160,30 +161,30 @@ def real_target(name: str, value: Any, real: np.dtype[Any], takes_bool: bool) ->
 
 
 def class_ids(name: str, value: Any) -> tuple[Array, int]:
-    """Class ids as int32 or int64, and which; that they are classes is checked where they are used."""
+    """Class ids as int32 or int64, and the kernels' code for this dtype; their range is checked where they are used."""
     array = value if type(value) is np.ndarray else as_array(name, value)
     dtype = array.dtype
     if dtype is INT64 or dtype is INT32:
         return (array if ready(array) else native(array, dtype)), drivers.INT64 if dtype is INT64 else drivers.INT32
     if array.size == 0 and type(value) is not np.ndarray:
-        return native(array, INT64), drivers.INT64  # an empty list has no type to complain of
+        return native(array, INT64), drivers.INT64  # the float64 dtype of an empty list is not the caller's choice
     if dtype.kind == "f" and str(getattr(value, "dtype", "")).startswith(NULLABLE):
         raise TypeError(
-            f"{name} is a {type(value).__name__} of dtype {value.dtype} with missing entries (NA), which are no class: "
-            f"leave them out ({'mask=' if name == 'target' else 'sample_weight=0'}) and fill them with a class: "
-            f"{name}.fillna(0)"
+            f"{name} is a {type(value).__name__} of dtype {value.dtype} with missing entries (NA), which are not class "
+            f"ids; exclude them by {'mask=' if name == 'target' else 'sample_weight=0'}, and fill them with any class "
+            f"id, as by {name}.fillna(0)"
         )
     if dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {dtype}; class ids are of an integer dtype (of at most 64 bits)")
+        raise TypeError(f"{name} has dtype {dtype}; allowed are integer dtypes of at most 64 bits for class ids")
     if dtype.kind == "u" and dtype.itemsize == 8:
-        array = np.minimum(array, np.iinfo(np.int64).max)  # no class either, and does not turn negative
+        array = np.minimum(array, np.iinfo(np.int64).max)  # stays out of range instead of becoming negative
     if dtype == INT32:
         return native(array, INT32), drivers.INT32
     return array.astype(INT64, order="C"), drivers.INT64
 
 
 def weights(name: str, value: Any) -> Array:
-    """Weights as an array of a real type."""
+    """Weights as an array of a real dtype."""
     if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
         return value
     array = as_array(name, value)
@@ -192,24 +193,24 @@ def weights(name: str, value: Any) -> Array:
 
 
 def check_class_weights(name: str, array: Array, n_classes: int) -> None:
-    """ValueError unless there is one weight a class."""
+    """ValueError unless there is exactly one weight per class."""
     if array.shape != (n_classes,):
-        raise ValueError(f"{name} has shape {array.shape}; allowed is ({n_classes},), one a class")
+        raise ValueError(f"{name} has shape {array.shape}; allowed is ({n_classes},), one per class")
 
 
 def sample_weights(value: Any, n_rows: int | None, dtype: np.dtype[Any]) -> Array | None:
-    """One weight a row, None for none."""
+    """One weight per row in the given dtype, or None."""
     if value is None:
         return None
     array = weights("sample_weight", value)
     if n_rows is None or array.shape != (n_rows,):
-        wanted = "there is no first axis to go along" if n_rows is None else f"allowed is ({n_rows},), one a row"
+        wanted = "input has no rows to weight" if n_rows is None else f"allowed is ({n_rows},), one per row"
         raise ValueError(f"sample_weight has shape {array.shape}; {wanted}")
     return native(array, dtype)
 
 
 def upstream(value: Any, shape: Shape | None, dtype: np.dtype[Any]) -> tuple[Array | None, float]:
-    """grad_output as (array of the value's shape, 1.0); as (None, scalar) where the value is one and `shape` None."""
+    """grad_output as (array of the value's shape, 1.0), or as (None, scalar) for a scalar value (`shape` None)."""
     if value is None:
         return None, 1.0
     if shape is None:
@@ -221,7 +222,7 @@ def upstream_scalar(value: Any) -> float:
     """grad_output of a value that is a scalar."""
     array = weights("grad_output", value)
     if array.ndim:
-        raise ValueError(f"grad_output has shape {array.shape}; the value is a scalar, and so is its gradient")
+        raise ValueError(f"grad_output has shape {array.shape}; allowed is a scalar, as the value is one")
     return float(array)
 
 
@@ -244,11 +245,11 @@ def known(name: str, value: Any, shape: Shape) -> Array:
 
 
 def check_result(name: str, value: Any, shape: Shape, dtype: np.dtype[Any]) -> None:
-    """TypeError or ValueError unless it is an array that a result can be written to."""
+    """TypeError or ValueError unless `value` is an array to which the result can be written."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, not {type(value).__name__}")
     if value.dtype != dtype:
-        raise TypeError(f"{name} has dtype {value.dtype}; allowed is {dtype}, as of input")
+        raise TypeError(f"{name} has dtype {value.dtype}; allowed is input's, {dtype}")
     if value.shape != shape:
         raise ValueError(f"{name} has shape {value.shape}; allowed is input's, {shape}")
     if not value.flags.carray:
@@ -256,7 +257,7 @@ def check_result(name: str, value: Any, shape: Shape, dtype: np.dtype[Any]) -> N
 
 
 def require_no_overlap(out: Array, input: Any, others: dict[str, Any]) -> None:
-    """ValueError if `out` may share memory with an argument, but for the whole of input."""
+    """ValueError if `out` may share memory with an argument, unless it is exactly the memory of input."""
     whole = isinstance(input, np.ndarray) and (
         out.__array_interface__["data"][0] == input.__array_interface__["data"][0]
         and out.strides == input.strides
@@ -265,7 +266,7 @@ def require_no_overlap(out: Array, input: Any, others: dict[str, Any]) -> None:
     for name, value in (*(() if whole else (("input", input),)), *others.items()):
         array = np.asarray(value) if hasattr(value, "__array__") else value  # pandas, torch: maybe the same memory
         if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
-            raise ValueError(f"out shares memory with {name}; only input may be overwritten, and as a whole")
+            raise ValueError(f"out shares memory with {name}; it may only be input itself or separate memory")
 
 
 def padded(shape: Shape, n_dims: int) -> Shape:
@@ -273,7 +274,7 @@ def padded(shape: Shape, n_dims: int) -> Shape:
 
 
 def split_axis(shape: Shape, *operands: Array | None) -> int:
-    """Where to cut input's axes into rows and columns, so that operands are one by row or by column if they can be."""
+    """The axis that divides input's axes into rows and columns; if possible, operands vary along only one of these."""
     if len(shape) <= 2:
         return 1 if shape else 0
     varying = [
@@ -287,7 +288,7 @@ def split_axis(shape: Shape, *operands: Array | None) -> int:
 
 
 def operand(name: str, array: Array, shape: Shape, split: int, dtype: np.dtype[Any]) -> Operand:
-    """`array` for an input of `shape` cut at axis `split`; repeated in memory only if neither by row nor by column."""
+    """`array` for an input of `shape` divided at axis `split`; repeated in memory if it varies by row and column."""
     if array.shape == shape:
         return Operand(native(array, dtype), drivers.FULL)
     if array.shape == shape[split:] and shape[0] > 1:  # the common case, without the arithmetic below
@@ -324,7 +325,7 @@ def reduction(value: Any) -> str:
 
 
 def real_number(name: str, value: Any) -> float:
-    """A real number, maybe infinite, but neither NaN nor a bool."""
+    """A real number that may be infinite, but not NaN or a bool."""
     number = as_number(name, value)
     if math.isnan(number):
         raise ValueError(f"{name} = nan is not a number")
@@ -347,24 +348,24 @@ def finite_real(name: str, value: Any) -> float:
     """A finite real number, not a bool."""
     number = as_number(name, value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} = {number} is not a finite float")
+        raise ValueError(f"{name} = {number} is not a finite number")
     return number
 
 
 def integer(name: str, value: Any) -> int:
-    """An int of any kind but bool."""
+    """An integer of any type except bool."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     return int(value)
 
 
 def positive(name: str, value: Any) -> int:
-    """A number of things: an int of at least 1 that int64 holds."""
+    """A count: an int of at least 1 that int64 can hold."""
     number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name} = {number} is not at least 1")
     if number > MOST:
-        raise ValueError(f"{name} = {number} is more than {MOST}, the most that int64 can count")
+        raise ValueError(f"{name} = {number} is greater than {MOST}, the maximum of int64")
     return number
 
 
@@ -376,7 +377,7 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def ids_in_range(name: str, value: Any, n_classes: int, own: bool = False) -> Array:
-    """Class ids as int64, each in [0, n_classes); a copy if it is to be the callee's `own`."""
+    """Class ids as int64, each in [0, n_classes); always a copy if `own`."""
     array, _ = class_ids(name, value)
     array = np.array(array, INT64) if own else native(array, INT64)
     if array.size and (array.min() < 0 or array.max() >= n_classes):
@@ -386,14 +387,14 @@ def ids_in_range(name: str, value: Any, n_classes: int, own: bool = False) -> Ar
 
 
 def first_of_equals(ascending: Array) -> Array:
-    """Where a number is none like that before it (np.unique imports numpy.ma; see `as_array`)."""
+    """Where a number differs from the previous one (np.unique imports numpy.ma; see `as_array`)."""
     first = np.ones(len(ascending), bool)
     np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
     return first
 
 
 def item(name: str, index: tuple[Any, ...]) -> str:
-    """How an element is called in a message: target[3], target[2, 1]."""
+    """The name of an element in a message: target[3], target[2, 1]."""
     return f"{name}[{', '.join(str(int(i)) for i in index)}]" if index else name
 
 
@@ -401,7 +402,7 @@ def item(name: str, index: tuple[Any, ...]) -> str:
 
 
 def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> Shape:
-    """The shape that is computed on; ValueError where input and target do not go together."""
+    """The shape of the computation; ValueError if the shapes of input and target do not match."""
     if facts.matrix_only and len(shape) != 2:
         raise ValueError(f"input has shape {shape}; allowed is rank 2, (N, C)")
     if facts.rowwise and len(shape) < 2:
@@ -409,9 +410,9 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
     if (facts.matrix_only or facts.rowwise) and shape[1] == 0:
         raise ValueError(f"input has shape {shape}; at least one column is needed")
     if facts.n_outputs:
-        allowed = f"{shape[:1]}, one for the {facts.n_outputs} columns of a row of input"
+        allowed = f"{shape[:1]}, one for the {facts.n_outputs} columns of each row of input"
         if len(shape) != 2 or shape[1] != facts.n_outputs:
-            raise ValueError(f"input has shape {shape}; allowed is (N, {facts.n_outputs}), one column a parameter")
+            raise ValueError(f"input has shape {shape}; allowed is (N, {facts.n_outputs}), one column per parameter")
         if target_shape != shape[:1]:
             raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
         return shape
@@ -422,7 +423,7 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
         raise ValueError(f"target has shape {target_shape}; allowed is {allowed}")
     if facts.rowwise:
         ids = shape[:1] + shape[2:]
-        allowed = f"{ids}, one class id a row of input"
+        allowed = f"{ids}, one class id per row of input"
         if facts.soft_kernel_number >= 0:
             allowed += f", or {shape}, probabilities"
         if target_shape != ids and not (facts.soft_kernel_number >= 0 and target_shape == shape):
@@ -433,14 +434,14 @@ def common_shape(facts: Any, shape: Shape, target_shape: Shape, target: Any) -> 
     if facts.broadcasts:
         try:
             return np.broadcast_shapes(shape, target_shape)
-        except (ValueError, RuntimeError):  # the latter: more than the 32 axes that NumPy broadcasts
+        except (ValueError, RuntimeError):  # RuntimeError: more than the 32 axes that NumPy broadcasts
             pass
         raise ValueError(f"target has shape {target_shape}, which does not broadcast with input's, {shape}")
     raise ValueError(f"target has shape {target_shape}; allowed is input's, {shape}")
 
 
 def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real: np.dtype[Any]) -> Operand:
-    """A target of another shape than input's, in the computation's type and a layout that kernels know."""
+    """A target whose shape is not input's, in the compute dtype and a layout that kernels support."""
     if domain.is_bad(target, real).any():
         raise bad_target(domain, target, target.shape, real)
     if target.shape == shape[: target.ndim] and len(shape) == target.ndim + 1 == split + 1:
@@ -452,28 +453,28 @@ def broadcast_target(domain: Any, target: Array, shape: Shape, split: int, real:
 
 
 def soft_columns(domain: Any, target: Array, shape: Shape, real: np.dtype[Any]) -> Array:
-    """Targets along axis 1 of (N, C, d1, ...), as the kernels read them: in the computation's type."""
+    """Targets along axis 1 of (N, C, d1, ...), in the compute dtype, as kernels read them."""
     require_real("target", target)
-    rounds = target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize  # which could make a bad one good
+    rounds = target.dtype.kind == "f" and target.dtype.itemsize > real.itemsize  # could make a bad target valid
     if rounds and domain.is_bad(target, real).any():
         raise bad_target(domain, target, shape, real)
     return native(target, real)
 
 
 def is_csr(value: Any) -> bool:
-    """Whether this is a SciPy CSR matrix or array, or looks like one; SciPy is not imported."""
+    """Whether `value` is a SciPy CSR matrix or array, or has its attributes; SciPy is not imported."""
     return not isinstance(value, np.ndarray) and all(
         hasattr(value, name) for name in ("data", "indices", "indptr", "shape")
     )
 
 
 def not_csr(name: str, value: Any) -> str:
-    """What to do about another sparse format where CSR is allowed."""
+    """The message about a sparse format other than CSR."""
     return f"{name} is sparse in format {getattr(value, 'format', '?')}; allowed is CSR: {name}.tocsr()"
 
 
 def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Array, Array]:
-    """(starts of rows, columns, values) of a CSR target: columns ascending, none twice; duplicates add up."""
+    """(starts of rows, columns, values) of a CSR target, with strictly ascending columns; duplicates are summed."""
     if getattr(value, "format", "csr") != "csr":
         raise TypeError(not_csr("target", value))
     data, columns, start = (as_array(f"target.{name}", getattr(value, name)) for name in ("data", "indices", "indptr"))
@@ -481,19 +482,19 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
     for name, ids in (("indices", columns), ("indptr", start)):
         if ids.dtype.kind not in "iu":
             raise TypeError(f"target.{name} has dtype {ids.dtype}; allowed are integers")
-    # copies, of NumPy's own dtypes: what is checked here is what kernels use
+    # copies with NumPy's own dtypes, so that kernels use exactly what is checked here
     start, columns = start.astype(INT64), columns.astype(INT32 if columns.dtype == INT32 else INT64)
     n_rows, n_columns = shape
     if start.shape != (n_rows + 1,):
-        raise ValueError(f"target.indptr has shape {start.shape}; allowed is ({n_rows + 1},), one more than rows")
-    ascends = np.concatenate(([start[0] == 0], start[1:] >= start[:-1]))  # compared, as differences of int64 wrap
+        raise ValueError(f"target.indptr has shape {start.shape}; allowed is ({n_rows + 1},), one more than the rows")
+    ascends = np.concatenate(([start[0] == 0], start[1:] >= start[:-1]))  # not by differences, as int64 wraps
     if not ascends.all():
         at = int(np.argmin(ascends))
         raise ValueError(f"{item('target.indptr', (at,))} = {start[at]}; allowed are numbers that ascend from 0")
     for name, array in (("indices", columns), ("data", data)):
         if array.ndim != 1 or len(array) < start[-1]:
             raise ValueError(
-                f"target.{name} has shape {array.shape}; allowed is ({start[-1]},), as many as target.indptr says"
+                f"target.{name} has shape {array.shape}; allowed is ({start[-1]},), the last entry of target.indptr"
             )
     columns, data = columns[: start[-1]], data[: start[-1]]
     if columns.size and (columns.min() < 0 or columns.max() >= n_columns):
@@ -508,7 +509,7 @@ def csr_target(value: Any, shape: Shape, real: np.dtype[Any]) -> tuple[Array, Ar
 
 
 def csr_labels(value: Any, shape: Shape) -> tuple[Array, Array]:
-    """(starts of rows, columns) of the labels of a CSR target: where it is 1; stored zeros are none."""
+    """(starts of rows, columns) of the labels of a CSR target: its entries of 1; stored zeros do not count."""
     start, columns, data = csr_target(value, shape, FLOAT64)
     chosen = data == 1
     bad = ~(chosen | (data == 0))
@@ -521,7 +522,7 @@ def csr_labels(value: Any, shape: Shape) -> tuple[Array, Array]:
 
 
 def merged(start: Array, columns: Array, data: Array, n_columns: int) -> tuple[Array, Array, Array]:
-    """Rows with ascending columns, entries of one place added up."""
+    """Rows with strictly ascending columns; entries at the same position are summed."""
     n_rows = len(start) - 1
     rows = np.repeat(np.arange(n_rows), np.diff(start))
     order = np.lexsort((columns, rows))
@@ -538,7 +539,7 @@ def merged(start: Array, columns: Array, data: Array, n_columns: int) -> tuple[A
 
 
 def store_result(computed: Array | None, out: Array | None) -> None:
-    """A derivative into the caller's array: in its dtype, and summed over axes that input was repeated along."""
+    """Write a derivative to the caller's array, in its dtype and summed over axes along which input was broadcast."""
     if computed is None or out is None:
         return
     extra = computed.ndim - out.ndim
@@ -550,7 +551,7 @@ def store_result(computed: Array | None, out: Array | None) -> None:
 
 
 def rounded(array: Array, dtype: np.dtype[Any]) -> Array:
-    """In another dtype; what it cannot hold is infinite, without a word."""
+    """The array in another dtype; numbers beyond its range become infinite, without a warning."""
     with np.errstate(all="ignore"):
         return array.astype(dtype)
 
@@ -580,7 +581,7 @@ def bad_target(
             bad &= ~np.isnan(target) if target.dtype.kind == "f" else True
     if mask is not None:
         known = np.asarray(mask, bool)
-        if known.ndim == bad.ndim - 1 and known.shape != bad.shape:  # one a row, whose columns lie along axis 1
+        if known.ndim == bad.ndim - 1 and known.shape != bad.shape:  # one per row, with columns along axis 1
             known = np.expand_dims(known, 1)
         bad &= known
     requirement = domain.requirement.format(n_classes=shape[1] if len(shape) > 1 else 0)
@@ -591,7 +592,7 @@ def bad_target(
 
 
 def bad_entry(domain: Any, given: Any, shape: Shape, real: np.dtype[Any] | None, mask: Any) -> ValueError:
-    """The error that names the first stored entry of a CSR target outside the domain, in a row that is known."""
+    """The error that names the first stored entry of a CSR target outside the domain, in a known row."""
     start, columns, data = csr_target(given, shape, FLOAT64 if real is None else real)
     bad = domain.is_bad(data, real)
     if mask is not None:
@@ -603,14 +604,14 @@ def bad_entry(domain: Any, given: Any, shape: Shape, real: np.dtype[Any] | None,
 
 
 def bad_stored(start: Array, columns: Array, data: Array, bad: Array, requirement: str) -> ValueError:
-    """The error that names the first bad one of the stored entries."""
+    """The error that names the first bad stored entry."""
     at = int(np.argmax(bad))
     where = item("target", (np.searchsorted(start, at, "right") - 1, columns[at]))
-    return ValueError(f"{where} = {data[at]} is not {requirement} (entries of one place add up)")
+    return ValueError(f"{where} = {data[at]} is not {requirement} (entries at the same position are summed)")
 
 
 def check_input(input: Array, target: Any, mask: Any, facts: Any) -> None:
-    """ValueError that names the first prediction outside the loss's domain, of those whose target is known."""
+    """ValueError that names the first prediction with a known target that is outside the loss's domain."""
     domain = facts.input_domain
     with np.errstate(invalid="ignore"):
         bad = (input < domain.low) | (input > domain.high)

@@ -1,4 +1,4 @@
-"""Weights that make classes count alike: losses take them, but make none from data themselves."""
+"""Weights that balance classes: losses accept such weights, but do not derive them from the data."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ __all__ = ["balanced_pos_weight", "balanced_weights"]
 
 @_validate.quiet
 def balanced_weights(target: npt.ArrayLike, num_classes: int) -> Array:
-    r"""Class weights that give each class the same sum of weights, as scikit-learn's "balanced".
+    r"""Class weights that give each class the same total weight, as scikit-learn's "balanced".
 
-    With :math:`n_c` targets of class :math:`c`, :math:`n` of all and :math:`C` classes, :math:`w_c = n / (C \, n_c)`.
-    A class that does not occur is taken to occur once, so that its weight is finite.
+    With :math:`n` targets, :math:`n_c` of them of class :math:`c`, and :math:`C` classes,
+    :math:`w_c = n / (C \, n_c)`. A class that does not occur is counted once, so that its weight is finite.
 
     Parameters
     ----------
     target : array_like of int, or CSR of shape (N, num_classes)
-        Class ids of any shape; or a ``scipy.sparse`` CSR matrix or array, whose entries, not negative, are added up by
-        column.
+        Class ids of any shape; or a ``scipy.sparse`` CSR matrix or array of non-negative entries, whose column sums are
+        the counts.
     num_classes : int
         At least 1.
 
     Returns
     -------
     ndarray of shape (num_classes,)
-        Of float64; the ``weight`` of losses of classes.
+        Of float64; suitable as the ``weight`` of multiclass losses.
 
     Raises
     ------
     TypeError
-        target is not of an integer dtype; num_classes is not an int.
+        target does not have an integer dtype; num_classes is not an int.
     ValueError
-        A class id lies outside [0, num_classes); an entry is negative or not finite; the matrix has another number of
+        A class id is outside [0, num_classes); an entry is negative or not finite; the matrix does not have num_classes
         columns.
 
     Examples
@@ -60,10 +60,11 @@ def balanced_weights(target: npt.ArrayLike, num_classes: int) -> Array:
 
 @_validate.quiet
 def balanced_pos_weight(target: npt.ArrayLike) -> Any:
-    r"""The ``pos_weight`` that gives positive and negative targets of each column the same sum of weights.
+    r"""The ``pos_weight`` that gives positive and negative targets of each column the same total weight.
 
-    With :math:`n_1` the sum of a column's targets and :math:`n_0` that of one less each, :math:`n_0 / n_1`: the ratio
-    of scikit-learn's two "balanced" weights. A sum of 0 is taken for 1, so that the weight is finite and not 0.
+    With the sums :math:`n_1` of a column's targets :math:`y` and :math:`n_0` of :math:`1 - y`, it is
+    :math:`n_0 / n_1`, the ratio of scikit-learn's two "balanced" weights. A sum of 0 is replaced by 1, so that the
+    weight is finite and positive.
 
     Parameters
     ----------
@@ -73,12 +74,12 @@ def balanced_pos_weight(target: npt.ArrayLike) -> Any:
     Returns
     -------
     float, or ndarray of target's shape without its first axis
-        Of float64; the ``pos_weight`` of binary cross entropy with logits.
+        Of float64; suitable as the ``pos_weight`` of binary cross entropy with logits.
 
     Raises
     ------
     TypeError
-        target is not of a real dtype.
+        target does not have a real dtype.
     ValueError
         A target is not in [0, 1], or target has no axis.
 

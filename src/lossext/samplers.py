@@ -366,7 +366,7 @@ class FixedUnigramSampler(Sampler):
     ) -> None:
         array = _validate.weights("counts", counts)
         if array.ndim != 1:
-            raise ValueError(f"counts has shape {array.shape}; allowed is (num_classes,), one a class")
+            raise ValueError(f"counts has shape {array.shape}; allowed is (num_classes,), one per class")
         power = _validate.finite_real("distortion", distortion)
         bad = ~((array >= 0) & (array < math.inf))
         if bad.any():

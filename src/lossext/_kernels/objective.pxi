@@ -31,7 +31,7 @@ MOST_CLASSES = LX_MOST_CLASSES
 cdef class Objective:
     """Losses, bound for calls of a boosting library: one for a row of scores, or one for each column.
 
-    `rule` says what stands for the Hessian: the curvature of kind `curvature`; `constants`, one a column, everywhere or
+    `rule` says what stands for the Hessian: the curvature of kind `curvature`; `constants`, one per column, everywhere or
     where there is a slope; or the slope over the distance from the kink, `least` at least.  It is multiplied by
     `factor` and at least `floor`.  `kinked`: it may be 0 or infinite at a slope, and is then limited by the
     scale that `limit_of` makes of the sum and the number of all h^(-1/2) of a column.  `positive` multiplies both

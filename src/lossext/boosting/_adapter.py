@@ -58,7 +58,7 @@ def why_not(loss: Any) -> str | None:
     if loss.declaration.low_score_means == "alike":
         return 'a low score of it means "alike", and boosted scores are high for the positive class'
     if loss._target.kind == "labels":
-        return "its targets are sets of class ids, and the libraries have one label a row, or 0 and 1"
+        return "its targets are sets of class ids, but the libraries take one label per row, or labels of 0 and 1"
     if loss._input_domain is not None:
         return f"its input is {loss._input_domain.requirement}, and a boosted score is any number"
     if not loss.declaration.linear_score:
@@ -149,8 +149,8 @@ class Adapter(Parameterized):
         allowed = (*(() if rule is None else ("builtin",)), *own)
         if curvature == "builtin":
             raise ValueError(
-                f"{self.library} has no objective of its own for {loss!r}, or one that renews its leaves afterwards or "
-                f"whose rule is not known; allowed are {', '.join(map(repr, allowed))}"
+                f"{self.library} has no objective of its own for {loss!r}, or one that recomputes leaf values after "
+                f"each tree or whose curvature is not known; allowed are {', '.join(map(repr, allowed))}"
             )
         raise ValueError(f"curvature = {curvature!r} of {type(loss).__name__} is not one of {allowed}")
 
@@ -218,7 +218,7 @@ class Adapter(Parameterized):
                 _validate.require_real(f"the array of {name}", array)
         self._check_shapes(raw, target)
         if weight is not None and weight.shape != raw.shape[:1]:
-            raise ValueError(f"weights have shape {weight.shape}; allowed is {raw.shape[:1]}, one a row of raw scores")
+            raise ValueError(f"weights have shape {weight.shape}; allowed is {raw.shape[:1]}, one per row of scores")
 
     def _check_shapes(self, raw: Array, target: Array) -> None:
         columns = raw.shape[1]
@@ -312,7 +312,7 @@ class Adapter(Parameterized):
             ids = np.isfinite(target) & (target == np.floor(target))
             if ids.all() and target.min() >= 0 and target.max() > 1 and self._kinds_of_classes():
                 return ValueError(
-                    f"{error}: there is one score a row. Of more classes than two tell the library num_class"
+                    f"{error}: there is one score per row. Of more classes than two tell the library num_class"
                 )
         return error
 

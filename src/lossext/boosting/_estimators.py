@@ -182,7 +182,7 @@ def numbers_of(classes: Array, y: Any) -> Array:
 
 
 def probabilities(loss: DenseLoss, scores: Array) -> Array:
-    """(N, K): those of two classes from one score, of one score a class scaled to sum to 1."""
+    """(N, K): those of two classes from one score, of one score per class scaled to sum to 1."""
     if scores.ndim == 1 and loss.declaration.takes_ids:  # a score against 0
         scores = np.column_stack((np.zeros_like(scores), scores))
     mean = loss.inverse_link(np.asarray(scores, np.float64))

@@ -46,7 +46,7 @@ class CatBoostMultiTargetMetric(CatBoostMetric, MultiTargetCustomMetric):  # typ
 
 
 def by_row(columns: Any) -> Array:
-    """CatBoost's arrays, one a column, as one of shape (N,) or (N, C)."""
+    """CatBoost's arrays, one per column, as one of shape (N,) or (N, C)."""
     array = np.asarray(columns)
     if array.ndim == 1:
         return array
@@ -104,7 +104,7 @@ class CatBoostAdapter(ShiftedAdapter):
 
 
 class CatBoostObjective(CatBoostAdapter):
-    """A loss as the objective of CatBoost, for one label a row: regression, binary or multiclass.
+    """A loss as the objective of CatBoost, for one label per row: regression, binary or multiclass.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class CatBoostMultiTargetObjective(CatBoostAdapter, MultiTargetCustomObjective):
     def __init__(self, loss: DenseLoss, init_raw: npt.ArrayLike = 0.0, curvature: str | None = None) -> None:
         super().__init__(loss, init_raw, curvature)
         if loss.declaration.takes_ids:
-            raise ValueError(f"loss = {loss!r} takes one class id a row: for CatBoostObjective")
+            raise ValueError(f"loss = {loss!r} takes one class id per row: for CatBoostObjective")
 
     def calc_ders_multi(self, approxes: Array, targets: Array, weight: float) -> tuple[Array, Array]:
         """First derivatives and Hessian of minus the loss of a row, in the columns' scores."""

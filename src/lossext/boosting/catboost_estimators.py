@@ -227,7 +227,7 @@ class CatBoostClassifier(Fitting, catboost.CatBoostClassifier):  # type: ignore[
         classes, codes = encode(y)
         loss = chosen(self.loss, len(classes))
         if codes.ndim == 2 and loss.declaration.takes_ids:
-            raise ValueError(f"loss = {loss!r} takes one class a row, and y has shape {codes.shape}")
+            raise ValueError(f"loss = {loss!r} takes one class per row, and y has shape {codes.shape}")
         of_classes = product(*self._class_weights(classes, codes, y, sample_weight))
         weight = product(sample_weight, of_classes)
         given = {"classes_count": len(classes)} if len(classes) > 2 else {}

@@ -207,7 +207,7 @@ class XGBClassifier(Fitting, xgboost.XGBClassifier):  # type: ignore[misc, name-
         classes, codes = encode(y)
         loss = chosen(self.loss, len(classes))
         if codes.ndim == 2 and loss.declaration.takes_ids:
-            raise ValueError(f"loss = {loss!r} takes one class a row, and y has shape {codes.shape}")
+            raise ValueError(f"loss = {loss!r} takes one class per row, and y has shape {codes.shape}")
         factor = self.get_params().get("scale_pos_weight") or 1.0
         objective = XGBoostObjective(loss, self.curvature, factor if len(classes) == 2 else 1.0)
         stored = "multi:softprob" if len(classes) > 2 else "binary:logistic"

@@ -91,7 +91,7 @@ class OnDask:
         meta = np.asarray(getattr(here, name)(example, *arguments))[:0]
         if sample is not None:
             return X.map_partitions(by_method, here, name, *arguments, meta=framed(meta))
-        there = dask.delayed(here, traverse=False)  # an object of its own in the graph, not one a chunk
+        there = dask.delayed(here, traverse=False)  # an object of its own in the graph, not one per chunk
         shape = {"drop_axis": 1} if meta.ndim == 1 else {"chunks": (X.chunks[0], meta.shape[1:])}
         return X.map_blocks(by_method, there, name, *arguments, meta=meta, **shape)
 

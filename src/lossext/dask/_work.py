@@ -103,7 +103,7 @@ def wrong_weight(weight: Any) -> tuple[int | None, str] | None:
     if weight is None:
         return None
     if weight.ndim != 1:
-        return None, f"sample_weight has rank {weight.ndim}; allowed is 1, a number a row"
+        return None, f"sample_weight has rank {weight.ndim}; allowed is 1, a number per row"
     bad = ~(np.isfinite(weight.astype(np.float64)) & (weight >= 0))
     if not bad.any():
         return None
@@ -113,7 +113,7 @@ def wrong_weight(weight: Any) -> tuple[int | None, str] | None:
 
 def wrong_classes(y: Any) -> tuple[int | None, str] | None:
     if sparse.issparse(y) or y.ndim > 2:
-        return None, "y is sparse or of rank above 2; allowed is (N,), a class a row, or dense (N, C) of 0 and 1"
+        return None, "y is sparse or of rank above 2; allowed is (N,), a class per row, or dense (N, C) of 0 and 1"
     if y.ndim == 2 and y.shape[1] > 1:
         bad, allowed = (y != 0) & (y != 1), "0 and 1"
     elif y.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""Bases of the losses of an array of predictions: construction and calls, the same for all of them."""
+"""Base classes of the losses of an array of predictions, with their common constructor and methods."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class DenseLoss(Accumulates, Parameterized):
     """Base of the losses of an array of predictions."""
 
     declaration: ClassVar[Declaration]
-    _kernels: ClassVar[dict[Any, int]]  # numbers of the compiled ones, by variant
+    _kernels: ClassVar[dict[Any, int]]  # numbers of the compiled kernels, by variant
 
     reduction: str = parameter(
         "mean",
         word(*REDUCTIONS),
-        "Mean over what is known, its sum, one value each, the mean weighted by all weights, or the sum over the "
-        "number of rows.",
+        '"none": all values; "sum": their sum; "mean": the sum divided by the number of known elements or rows; '
+        '"weighted_mean": divided by the sum of all weights; "batchmean": divided by the number of rows.',
     )
 
     def __init__(self, *arguments: Any, **parameters: Any) -> None:
@@ -62,14 +62,14 @@ class DenseLoss(Accumulates, Parameterized):
 
     @classmethod
     def _without_copy(cls, **parameters: Any) -> DenseLoss:
-        """An object for one call, which does not copy its arrays."""
+        """A loss that does not copy its parameter arrays, for use in one call."""
         instance = cls.__new__(cls)
         instance.__dict__["_parameters"] = cls._checked(**parameters)
         return instance
 
     @classmethod
     def _declare(cls, declaration: Declaration) -> None:
-        """Finish a new class: what follows from its declaration and parameters."""
+        """Complete a new class by what follows from its declaration and parameters."""
         parameters = parameters_of(cls)
         variants = parameters[declaration.variant].check.tries if declaration.variant else ()  # type: ignore[union-attr]
         cls._kernels, names = find_kernels(declaration, variants)
@@ -81,19 +81,19 @@ class DenseLoss(Accumulates, Parameterized):
         complete_docstring(cls)
         register(cls)
 
-    # parameters that the family looks after; a kernel's parameter that is none of the loss's is a class attribute
+    # parameters that the family implements; kernel parameters that the loss does not have are class attributes
     _not_for_the_kernel: ClassVar[frozenset[str]] = frozenset(
         ("weight", "reduction", "missing", "label_smoothing", "ignore_index")
     )
 
     @property
     def _target(self) -> Target:
-        """The targets that this loss takes: of its class, unless a parameter decides."""
+        """The domain of targets, which may depend on a parameter."""
         return self.declaration.target
 
     @property
     def _input_domain(self) -> InputDomain | None:
-        """Likewise the predictions."""
+        """The domain of predictions, which may depend on a parameter; None for all numbers."""
         return self.declaration.input_domain
 
     # ---- calls ----
@@ -113,21 +113,27 @@ class DenseLoss(Accumulates, Parameterized):
         Parameters
         ----------
         input, target : array_like
-            Predictions and what they should have been; see the class for shapes and types.
+            Predictions and targets; see the class for shapes and types.
         element_weight : array_like, optional
-            Multiplies the loss, as ``weight`` does, and with it: a scalar or what broadcasts to input's shape.
+            Multiplies the loss, in addition to ``weight``: a scalar or an array that broadcasts to input.
         sample_weight : array_like of shape (N,), optional
-            Multiplies each row's loss; stays out of the divisor of ``reduction="mean"``.
+            Multiplies the loss of each row; does not count in the divisor of ``reduction="mean"``.
         mask : array_like of bool, optional
-            True where the target is known; what is not known is left out. One an element, or one a row for losses with
-            a value for each row.
+            True where the target is known; unknown elements are ignored. It has input's shape, or the shape of the
+            values for losses with one value per row.
         n_threads : int, optional
-            At least 1. Default: see ``lossext.show_config()``.
+            Maximum number of threads, at least 1. Default: see ``lossext.show_config()``.
 
         Returns
         -------
         numpy scalar or ndarray
             A scalar of input's dtype, or an array for ``reduction="none"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument has a wrong type, dtype, shape or value; the message names the argument, what it is and what is
+            allowed. See the class for targets and predictions.
         """
         return self._evaluator.run(VALUE, input, target, element_weight, sample_weight, mask, None, None, n_threads)
 
@@ -148,17 +154,23 @@ class DenseLoss(Accumulates, Parameterized):
         Parameters
         ----------
         input, target, element_weight, sample_weight, mask, n_threads
-            As for calling the loss.
+            As in a call of the loss.
         grad_output : array_like, optional
-            Upstream gradient: a scalar, or of the value's shape for none. Default 1.
+            Upstream gradient: a scalar, or an array of the values' shape for ``reduction="none"``. Default 1.
         out : ndarray, optional
-            Takes the gradient: of input's shape and dtype, C-contiguous, writable. May be input itself, shares memory
-            with nothing else. Undefined after an error.
+            Receives the gradient. It must have input's shape and dtype, and be C-contiguous, aligned and writable. It
+            may be input itself, but must not share memory with any other argument. After an error its contents are
+            undefined.
 
         Returns
         -------
         ndarray
             The gradient; ``out`` if it was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in a call of the loss.
         """
         gradient: Array = self._evaluator.run(
             GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
@@ -177,7 +189,7 @@ class DenseLoss(Accumulates, Parameterized):
         out: Array | None = None,
         n_threads: int | None = None,
     ) -> tuple[Any, Array]:
-        """``(value, gradient)`` from one pass over memory; parameters as for `grad`."""
+        """``(value, gradient)`` from one pass over memory, with the parameters and errors of `grad`."""
         results: tuple[Any, Array] = self._evaluator.run(
             VALUE | GRAD, input, target, element_weight, sample_weight, mask, grad_output, out, n_threads
         )
@@ -195,22 +207,27 @@ class DenseLoss(Accumulates, Parameterized):
         grad_output: npt.ArrayLike | None = None,
         n_threads: int | None = None,
     ) -> tuple[Array, Array]:
-        """``(gradient, curvature)`` from one pass, both like input; other parameters as for `grad`.
+        """``(gradient, curvature)`` from one pass over memory.
 
         Parameters
         ----------
         input, target, element_weight, sample_weight, mask, grad_output, n_threads
-            As for `grad`.
+            As in `grad`.
         curvature : {"exact", "majorizer", "fisher", "residual"}
-            The diagonal of the Hessian (at a kink one-sided); the second derivative of the lowest parabola that touches
-            the loss at the prediction and lies above it, infinite at a kink that no parabola covers; the expected
-            information, where the loss is a likelihood; the distance of the predicted probability from the target.
-            Each loss says which of these it has.
+            "exact": the diagonal of the Hessian, one-sided at a kink. "majorizer": the second derivative of the lowest
+            parabola that touches the loss at the prediction and lies above it; infinite at a kink if there is none.
+            "fisher": the expected information, for losses that are likelihoods. "residual": the distance between
+            predicted probability and target. The documentation of each loss lists the ones that it has.
 
         Returns
         -------
         tuple of ndarray
-            Gradient and curvature, with all weights.
+            Gradient and curvature, both of input's shape and dtype, multiplied by all weights.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in a call of the loss; the loss does not have this curvature.
         """
         kind = _validate.choice("curvature", curvature, self.declaration.curvatures)
         results: tuple[Array, Array] = self._evaluator.run(
@@ -228,20 +245,20 @@ class DenseLoss(Accumulates, Parameterized):
         sample_weight: npt.ArrayLike | None = None,
         mask: npt.ArrayLike | None = None,
     ) -> float:
-        """What the sum of the values is divided by: 1.0 for none and sum.
+        """The number by which the reduction divides the sum of the values.
 
         Parameters
         ----------
         target, element_weight, sample_weight, mask
-            As for calling the loss.
+            As in a call of the loss.
         shape : tuple of int, optional
-            Of input, where it is not the target's.
+            The shape of input, if it is not that of target.
 
         Returns
         -------
         float
-            The number of known elements or rows for mean, the sum of their weights for weighted_mean, the number of
-            rows for batchmean.
+            For mean, the number of known elements or rows; for weighted_mean, the sum of their weights; for batchmean,
+            the number of rows; for sum and none, 1.0.
         """
         if shape is None:
             shape = self._shape_of_input(target)
@@ -272,15 +289,44 @@ class DenseLoss(Accumulates, Parameterized):
     # ---- links and constants to start from ----
 
     def inverse_link(self, raw: npt.ArrayLike) -> Array:
-        """Means (probabilities, counts) of raw scores, by the loss's link; TypeError where it has none.
+        """Means (such as probabilities or counts) of raw scores, by the loss's link.
 
-        A hinge says how far a score should be from another, not how probable a label is.
+        Parameters
+        ----------
+        raw : array_like
+            Raw scores: predictions for the loss.
+
+        Returns
+        -------
+        ndarray
+            Of the shape and dtype of `raw`.
+
+        Raises
+        ------
+        TypeError
+            The loss has no link, such as a hinge, whose scores do not determine probabilities.
         """
         link = self._link()
         return self._by_link("raw", raw, link.inverse, link.name)
 
     def link(self, mean: npt.ArrayLike) -> Array:
-        """Raw scores of means, the inverse of `inverse_link`; TypeError where the loss has no link."""
+        """Raw scores of means: the inverse of `inverse_link`.
+
+        Parameters
+        ----------
+        mean : array_like
+            Means, such as probabilities or counts.
+
+        Returns
+        -------
+        ndarray
+            Of the shape and dtype of `mean`.
+
+        Raises
+        ------
+        TypeError
+            The loss has no link.
+        """
         link = self._link()
         return self._by_link("mean", mean, link.link, link.name)
 
@@ -295,27 +341,34 @@ class DenseLoss(Accumulates, Parameterized):
 
     def _link(self) -> Link:
         if self.declaration.link is None:
-            raise TypeError(f"{type(self).__name__} has no link: its scores are not those of means or probabilities")
+            raise TypeError(f"{type(self).__name__} has no link: its scores do not determine means or probabilities")
         return self.declaration.link
 
     def init_raw(self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Any:
-        """The constant raw score of each column that minimises the loss; TypeError where there is none.
+        """The constant raw score that minimises the loss, for each column.
 
         Parameters
         ----------
         target : array_like of shape (N,) or (N, C)
-            As for the loss.
+            As in a call of the loss.
         sample_weight : array_like of shape (N,), optional
-            As for the loss, whose own weights count too.
+            As in a call of the loss; the loss's own weights count, too.
 
         Returns
         -------
         float or ndarray of shape (C,)
-            Of float64, and finite; 0 for a column without weight.
+            Finite, of float64; 0 for a column whose total weight is 0.
+
+        Raises
+        ------
+        TypeError
+            The loss declares no such constant.
+        ValueError
+            A target or weight is not allowed, or no constant minimises the loss.
         """
         return _start.constant(self, target, sample_weight)
 
-    # ---- the way to the kernel ----
+    # ---- calling the kernel ----
 
     @once
     def _evaluator(self) -> drivers.Evaluator:
@@ -351,18 +404,18 @@ class DenseLoss(Accumulates, Parameterized):
             cost_of_row=declaration.cost_of_row,
         )
 
-    # whether a sequence for a parameter stands for several outputs of one target, one a column of input
+    # whether a sequence as a parameter means several outputs for one target, one per column of input
     _outputs_by_parameter: ClassVar[bool] = False
 
     @once
     def _several(self) -> dict[str, Array]:
-        """The parameters that are sequences, of a loss with several outputs."""
+        """The parameters that are sequences, for a loss with several outputs."""
         names = self.declaration.kernel_parameters if self._outputs_by_parameter else ()
         return {name: v for name in names if isinstance(v := self._parameters.get(name), np.ndarray)}
 
     @property
     def _n_outputs(self) -> int:
-        """How many outputs a target has, 0 where input has target's shape."""
+        """The number of outputs per target, 0 if input has target's shape."""
         return max(map(len, self._several.values()), default=0)
 
     def _of_output(self, k: int) -> DenseLoss:
@@ -370,7 +423,7 @@ class DenseLoss(Accumulates, Parameterized):
         return self._with(**{name: float(v[k]) for name, v in self._several.items()})
 
     def _with(self, **changed: Any) -> DenseLoss:
-        """The same loss with other values for those of these parameters that it has."""
+        """The same loss with some parameters changed; those that the loss does not have are ignored."""
         parameters = {**self._parameters, **{k: v for k, v in changed.items() if k in self._parameters}}
         return type(self)._without_copy(**parameters)
 
@@ -383,11 +436,11 @@ class ElementLoss(DenseLoss):
     """Base of the losses of one prediction and one target."""
 
     weight: npt.ArrayLike | None = parameter(
-        None, weights(), "Multiplies the loss: a scalar or what broadcasts to input's shape; cast to input's dtype."
+        None, weights(), "Multiplies the loss: a scalar or an array that broadcasts to input; cast to input's dtype."
     )
 
     missing: str = parameter(
-        "error", word("error", "nan"), 'Whether a target that is NaN is an error, or not known and left out ("nan").'
+        "error", word("error", "nan"), 'Whether a NaN target is an error, or means an unknown target ("nan").'
     )
 
     def __init_subclass__(cls, *, target: Target, **facts: Any) -> None:
@@ -401,27 +454,34 @@ class RowLoss(DenseLoss):
     """Base of the losses of a row of scores."""
 
     weight: npt.ArrayLike | None = parameter(
-        None, weights(by_class=True), "Weight of each class, of shape (C,); cast to input's dtype."
+        None, weights(by_class=True), "Class weights of shape (C,); cast to input's dtype."
     )
 
     def init_raw(
         self, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, num_classes: int | None = None
     ) -> Array:
-        """The constant row of raw scores that minimises the loss, with a mean of 0; TypeError where there is none.
+        """The constant row of raw scores, with mean 0, that minimises the loss.
 
         Parameters
         ----------
         target : array_like of shape (N,) or (N, C)
             Class ids or probabilities, which may be CSR.
         sample_weight : array_like of shape (N,), optional
-            As for the loss, whose class weights count too.
+            As in a call of the loss; the loss's class weights count, too.
         num_classes : int, optional
-            C, for class ids. Default: the length of the class weights, or one more than the greatest id, at least 2.
+            C, for class ids. Default: the length of the class weights, or the largest id plus one, but at least 2.
 
         Returns
         -------
         ndarray of shape (C,)
-            Of float64; a class without weight has the share 1e-15.
+            Of float64; a class whose total weight is 0 gets the share 1e-15.
+
+        Raises
+        ------
+        TypeError
+            The loss declares no such constant.
+        ValueError
+            A target or weight is not allowed, or no constant minimises the loss.
         """
         return _start.constant_row(self, target, sample_weight, num_classes)
 

@@ -1,4 +1,4 @@
-"""Losses of two classes."""
+"""Losses for binary classification."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ class BCEWithLogitsLoss(
 
     .. math:: w \, (q \, y \, sp(-x) + (1 - y) \, sp(x)).
 
-    Label smoothing :math:`s` makes the target :math:`y (1 - s) + s / 2` first. At an infinite logit the value is the
-    limit; NaN logits and weights come through.
+    Label smoothing :math:`s` first replaces the target by :math:`y (1 - s) + s / 2`. At an infinite logit the value is
+    the limit; NaN logits and weights propagate.
+
+    As `torch.nn.BCEWithLogitsLoss`.
 
     Examples
     --------
@@ -62,13 +64,13 @@ class BCEWithLogitsLoss(
     """
 
     weight: npt.ArrayLike | None = parameter(
-        None, weights(), "Multiplies the loss: a scalar or what broadcasts to input's shape; cast to input's dtype."
+        None, weights(), "Multiplies the loss: a scalar or an array that broadcasts to input; cast to input's dtype."
     )
     pos_weight: npt.ArrayLike | None = parameter(
-        None, weights(), "Multiplies the loss of the positive part: a scalar or what broadcasts to input's shape."
+        None, weights(), "Multiplies the term of y: a scalar or an array that broadcasts to input."
     )
-    reduction: str = parameter("mean", word(*REDUCTIONS), "As of `DenseLoss`.")
-    label_smoothing: float = parameter(0.0, within(0, 1), "How far targets are moved towards 1/2.")
+    reduction: str = parameter("mean", word(*REDUCTIONS), "See `DenseLoss`.")
+    label_smoothing: float = parameter(0.0, within(0, 1), "The fraction s by which targets are moved towards 1/2.")
 
 
 binary_cross_entropy_with_logits = function_of(
@@ -97,12 +99,12 @@ class BCELoss(
 
     .. math:: -y \log x - (1 - y) \log(1 - x).
 
-    A term with factor 0 counts 0. Nothing is clipped: at :math:`x = 0, y = 1` the value is infinite and the gradient
-    -infinite (torch caps values at 100 and divides the gradient by at least 1e-12; keras moves probabilities to
-    [1e-7, 1 - 1e-7]). A probability that is NaN comes through. Where there are logits, `BCEWithLogitsLoss` keeps the
-    digits that a probability near 1 has not. Fisher curvature: :math:`1 / (x (1 - x))`.
+    A term whose factor :math:`y` or :math:`1 - y` is 0 is 0. Nothing is clipped: at :math:`x = 0, y = 1` the value is
+    infinite and the gradient is -inf (torch caps values at 100 and divides the gradient by at least 1e-12; keras clips
+    probabilities to [1e-7, 1 - 1e-7]). NaN probabilities propagate. If you have logits, use `BCEWithLogitsLoss`, which
+    keeps the digits that are lost in probabilities near 1. The Fisher curvature is :math:`1 / (x (1 - x))`.
 
-    As `torch.nn.BCELoss` but for the caps.
+    As `torch.nn.BCELoss`, except that torch caps values and gradients.
 
     Examples
     --------
@@ -136,7 +138,7 @@ class SigmoidFocalLoss(
     convex=False,
     cost=0.5,
 ):
-    r"""Focal loss of logits: binary cross entropy with less weight on what is predicted well.
+    r"""Focal loss of logits: binary cross entropy with less weight on well-classified examples.
 
     For an element :math:`x` of input and its target :math:`y` in [0, 1], with :math:`s(z) = 1 / (1 + e^{-z})` and
     :math:`sp(z) = \log(1 + e^z)`,
@@ -145,18 +147,19 @@ class SigmoidFocalLoss(
         a \, (y \, s(-x) + (1 - y) \, s(x))^{gamma} \, (y \, sp(-x) + (1 - y) \, sp(x)), \qquad
         a = alpha \, y + (1 - alpha) (1 - y),
 
-    and :math:`a = 1` without alpha. Label smoothing :math:`s` makes the target :math:`y (1 - s) + s / 2` first, and
-    alpha acts on that. ``gamma=0`` without alpha is binary cross entropy with logits. Small losses keep their digits
-    (at x = 20, y = 1 in float32 the value is 8.8e-27, where 1 - s(x) is 0), and gradients are finite for every gamma.
-    At an infinite logit the value is the limit. Errors are of the sum of the sizes of the terms, for gamma up to 3; a
-    greater one adds some 2 ulp for each 1. Derivatives smaller than 1e4 of the smallest normal numbers may be 0.
+    and :math:`a = 1` without alpha. Label smoothing :math:`s` first replaces the target by :math:`y (1 - s) + s / 2`,
+    also in :math:`a`. ``gamma=0`` without alpha is binary cross entropy with logits. Small losses keep their digits
+    (at x = 20, y = 1 in float32 the value is 8.8e-27, although 1 - s(x) rounds to 0), and gradients are finite for
+    every gamma. At an infinite logit the value is the limit. Error bounds are in ulp of the sum of the absolute terms
+    and hold for gamma up to 3; beyond, each unit of gamma adds some 2 ulp. Derivatives smaller than 1e4 times the
+    smallest normal number may be 0.
 
     The loss is not convex: the second derivative is negative for some predictions; ``curvature="residual"``,
-    :math:`a \, |s(x) - y|`, never is. `init_raw` is the lowest of all constants between those of the log-odds of
-    1e-15 and of 1 - 1e-15.
+    :math:`a \, |s(x) - y|`, is never negative. `init_raw` searches for the minimum among the log-odds of probabilities
+    between 1e-15 and 1 - 1e-15.
 
-    Lin, Goyal, Girshick, He, Dollár: Focal loss for dense object detection (2017). As torchvision's
-    ``sigmoid_focal_loss``, whose defaults are ``alpha=0.25`` and ``reduction="none"``, and optax's.
+    Source: Lin, Goyal, Girshick, He, Dollár: Focal loss for dense object detection (2017). As ``sigmoid_focal_loss`` of
+    torchvision, whose defaults are ``alpha=0.25`` and ``reduction="none"``, and of optax.
 
     Examples
     --------
@@ -170,21 +173,21 @@ class SigmoidFocalLoss(
     """
 
     alpha: float | None = parameter(
-        None, optional(within(0, 1)), "Weight of the positive part; that of the negative is 1 - alpha. None: both 1."
+        None, optional(within(0, 1)), "Weight of the positives; negatives have 1 - alpha. None: no weights."
     )
-    gamma: float = parameter(2.0, at_least(0), "The power of the probability that the target is missed by.")
-    label_smoothing: float = parameter(0.0, within(0, 1), "How far targets are moved towards 1/2.")
+    gamma: float = parameter(2.0, at_least(0), "The power of the probability assigned to the wrong class.")
+    label_smoothing: float = parameter(0.0, within(0, 1), "The fraction s by which targets are moved towards 1/2.")
 
     _not_for_the_kernel: ClassVar[frozenset[str]] = ElementLoss._not_for_the_kernel | {"alpha"}
 
     @property
     def positive(self) -> float:
-        """The kernel's weight of the positive part."""
+        """Weight of the positives, as the kernel takes it."""
         return 1.0 if self.alpha is None else self.alpha
 
     @property
     def negative(self) -> float:
-        """The kernel's weight of the negative part."""
+        """Weight of the negatives, as the kernel takes it."""
         return 1.0 if self.alpha is None else 1 - self.alpha
 
 
@@ -211,7 +214,7 @@ class SoftMarginLoss(
     .. math:: \log(1 + e^{-y x}).
 
     It does not overflow: at :math:`y x = -1000` it is 1000 (torch: infinite, with a NaN gradient). At an infinite score
-    the value is the limit. The mean of the link is the probability of the target 1.
+    the value is the limit. The link maps the probability of the target 1 to the score.
 
     As `torch.nn.SoftMarginLoss`.
 
@@ -247,18 +250,18 @@ class HingeLoss(
     smooth=False,
     cost=0.1,
 ):
-    r"""Hinge of a score and a target of -1 or 1, or its square.
+    r"""Hinge loss, or squared hinge loss, of targets -1 and 1.
 
     For an element :math:`x` of input and its target :math:`y`,
 
     .. math:: \max(0, margin - y x)^p.
 
-    ``margin=0`` is the perceptron's loss. At the kink :math:`y x = margin` the gradient for p = 1 is :math:`-y`, as
-    scikit-learn's and keras', and the best parabola above the loss infinitely steep; for p = 2 gradient and curvature
-    there are 0. Majorizer: :math:`1 / (2 |margin - y x|)` for p = 1, 2 for p = 2.
+    ``margin=0`` with p = 1 is the perceptron's loss. At the kink :math:`y x = margin`, the gradient for p = 1 is
+    :math:`-y`, as in scikit-learn and keras, and the majorizer is infinite; for p = 2, gradient and curvature there are
+    0. The majorizer is :math:`1 / (2 |margin - y x|)` for p = 1, and 2 for p = 2.
 
-    `init_raw` is the margin, with the sign of the heavier class (0 for classes of one weight); for p = 2 its product
-    with the mean target.
+    For p = 1, `init_raw` is the margin with the sign of the class with the larger total weight (0 if the weights are
+    equal); for p = 2, it is the margin times the mean target.
 
     As scikit-learn's ``SGDClassifier(loss="hinge")`` and ``"squared_hinge"``.
 
@@ -271,8 +274,8 @@ class HingeLoss(
     2.0 [-1.  0. -1. -1.]
     """
 
-    margin: float = parameter(1.0, real(), "How far on its target's side a score should be.")
-    p: int = parameter(1, one_of(1, 2), "The power.")
+    margin: float = parameter(1.0, real(), "The value of y x from which the loss is 0.")
+    p: int = parameter(1, one_of(1, 2), "The power of the hinge.")
 
 
 hinge_loss = function_of(
@@ -291,16 +294,17 @@ class ModifiedHuberLoss(
     curvatures=("exact", "majorizer"),
     cost=0.1,
 ):
-    r"""Squared hinge that goes on in a line where a score is far on the wrong side.
+    r"""Squared hinge loss that continues linearly for scores far on the wrong side.
 
     For an element :math:`x` of input, its target :math:`y` of -1 or 1 and :math:`z = y x`,
 
     .. math:: \max(0, 1 - z)^2 \text{ if } z \ge -1, \qquad -4 z \text{ if } z < -1.
 
-    The second derivative is 2 where :math:`-1 \le z < 1`, else 0; the majorizer :math:`2 / \max(1, |x|)`.
+    The gradient is continuous. The second derivative is 2 for :math:`-1 \le z < 1` and 0 elsewhere; the majorizer is
+    :math:`2 / \max(1, |x|)`.
 
-    Zhang: Solving large scale linear prediction problems using stochastic gradient descent (2004). As scikit-learn's
-    ``SGDClassifier(loss="modified_huber")``.
+    Source: Zhang: Solving large scale linear prediction problems using stochastic gradient descent (2004). As
+    scikit-learn's ``SGDClassifier(loss="modified_huber")``.
 
     Examples
     --------
@@ -329,17 +333,17 @@ class ExponentialLoss(
     curvatures=("exact", "residual"),
     cost=0.5,
 ):
-    r"""Exponential loss, that of AdaBoost.
+    r"""Exponential loss, the objective of AdaBoost.
 
     For an element :math:`x` of input and its target :math:`y` in [0, 1],
 
     .. math:: y \, e^{-x} + (1 - y) \, e^x.
 
-    The score stands for half of the log-odds. A term with factor 0 counts 0, so the value is the limit at an infinite
-    score; a value beyond the greatest number is infinite, and so are gradient and curvature. ``curvature="residual"``
-    is the distance of the probability from the target.
+    The score is half of the log-odds. A term whose factor :math:`y` or :math:`1 - y` is 0 is 0, so the value is the
+    limit at an infinite score. Values beyond the largest number are infinite, as are gradient and curvature.
+    ``curvature="residual"`` is the distance between probability and target.
 
-    Friedman, Hastie, Tibshirani: Additive logistic regression (2000). As scikit-learn's ``ExponentialLoss``.
+    Source: Friedman, Hastie, Tibshirani: Additive logistic regression (2000). As scikit-learn's ``ExponentialLoss``.
 
     Examples
     --------

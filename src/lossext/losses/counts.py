@@ -1,4 +1,4 @@
-"""Losses of counts and amounts, whose mean is positive."""
+"""Losses for counts and amounts, whose mean is positive."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class HalfPoissonLoss(
     curvatures=("exact", "fisher"),
     cost=1.0,
 ):
-    r"""Half the Poisson deviance, of the logarithm of a mean.
+    r"""Half the Poisson deviance; the prediction is the logarithm of the mean.
 
     For an element :math:`x` of input, the logarithm of the mean, and its target :math:`y`, a count or an amount,
 
     .. math:: y \log \frac{y}{e^x} - y + e^x,
 
-    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfPoissonLoss`` leaves out what does
-    not depend on x. The error is that of the loss at a prediction moved by at most one ulp: y e^t with t = x - log y is
-    computed from the logarithm in two parts, so that all digits stay where x is right.
+    which is never negative, and 0 if the mean equals the target. For y = 0 it is :math:`e^x`. scikit-learn's
+    ``HalfPoissonLoss`` drops the terms that do not depend on x. The error bound includes the effect of changing x by at
+    most one ulp; the logarithm of y is computed in two parts, so that no digits are lost near the minimum.
 
     Examples
     --------
@@ -69,14 +69,14 @@ class HalfGammaLoss(
     curvatures=("exact", "fisher"),
     cost=1.0,
 ):
-    r"""Half the gamma deviance, of the logarithm of a mean.
+    r"""Half the gamma deviance; the prediction is the logarithm of the mean.
 
     For an element :math:`x` of input, the logarithm of the mean, and its target :math:`y`,
 
     .. math:: \frac{y}{e^x} - 1 - \log \frac{y}{e^x},
 
-    which is never negative and 0 where the mean is the target. scikit-learn's ``HalfGammaLoss`` leaves out what does
-    not depend on x. The error is that of the loss at a prediction moved by at most one ulp.
+    which is never negative, and 0 if the mean equals the target. scikit-learn's ``HalfGammaLoss`` drops the terms that
+    do not depend on x. The error bound includes the effect of changing x by at most one ulp.
 
     Examples
     --------
@@ -106,18 +106,19 @@ class HalfTweedieLoss(
     curvatures=("exact", "fisher"),
     cost=3.0,
 ):
-    r"""Half the Tweedie deviance, of the logarithm of a mean.
+    r"""Half the Tweedie deviance; the prediction is the logarithm of the mean.
 
-    For an element :math:`x` of input, the logarithm of the mean :math:`\mu = e^x`, its target :math:`y` and the power
-    :math:`p` of the mean that the variance is proportional to,
+    For an element :math:`x` of input, the logarithm of the mean :math:`\mu = e^x`, its target :math:`y`, and a variance
+    proportional to :math:`\mu^p`,
 
     .. math:: \frac{\mu^{2-p} - y^{2-p}}{2-p} - y \, \frac{\mu^{1-p} - y^{1-p}}{1-p},
 
-    with its limits, `HalfPoissonLoss` and `HalfGammaLoss`, at powers 1 and 2, and half the squared error of the mean at
-    0. It is never negative, 0 where the mean is the target, and continuous in the power. For a negative power and a
-    target that is not positive the powers of y are left out, as in scikit-learn.
+    with the limits `HalfPoissonLoss` at p = 1 and `HalfGammaLoss` at p = 2; p = 0 gives half the squared error of the
+    mean. It is never negative, 0 if the mean equals the target, and continuous in p. For a negative power and a
+    non-positive target, the powers of y are left out, as in scikit-learn. The error bound includes the effect of
+    changing x by at most one ulp.
 
-    Targets: finite numbers for powers up to 0, of at least 0 for powers below 2, above 0 from 2 on.
+    Targets must be finite: any number for powers up to 0, at least 0 for powers below 2, above 0 for powers from 2 on.
 
     Examples
     --------
@@ -128,7 +129,7 @@ class HalfTweedieLoss(
     1.6315 [ 0.     -1.3839  0.6065]
     """
 
-    power: float = parameter(1.5, outside(0, 1), "The power of the mean that the variance is proportional to.")
+    power: float = parameter(1.5, outside(0, 1), "The power p of the mean to which the variance is proportional.")
 
     @property
     def _target(self) -> Target:
@@ -154,15 +155,17 @@ class PoissonNLLLoss(
     value_ulp=3.0,
     cost=0.7,
 ):
-    r"""Negative log-likelihood of counts that are Poisson distributed.
+    r"""Negative log-likelihood of Poisson-distributed counts.
 
     For an element :math:`x` of input and its target :math:`y`,
 
     .. math:: e^x - y \, x \qquad \text{or, without log\_input,} \qquad x - y \log(x + \epsilon),
 
-    to which ``full`` adds :math:`\log y!`, of which torch has Stirling's approximation, and only above y = 1. Without
-    ``log_input`` a negative x is a ValueError. Where the terms cancel, the bound of the error is in ulp of their sizes'
-    sum; `HalfPoissonLoss` has no terms that cancel.
+    to which ``full`` adds :math:`\log y!` (torch adds Stirling's approximation, and only for y > 1). Without
+    ``log_input``, a negative x raises a ValueError. Error bounds are in ulp of the sum of the absolute terms, which may
+    cancel; `HalfPoissonLoss` has no such cancellation.
+
+    As `torch.nn.PoissonNLLLoss`, except for :math:`\log y!`.
 
     Examples
     --------
@@ -173,9 +176,9 @@ class PoissonNLLLoss(
     -0.9138388 [ 0.     -2.2817  0.3679]
     """
 
-    log_input: bool = parameter(True, flag(), "Whether input is the logarithm of the mean, or the mean itself.")
-    full: bool = parameter(False, flag(), "Whether to add what does not depend on input.")
-    eps: float = parameter(1e-8, at_least(0), "Added to a mean before its logarithm is taken.")
+    log_input: bool = parameter(True, flag(), "Whether input is the logarithm of the mean (else the mean itself).")
+    full: bool = parameter(False, flag(), "Whether to add the term that does not depend on input.")
+    eps: float = parameter(1e-8, at_least(0), "Added to the mean before the logarithm, without ``log_input``.")
 
     @property
     def _input_domain(self) -> InputDomain | None:

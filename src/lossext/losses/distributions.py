@@ -18,9 +18,11 @@ class KLDivLoss(
 
     .. math:: t \, (\log t - x),
 
-    and 0 for t = 0 whatever x is, but NaN. With ``log_target`` the target is :math:`\log t`, which may be -inf. The
-    divergence of whole distributions is ``reduction="batchmean"``; ``mean`` divides by the number of elements, as
-    torch. Where log t and x cancel, the bound of the error is in ulp of their sizes' sum.
+    and 0 for t = 0 and any x that is not NaN. With ``log_target`` the target is :math:`\log t`, which may be -inf.
+    ``reduction="batchmean"`` gives the mean divergence of the rows; ``mean`` divides by the number of elements, as in
+    torch. Error bounds are in ulp of :math:`t (|\log t| + |x|)`, as the terms may cancel.
+
+    As `torch.nn.KLDivLoss`.
 
     Examples
     --------

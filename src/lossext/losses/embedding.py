@@ -1,4 +1,4 @@
-"""Losses of distances between things that are alike or not."""
+"""Losses of distances between pairs of objects that are alike or not."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ class HingeEmbeddingLoss(
     low_score_means="alike",
     cost=0.1,
 ):
-    r"""Hinge loss of a distance between two things that are alike (1) or not (-1).
+    r"""Hinge loss of the distance between two objects that are alike (1) or not (-1).
 
     For an element :math:`x` of input and its target :math:`y`,
 
     .. math:: x \text{ if } y = 1, \qquad \max(0, margin - x) \text{ if } y = -1.
 
-    Input and target broadcast as in NumPy: the value has the broadcast shape, and the gradient is summed back to
-    input's. The gradient is -1 at the kink, as torch's; it is 1 for y = 1 whatever x is, and NaN for y = -1 and a NaN
-    x.
+    Input and target broadcast as in NumPy: the value has the broadcast shape, and the gradient is summed to input's
+    shape. The gradient at the kink :math:`x = margin` is -1, as in torch. For y = 1 it is 1 for any x; for y = -1 it is
+    NaN if x is.
+
+    As `torch.nn.HingeEmbeddingLoss`.
 
     Examples
     --------
@@ -46,9 +48,9 @@ class HingeEmbeddingLoss(
 
     weight = None  # none, as in torch
     margin: float = parameter(
-        1.0, real(), "The distance from which things that are not alike are far enough apart.", kw_only=False
+        1.0, real(), "The distance from which objects that are not alike have no loss.", kw_only=False
     )
-    reduction: str = parameter("mean", word(*REDUCTIONS), "As of `DenseLoss`.", kw_only=False)
+    reduction: str = parameter("mean", word(*REDUCTIONS), "See `DenseLoss`.", kw_only=False)
 
 
 hinge_embedding_loss = function_of(

@@ -1,4 +1,4 @@
-"""Losses of one class out of many."""
+"""Losses for multiclass classification."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ __all__ = [
     "softmax_focal_loss",
 ]
 
-IGNORED = "A class id whose rows are left out: not read, without derivatives, not counted by the mean."
+IGNORED = (
+    "Rows with this class id are ignored: their scores are not read, their derivatives are 0, no mean counts them."
+)
 
 
 class CrossEntropyLoss(
@@ -49,23 +51,26 @@ class CrossEntropyLoss(
     cost=0.35,
     cost_of_row=4.0,
 ):
-    r"""Cross entropy of the softmax of a row of scores, against class ids or probabilities.
+    r"""Cross entropy of the softmax of scores, for class ids or probabilities as targets.
 
     For a row of scores :math:`x` of length C, divided by the temperature, and its class :math:`y`,
 
     .. math:: w_y \left(\log \sum_j e^{x_j} - x_y\right);
 
-    for a row of probabilities :math:`t`, :math:`\sum_c w_c t_c (\log \sum_j e^{x_j} - x_c)`. Label smoothing s makes
-    :math:`(1 - s) t + s / C` of the probabilities, or of the 1 at the class. A row of probabilities need not sum to 1.
+    for a row of probabilities :math:`t`, it is :math:`\sum_c w_c t_c (\log \sum_j e^{x_j} - x_c)`. Label smoothing s
+    replaces :math:`t` (1 at the class and 0 elsewhere for a class id) by :math:`(1 - s) t + s / C`. A row of
+    probabilities need not sum to 1.
 
-    The classes lie along axis 1: input is (N, C), or (N, C, d1, ...) with a value for each of the N x d1 x ... rows. A
-    target of input's shape holds probabilities, of any dtype; without axis 1, class ids; a SciPy CSR matrix of shape
-    (N, C) probabilities again, which are never made dense.
+    The classes lie along axis 1: input has shape (N, C), or (N, C, d1, ...) with a value for each of the N x d1 x ...
+    rows. A target of input's shape holds probabilities, in any dtype; a target of that shape without axis 1 holds class
+    ids; a SciPy CSR matrix of shape (N, C) holds probabilities and is never made dense.
 
-    The value keeps its digits where the class is sure: it is log1p of the others' share, and the class's slope is minus
-    the sum of the others'. Values of probabilities are exact to 4 ulp of the sum
-    of their terms. A NaN score makes its row NaN; an infinite one gives the limit. As in torch, the mean over class ids
-    is divided by the sum of the known rows' class weights, over probabilities by the number of rows.
+    Confident predictions keep their digits: the value is computed by log1p from the probabilities of the other classes,
+    and the slope of the class as minus the sum of the other slopes. For probabilities as targets, values are exact to 4
+    ulp of the sum of their terms. A NaN score makes its row NaN; an infinite score gives the limit. As in torch, the
+    mean divides by the sum of the known rows' class weights for class ids, and by the number of rows for probabilities.
+
+    As `torch.nn.CrossEntropyLoss`.
 
     Examples
     --------
@@ -81,10 +86,12 @@ class CrossEntropyLoss(
     """
 
     weight: npt.ArrayLike | None = parameter(
-        None, weights(by_class=True), "Weight of each class, of shape (C,); cast to input's dtype.", kw_only=False
+        None, weights(by_class=True), "Class weights of shape (C,); cast to input's dtype.", kw_only=False
     )
     ignore_index: int = parameter(-100, an_integer(), IGNORED)
-    label_smoothing: float = parameter(0.0, within(0, 1), "Share of the target that is spread evenly over the classes.")
+    label_smoothing: float = parameter(
+        0.0, within(0, 1), "The fraction s of the target spread evenly over all classes."
+    )
     temperature: float = parameter(1.0, above(0), "Divides the scores.")
 
     def _link(self) -> Link:
@@ -95,7 +102,18 @@ class CrossEntropyLoss(
         return Link("softmax", formula, lambda mean: t * SOFTMAX.link(mean), lambda raw: SOFTMAX.inverse(raw / t))
 
     def log_normalizer(self, input: npt.ArrayLike) -> Array:
-        r"""Logarithm of the sum of :math:`e^{x_j / T}` over the classes: one number a row, in input's dtype."""
+        r"""Logarithm of the sum of :math:`e^{x_j / T}` over the classes, with the temperature T.
+
+        Parameters
+        ----------
+        input : array_like of shape (N, C) or (N, C, d1, ...)
+            Scores.
+
+        Returns
+        -------
+        ndarray of shape (N,) or (N, d1, ...)
+            Of input's dtype.
+        """
         x, real_type, dtype = _validate.real_input("input", input)
         if x.ndim < 2 or x.shape[1] == 0:
             raise ValueError(f"input has shape {x.shape}; allowed is (N, C) or (N, C, d1, ...)")
@@ -116,21 +134,22 @@ class CrossEntropyLoss(
         mask: npt.ArrayLike | None = None,
         n_threads: int | None = None,
     ) -> Array:
-        r"""Product of the loss's whole Hessian with a direction of input's shape.
+        r"""Product of the full Hessian of the loss with a direction.
 
-        A row's Hessian is :math:`s (diag(p) - p p^T) / T^2`, with the softmax p and the sum s of its weighted targets.
+        The Hessian of a row is :math:`s (diag(p) - p p^T) / T^2`, with the softmax p, the sum s of its weighted targets
+        and the temperature T.
 
         Parameters
         ----------
         input, target, sample_weight, mask, n_threads
-            As for calling the loss.
+            As in a call of the loss.
         direction : array_like
             Of input's shape, finite.
 
         Returns
         -------
         ndarray
-            Of input's shape and dtype, in the scale of `grad`.
+            Of input's shape and dtype, with the same weights and divisor as `grad`.
         """
         x, real_type, dtype = _validate.real_input("input", input)
         v, *_ = _validate.real_input("direction", direction)
@@ -152,7 +171,7 @@ class CrossEntropyLoss(
 
     @once
     def _products(self) -> drivers.Evaluator:
-        """Whose gradient, with directions for targets, is the product with them."""
+        """The evaluator whose gradient is the Hessian product when it is given directions as targets."""
         number, _ = drivers.find_loss("row", self.declaration.product_kernel or "")
         facts = {"soft_kernel_number": number, "soft_target": REAL, "weight": None, "reduction": "none"}
         facts |= {"ignore_index": None, "label_smoothing": 0.0}
@@ -178,12 +197,17 @@ class NLLLoss(
     grad_ulp=0.0,
     linear_score=False,
 ):
-    r"""Negative log-likelihood of given log-probabilities at the class.
+    r"""Negative log-likelihood of log-probabilities.
 
-    For a row of log-probabilities :math:`x` and its class :math:`y`, :math:`-w_y x_y`. The classes lie along axis 1:
-    input is (N, C), or (N, C, d1, ...). Log-probabilities are not checked; other columns than the class's are not read.
-    A NaN at the class makes value and gradient NaN there. As in torch, the mean divides by the sum of the known rows'
-    class weights.
+    For a row of log-probabilities :math:`x` and its class :math:`y`,
+
+    .. math:: -w_y x_y.
+
+    The classes lie along axis 1: input has shape (N, C) or (N, C, d1, ...). Log-probabilities are not checked; only the
+    column of the class is read. If it is NaN, value and gradient are NaN there. As in torch, the mean divides by the
+    sum of the known rows' class weights.
+
+    As `torch.nn.NLLLoss`.
 
     Examples
     --------
@@ -197,7 +221,7 @@ class NLLLoss(
     """
 
     weight: npt.ArrayLike | None = parameter(
-        None, weights(by_class=True), "Weight of each class, of shape (C,); cast to input's dtype.", kw_only=False
+        None, weights(by_class=True), "Class weights of shape (C,); cast to input's dtype.", kw_only=False
     )
     ignore_index: int = parameter(-100, an_integer(), IGNORED)
 
@@ -227,17 +251,17 @@ class SoftmaxFocalLoss(
     cost=0.35,
     cost_of_row=6.0,
 ):
-    r"""Focal loss of the softmax of a row of scores: rows of a sure class count little.
+    r"""Focal loss of the softmax of scores: cross entropy with less weight on well-classified rows.
 
     For a row of scores :math:`x` and its class :math:`y` with the softmax :math:`p`,
 
     .. math:: -w_y (1 - p_y)^\gamma \log p_y.
 
-    ``gamma=0`` is cross entropy. :math:`1 - p_y` is added up from the others, so that small values keep their digits;
-    the residual curvature is that of cross entropy. The classes lie along axis 1: input is (N, C), or (N, C, d1, ...).
-    The second derivative can be negative.
+    ``gamma=0`` is cross entropy. :math:`1 - p_y` is computed as the sum of the other probabilities, so that small
+    values keep their digits. The classes lie along axis 1: input has shape (N, C) or (N, C, d1, ...). The loss is not
+    convex: the second derivative can be negative; ``curvature="residual"`` is the curvature of cross entropy.
 
-    T.-Y. Lin et al., Focal loss for dense object detection, 2017.
+    Source: Lin, Goyal, Girshick, He, Dollár: Focal loss for dense object detection (2017).
 
     Examples
     --------
@@ -250,7 +274,7 @@ class SoftmaxFocalLoss(
      [-0.0002  0.0002]]
     """
 
-    gamma: float = parameter(2.0, at_least(0), "Power of the probability that is left to the other classes.")
+    gamma: float = parameter(2.0, at_least(0), "The power of the total probability of the other classes.")
 
 
 softmax_focal_loss = function_of(
@@ -278,9 +302,11 @@ class MultiMarginLoss(
 
     .. math:: \frac{w_y}{C} \sum_{i \ne y} \max(0, (margin - x_y) + x_i)^p.
 
-    The error bounds hold beside the rounding of the hinges themselves. The gradient at a kink is 0. A NaN score makes
-    its own column and the class's NaN, a NaN at the class the whole row; an infinite score is computed as the formula
-    says, so inf - inf is NaN.
+    The error bounds hold in addition to the rounding of the hinges themselves. The gradient at a kink is 0. A NaN score
+    makes the gradient NaN in its own column and in that of the class; if it is the score of the class, in the whole
+    row. Infinite scores follow the formula, so inf - inf is NaN.
+
+    As `torch.nn.MultiMarginLoss`.
 
     Examples
     --------
@@ -295,15 +321,17 @@ class MultiMarginLoss(
      [-0.25  0.25]]
     """
 
-    p: int = parameter(1, one_of(1, 2), "Power of the hinges.", kw_only=False)
-    margin: float = parameter(1.0, real(), "By how much the class's score is to exceed the others.", kw_only=False)
-    weight: npt.ArrayLike | None = parameter(
-        None, weights(by_class=True), "Weight of each class, of shape (C,); cast to input's dtype.", kw_only=False
+    p: int = parameter(1, one_of(1, 2), "The power of the hinges.", kw_only=False)
+    margin: float = parameter(
+        1.0, real(), "By how much the score of the class should exceed the other scores.", kw_only=False
     )
-    reduction: str = parameter("mean", word(*REDUCTIONS), "As of `DenseLoss`.", kw_only=False)
+    weight: npt.ArrayLike | None = parameter(
+        None, weights(by_class=True), "Class weights of shape (C,); cast to input's dtype.", kw_only=False
+    )
+    reduction: str = parameter("mean", word(*REDUCTIONS), "See `DenseLoss`.", kw_only=False)
 
     def _hess_product(self, hess: Array, target: Array, direction: Array) -> Array:
-        # a hinge depends on the difference of its score to the class's
+        # each hinge depends on its score minus the score of the class
         rows = np.arange(len(target))
         product: Array = hess * (direction - direction[rows, target][:, np.newaxis])
         product[rows, target] = -product.sum(axis=1)
@@ -329,15 +357,18 @@ class MulticlassHingeLoss(
     grad_ulp=0.0,
     smooth=False,
 ):
-    r"""Multiclass hinge loss of Crammer and Singer: the best of the other classes counts alone.
+    r"""Multiclass hinge loss of Crammer and Singer: only the highest of the other scores counts.
 
     For a row of scores :math:`x` and its class :math:`y`,
 
     .. math:: w_y \max(0, margin - x_y + \max_{j \ne y} x_j).
 
-    The gradient is 0 where the hinge is 0; of several best others the lowest takes it. ``margin=0`` gives the
-    perceptron's loss. A NaN score makes its own column and the class's NaN. The classes lie along axis 1: input is
-    (N, C), or (N, C, d1, ...).
+    The gradient is 0 where the hinge is 0. If several other classes share the highest score, the one with the lowest
+    index receives the gradient. ``margin=0`` gives the perceptron's loss. A NaN score makes the gradient NaN in its own
+    column and in that of the class. The classes lie along axis 1: input has shape (N, C) or (N, C, d1, ...).
+
+    Source: Crammer and Singer: On the algorithmic implementation of multiclass kernel-based vector machines (2001). As
+    scikit-learn's ``hinge_loss``.
 
     Examples
     --------
@@ -350,7 +381,7 @@ class MulticlassHingeLoss(
      [ 0.   0.   0. ]]
     """
 
-    margin: float = parameter(1.0, real(), "By how much the class's score is to exceed the best of the others.")
+    margin: float = parameter(1.0, real(), "By how much the score of the class should exceed the highest other score.")
 
 
 multiclass_hinge_loss = function_of(

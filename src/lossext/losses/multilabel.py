@@ -1,4 +1,4 @@
-"""Losses of several labels a row."""
+"""Losses for multilabel classification."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ class MultiLabelSoftMarginLoss(
     value_ulp=4.0,
     grad_ulp=4.0,
 ):
-    r"""One-against-all logistic loss of several labels, averaged over the classes.
+    r"""One-versus-rest logistic loss of several labels, averaged over the classes.
 
     For logits :math:`x` and targets :math:`y` of shape (N, C), with :math:`sp(z) = \log(1 + e^z)`, a row's loss is
 
     .. math:: \frac{1}{C} \sum_c w_c \, (y_c \, sp(-x_c) + (1 - y_c) \, sp(x_c)).
 
-    The 1/C stays in every reduction, as in torch and MindSpore; where targets are missing, a row is divided by its
-    known columns, and a row without any is none. At an infinite logit the value is the limit; NaN logits and weights
-    come through.
+    Every reduction keeps the factor 1/C, as in torch and MindSpore. If targets are missing, each row is divided by the
+    number of its known columns, and a row without known columns does not count. At an infinite logit the value is the
+    limit; NaN logits and weights propagate.
+
+    As `torch.nn.MultiLabelSoftMarginLoss`.
 
     Examples
     --------
@@ -57,14 +59,14 @@ class MultiLabelSoftMarginLoss(
      [ 0.118  0.1   -0.075]]
     """
 
-    pos_weight = None  # the kernel knows one
+    pos_weight = None  # a parameter of the kernel that this loss does not have
     weight: npt.ArrayLike | None = parameter(
         None,
         weights(),
-        "Multiplies the loss: a scalar or what broadcasts to input's shape; cast to input's dtype.",
+        "Multiplies the loss: a scalar or an array that broadcasts to input; cast to input's dtype.",
         kw_only=False,
     )
-    reduction: str = parameter("mean", word(*REDUCTIONS), "As of `DenseLoss`.", kw_only=False)
+    reduction: str = parameter("mean", word(*REDUCTIONS), "See `DenseLoss`.", kw_only=False)
 
 
 multilabel_soft_margin_loss = function_of(
@@ -89,28 +91,28 @@ class AsymmetricLoss(
     convex=False,
     cost=0.9,
 ):
-    r"""Focal loss of several labels, with another power for what is absent, and a probability up to which that is free.
+    r"""Asymmetric loss: a focal loss with separate powers for present and absent labels, and a shifted probability.
 
     For an element :math:`x` of input and its target :math:`y` in [0, 1], with :math:`s(z) = 1 / (1 + e^{-z})` and
     :math:`r = \max(0, s(x) - clip)`,
 
     .. math:: -y \, s(-x)^{gamma\_pos} \log s(x) - (1 - y) \, r^{gamma\_neg} \log(1 - r).
 
-    At the kink :math:`s(x) = clip` gradient and curvature of the second term are 0. At an infinite logit the value is
-    the limit. ``clip=0`` with two equal powers is the focal loss of hard targets; with both 0, binary cross entropy
-    with logits. Errors are of the sum of the sizes of the terms (s(x) and clip among these), for powers up to 4; a
-    greater one adds some 2 ulp for each 1. Derivatives smaller than 1e4 of the smallest normal numbers may be 0.
+    At the kink :math:`s(x) = clip`, gradient and curvature of the second term are 0. At an infinite logit the value is
+    the limit. For hard targets, ``clip=0`` with two equal powers is the focal loss; with both powers 0 it is binary
+    cross entropy with logits. Error bounds are in ulp of the sum of the absolute terms (including s(x) and clip) and
+    hold for powers up to 4; beyond, each unit of a power adds some 2 ulp. Derivatives smaller than 1e4 times the
+    smallest normal number may be 0.
 
-    What differs from the code of its authors: logarithms are not capped (theirs end at 1e-8, 18.42); the gradient is
-    that of the value, powers included (theirs takes the powers for constants unless it is told otherwise); a soft
-    target weighs the two terms (theirs mixes the powers); and ``reduction="sum"``, the only one they have, is to be
-    asked for.
+    Differences from the authors' code: logarithms are not capped (theirs are taken of at least 1e-8, so at most 18.42);
+    the gradient includes the derivative of the powers (theirs treats them as constants by default); a soft target
+    weighs the two terms (theirs interpolates the powers); and their only reduction, ``"sum"``, is not the default.
 
-    The loss is not convex; ``curvature="residual"``, :math:`|s(x) - y|`, is never negative. `init_raw` is the lowest
-    of all constants between those of the log-odds of 1e-15 and of 1 - 1e-15.
+    The loss is not convex; ``curvature="residual"``, :math:`|s(x) - y|`, is never negative. `init_raw` searches for the
+    minimum among the log-odds of probabilities between 1e-15 and 1 - 1e-15.
 
-    Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor: Asymmetric loss for multi-label classification
-    (2021).
+    Source: Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor: Asymmetric loss for multi-label
+    classification (2021).
 
     Examples
     --------
@@ -123,9 +125,9 @@ class AsymmetricLoss(
     [[-0.2539  0.0026  0.    ]]
     """
 
-    gamma_neg: float = parameter(4.0, at_least(0), "The power of the probability of a label that is absent.")
-    gamma_pos: float = parameter(1.0, at_least(0), "The power of the missing probability of a label that is present.")
-    clip: float = parameter(0.05, within(0, 1), "Probability up to which a label that is absent costs nothing.")
+    gamma_neg: float = parameter(4.0, at_least(0), "For absent labels, the power of the probability minus clip.")
+    gamma_pos: float = parameter(1.0, at_least(0), "For present labels, the power of one minus the probability.")
+    clip: float = parameter(0.05, within(0, 1), "The probability up to which an absent label has no loss.")
 
 
 asymmetric_loss = function_of(
@@ -146,15 +148,18 @@ class MultiLabelMarginLoss(
     hess_ulp=16.0,
     smooth=False,
 ):
-    r"""Hinges between every label of a row and every other column.
+    r"""Multilabel hinge loss: hinges between every label of a row and every other column.
 
     For a row of scores :math:`x` of length C and its set of labels :math:`Y`,
 
     .. math:: \frac{1}{C} \sum_{j \in Y} \sum_{i \notin Y} \max(0, 1 - x_j + x_i).
 
-    A row takes O(C log L) time for L labels. As in torch, what follows a row's first -1 is not read, a label that is
-    given twice counts twice, and a row without labels has the value 0. The error bounds hold beside the rounding of the
-    hinges themselves. The gradient at a kink is 0. A NaN score makes its own column and those that it meets NaN.
+    A row with L labels takes O(C log L) time. As in torch, ids after the first -1 of a row are not read, a repeated
+    label counts repeatedly, and a row without labels has the value 0. The error bounds hold in addition to the rounding
+    of the hinges themselves. The gradient at a kink is 0. A NaN score makes the gradient NaN in its own column and in
+    all columns that share a hinge with it.
+
+    As `torch.nn.MultiLabelMarginLoss`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Losses of a real prediction and a real target."""
+"""Losses for regression: of a real prediction and a real target."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class MSELoss(
 
     .. math:: (x - y)^2.
 
-    torch's mean with weights, which divides by their sum, is ``reduction="weighted_mean"``.
+    As `torch.nn.MSELoss`. For torch's weighted mean, which divides by the sum of the weights, use
+    ``reduction="weighted_mean"``.
 
     Examples
     --------
@@ -76,10 +77,10 @@ class HalfSquaredErrorLoss(
 
     For an element :math:`x` of input and its target :math:`y`,
 
-    .. math:: \tfrac{1}{2} (x - y)^2,
+    .. math:: \tfrac{1}{2} (x - y)^2.
 
-    as scikit-learn's ``HalfSquaredError`` and the squared error of gradient boosting, where it gives the
-    regularisation its usual scale.
+    As scikit-learn's ``HalfSquaredError`` and the squared error of boosting libraries, whose regularisation parameters
+    assume this scale.
 
     Examples
     --------
@@ -115,8 +116,11 @@ class L1Loss(
 
     .. math:: |x - y|.
 
-    The gradient at the kink, x = y, is 0, as torch's; the majorizer there is infinite. torch's mean with weights, which
-    divides by their sum, is ``reduction="weighted_mean"``.
+    At the kink x = y, the gradient is 0, as in torch, and the majorizer is infinite; elsewhere the majorizer is
+    :math:`1 / |x - y|`.
+
+    As `torch.nn.L1Loss`. For torch's weighted mean, which divides by the sum of the weights, use
+    ``reduction="weighted_mean"``.
 
     Examples
     --------
@@ -148,14 +152,16 @@ class SmoothL1Loss(
     smooth=False,
     cost=0.1,
 ):
-    r"""Absolute error, rounded off where it is small.
+    r"""Absolute error, replaced by a parabola for small errors.
 
     For an element :math:`x` of input, its target :math:`y` and :math:`d = x - y`,
 
     .. math:: \frac{d^2}{2 \beta} \text{ if } |d| < \beta, \qquad |d| - \frac{\beta}{2} \text{ otherwise,}
 
-    which is `HuberLoss` with ``delta=beta``, divided by beta (Girshick 2015). ``beta=0`` is `L1Loss`, whose gradient at
-    the kink is 0. The second derivative at \|d\| = beta is 0.
+    which is `HuberLoss` with ``delta=beta``, divided by beta. ``beta=0`` is `L1Loss`, whose gradient at the kink is 0.
+    The second derivative at \|d\| = beta is 0.
+
+    Source: Girshick: Fast R-CNN (2015). As `torch.nn.SmoothL1Loss`.
 
     Examples
     --------
@@ -168,7 +174,7 @@ class SmoothL1Loss(
     [-0.1667  0.      0.3333]
     """
 
-    beta: float = parameter(1.0, at_least(0), "The error up to which the loss is a parabola.")
+    beta: float = parameter(1.0, at_least(0), "The absolute error up to which the loss is a parabola.")
 
 
 smooth_l1_loss = function_of(
@@ -188,14 +194,16 @@ class HuberLoss(
     curvatures=("exact", "majorizer"),
     cost=0.1,
 ):
-    r"""Huber loss: a parabola that goes on as its tangents.
+    r"""Huber loss: a parabola for small errors that continues along its tangents.
 
     For an element :math:`x` of input, its target :math:`y` and :math:`d = x - y`,
 
     .. math:: \tfrac{1}{2} d^2 \text{ if } |d| \le \delta, \qquad
               \delta \left(|d| - \tfrac{\delta}{2}\right) \text{ otherwise}
 
-    (Huber 1964). The second derivative at \|d\| = delta is 1. An infinite delta gives half the squared error.
+    The second derivative at \|d\| = delta is 1. An infinite delta gives half the squared error.
+
+    Source: Huber: Robust estimation of a location parameter (1964). As `torch.nn.HuberLoss`.
 
     Examples
     --------
@@ -208,7 +216,9 @@ class HuberLoss(
     [-0.1667  0.      0.6667]
     """
 
-    delta: float = parameter(1.0, above(0, finite=False), "The error up to which the loss is a parabola; may be inf.")
+    delta: float = parameter(
+        1.0, above(0, finite=False), "The absolute error up to which the loss is a parabola; may be inf."
+    )
 
 
 huber_loss = function_of(
@@ -229,15 +239,17 @@ class PseudoHuberLoss(
     value_ulp=2.5,
     cost=0.2,
 ):
-    r"""Huber loss without a seam.
+    r"""Pseudo-Huber loss, a smooth approximation of the Huber loss.
 
     For an element :math:`x` of input, its target :math:`y` and :math:`d = x - y`,
 
     .. math:: \delta^2 \left(\sqrt{1 + (d / \delta)^2} - 1\right)
 
-    (Charbonnier 1994), as XGBoost's ``reg:pseudohubererror``. It is computed as :math:`d^2 / (1 + s)` with s the root,
-    so small errors keep their digits and large ones do not overflow. Difference, quotient, root and products are
-    rounded: half an ulp more than other losses.
+    It is computed as :math:`d^2 / (1 + s)` with s the square root, so small errors keep their digits and large ones do
+    not overflow. Its error bound is half an ulp larger than that of the other losses because more operations round.
+
+    Source: Charbonnier et al.: Two deterministic half-quadratic regularization algorithms for computed imaging (1994).
+    As XGBoost's ``reg:pseudohubererror``.
 
     Examples
     --------
@@ -248,7 +260,7 @@ class PseudoHuberLoss(
     3.2111027 [-1.0000e-04  0.0000e+00  1.6641e+00]
     """
 
-    delta: float = parameter(1.0, above(0), "The error where the loss turns from a parabola to straight lines.")
+    delta: float = parameter(1.0, above(0), "The absolute error near which the loss changes from quadratic to linear.")
 
 
 pseudo_huber_loss = function_of(
@@ -274,8 +286,8 @@ class LogCoshLoss(
 
     .. math:: \log \cosh(x - y).
 
-    Large errors do not overflow, and small ones keep their digits, which the form
-    :math:`|d| + \log(1 + e^{-2|d|}) - \log 2` of other libraries loses.
+    Large errors do not overflow. Small errors keep their digits, which the form
+    :math:`|d| + \log(1 + e^{-2|d|}) - \log 2` used by other libraries loses.
 
     Examples
     --------
@@ -304,15 +316,16 @@ class PinballLoss(
     smooth=False,
     cost=0.1,
 ):
-    r"""Pinball loss, whose minimum is a quantile of the target.
+    r"""Pinball loss, minimised by a quantile of the target.
 
     For an element :math:`x` of input, its target :math:`y` and the quantile :math:`q`,
 
     .. math:: q \, (y - x) \text{ if } x \le y, \qquad (1 - q) \, (x - y) \text{ otherwise}
 
-    (Koenker and Bassett 1978). For a sequence of Q quantiles input is (N, Q), with a column for each, and target (N,).
-    The gradient at the kink, x = y, is 0, so that ``quantile=0.5`` is half of `L1Loss` to the bit; the majorizer there
-    is infinite.
+    For a sequence of Q quantiles, input has shape (N, Q), with one column per quantile, and target has shape (N,). At
+    the kink x = y, the gradient is 0 and the majorizer infinite. ``quantile=0.5`` is exactly half of `L1Loss`.
+
+    Source: Koenker and Bassett: Regression quantiles (1978). As scikit-learn's ``mean_pinball_loss``.
 
     Examples
     --------
@@ -329,7 +342,7 @@ class PinballLoss(
     quantile: float | npt.ArrayLike = parameter(
         0.5,
         one_or_several(between(0, 1)),
-        "Which quantile of the target is predicted; or one for each column of input.",
+        "The quantile to predict, or one for each column of input.",
     )
 
 
@@ -351,15 +364,17 @@ class ExpectileLoss(
     value_ulp=2.5,
     cost=0.1,
 ):
-    r"""Squared error whose two sides weigh differently, and whose minimum is an expectile of the target.
+    r"""Asymmetrically weighted squared error, minimised by an expectile of the target.
 
     For an element :math:`x` of input, its target :math:`y` and the expectile :math:`q`,
 
     .. math:: q \, (y - x)^2 \text{ if } x \le y, \qquad (1 - q) \, (x - y)^2 \text{ otherwise}
 
-    (Newey and Powell 1987). For a sequence of Q expectiles input is (N, Q), with a column for each, and target (N,).
-    ``expectile=0.5`` is half of `MSELoss` to the bit. The second derivative at x = y is 2 (1 - q). The difference,
-    whose rounding counts twice, 1 - q and two products are rounded: half an ulp more than other losses.
+    For a sequence of Q expectiles, input has shape (N, Q), with one column per expectile, and target has shape (N,).
+    ``expectile=0.5`` is exactly half of `MSELoss`. The second derivative at x = y is 2 (1 - q). The error bound is half
+    an ulp larger than that of the other losses because more operations round.
+
+    Source: Newey and Powell: Asymmetric least squares estimation and testing (1987).
 
     Examples
     --------
@@ -374,7 +389,7 @@ class ExpectileLoss(
     expectile: float | npt.ArrayLike = parameter(
         0.5,
         one_or_several(between(0, 1)),
-        "Which expectile of the target is predicted; or one for each column of input.",
+        "The expectile to predict, or one for each column of input.",
     )
 
 
@@ -397,15 +412,16 @@ class EpsilonInsensitiveLoss(
     smooth=False,
     cost=0.1,
 ):
-    r"""What an error exceeds epsilon by, or its square: the loss of support vector regression.
+    r"""Excess of the absolute error over epsilon, or its square: the loss of support vector regression.
 
     For an element :math:`x` of input and its target :math:`y`,
 
     .. math:: \max(0, |x - y| - \epsilon)^p
 
-    (Vapnik 1995). Gradient and second derivative at \|x - y\| = epsilon are 0; for p = 1 the majorizer there is
-    infinite. The bound of the error is in ulp of (\|x - y\| + epsilon)^p; two differences are rounded, and
-    count twice in a square.
+    At the kink \|x - y\| = epsilon, gradient and second derivative are 0; for p = 1 the majorizer there is infinite.
+    The error bound is in ulp of (\|x - y\| + epsilon)^p.
+
+    Source: Vapnik: The nature of statistical learning theory (1995). As scikit-learn's ``LinearSVR``.
 
     Examples
     --------
@@ -416,8 +432,8 @@ class EpsilonInsensitiveLoss(
     1.0 [-1.  0.  1.]
     """
 
-    epsilon: float = parameter(0.1, at_least(0), "The error up to which nothing is lost.")
-    p: int = parameter(1, one_of(1, 2), "The power of what exceeds epsilon.")
+    epsilon: float = parameter(0.1, at_least(0), "The absolute error up to which the loss is 0.")
+    p: int = parameter(1, one_of(1, 2), "The power of the excess over epsilon.")
 
 
 epsilon_insensitive_loss = function_of(

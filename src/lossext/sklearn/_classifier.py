@@ -321,7 +321,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         return self
 
     def _by_class(self) -> bool:
-        """Whether the loss wants one class a row, so does no multilabel problem."""
+        """Whether the loss wants one class per row, so does no multilabel problem."""
         try:
             return _losses.kind_of(self._loss()) == "class"
         except ValueError:
@@ -335,7 +335,7 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         if self._multilabel and by_class:
             others = _losses.fitting(("unit", "sign"))
             raise ValueError(
-                f"loss={self.loss!r} takes one class a row; for a multilabel y, the losses are "
+                f"loss={self.loss!r} takes one class per row; for a multilabel y, the losses are "
                 f"{', '.join(map(repr, sorted(others)))}"
             )
 

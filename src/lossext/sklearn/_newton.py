@@ -294,7 +294,7 @@ def conjugate_gradients(
 
 def cholesky_step(problem: Problem, hess: Array, grad: Array, wanted: Array) -> Array:
     """``-H^-1 grad`` by a Cholesky factor of each wanted column's Hessian; 0 for others."""
-    if not problem.space.n_features:  # a number a column, of which there may be a hundred thousand
+    if not problem.space.n_features:  # a number per column, of which there may be a hundred thousand
         curvature = problem.space.intercept_scale**2 * hess.sum(axis=0, dtype=np.float64)
         curvature += FAINT * np.maximum(curvature, FAINT) if problem.width is not None else 0.0
         return np.where(wanted, -grad / np.where(curvature > 0, curvature, FLAT), 0.0)

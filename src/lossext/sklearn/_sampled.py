@@ -172,7 +172,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         X : {array-like, sparse matrix} of shape (N, n_features)
             float32 and float64 are used as they are; a sparse matrix stays sparse.
         y : array-like of shape (N,)
-            A class a row.
+            A class per row.
         sample_weight : array-like of shape (N,), optional
             Not negative. Rows of weight 0 are as good as absent.
 

@@ -77,7 +77,7 @@ def mean_loss(y: Any, y_score: Array, *, loss: Any, classes: Any, sample_weight:
     else:
         _, several = find_classes(y)
         if several and score_loss.by_class:
-            raise ValueError(f"{loss!r} takes one class a row; y is multilabel")
+            raise ValueError(f"{loss!r} takes one class per row; y is multilabel")
         target = encode(y, np.arange(scores.shape[1]) if several else np.asarray(classes), several)
     rows = make_rows(scores, target, sample_weight, scores.shape[1])
     total = 0.0

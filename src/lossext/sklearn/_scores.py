@@ -47,7 +47,7 @@ class ScoreLoss:
         self.n_weights = max(n_columns, 2) if self.by_class else n_columns
         over_columns = self.by_class and loss.declaration.over_columns
         self.of_classes = self.kind in _losses.CLASSIFICATION
-        self.shares_target = _losses.columns_of(loss) is not None  # one number a row, for all columns
+        self.shares_target = _losses.columns_of(loss) is not None  # one number per row, for all columns
         self.scale = float(self.n_weights) if over_columns else 1.0  # losses add up over columns
         self.has_kinks = _losses.is_piecewise_linear(loss)
         own = _losses.parameters_of(loss)
@@ -93,7 +93,7 @@ class ScoreLoss:
             if self.weight is not None:
                 weight = self.weight[np.newaxis, where] if weight is None else weight * self.weight[where]
             return Columns(target if self.shares_target else target[:, where], weight)
-        if target.ndim == 1:  # one class a row
+        if target.ndim == 1:  # one class per row
             positive = target[:, np.newaxis] == np.arange(self.n_columns)[where] + (self.n_columns == 1)
         else:
             positive = target[:, where]
@@ -310,7 +310,7 @@ def part_of(columns: Columns, start: int, stop: int) -> Columns:
 
 
 def of_columns(name: str, weight: Any, n_columns: int) -> Array | None:
-    """A scalar or one weight a column, as the latter."""
+    """A scalar or one weight per column, as the latter."""
     if weight is None:
         return None
     try:

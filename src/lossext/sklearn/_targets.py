@@ -25,8 +25,8 @@ def find_classes(y: Any) -> tuple[Array, bool]:
         return np.arange(y.shape[1]), True
     if kind not in ("binary", "multiclass"):
         raise ValueError(
-            f"Unknown label type: {kind}. Allowed is y of shape (N,) holding a class a row, or of shape (N, C) holding "
-            "0 and 1"
+            f"Unknown label type: {kind}. Allowed is y of shape (N,) holding a class per row, or of shape (N, C) "
+            "holding 0 and 1"
         )
     return np.unique(column_or_1d(y, warn=True)), False
 
@@ -35,7 +35,7 @@ def encode(y: Any, classes: Array, several: bool) -> Any:
     """Class ids (N,), or 0 and 1 (N, C) where a row can have several."""
     if several:
         if y.ndim != 2 or y.shape[1] != len(classes):
-            raise ValueError(f"y has shape {y.shape}; allowed is (N, {len(classes)}), a column a label")
+            raise ValueError(f"y has shape {y.shape}; allowed is (N, {len(classes)}), a column per label")
         values = y.data if sparse.issparse(y) else y
         bad = values[(values != 0) & (values != 1)] if values.dtype != bool else values[:0]
         if bad.size:
@@ -65,7 +65,7 @@ def make_rows(X: Any, target: Any, sample_weight: Any, n_columns: int = 1) -> Ro
     check_non_negative(weight, "sample_weight")
     n_rows = target.shape[0]
     if weight.shape != (n_rows,) and (n_columns == 1 or weight.shape != (n_rows, n_columns)):
-        by_score = f" or {(n_rows, n_columns)}, one a score" if n_columns > 1 else ""
+        by_score = f" or {(n_rows, n_columns)}, one per score" if n_columns > 1 else ""
         raise ValueError(f"sample_weight has shape {weight.shape}; allowed is {(n_rows,)}{by_score}")
     rows = Rows(X, target, weight)
     used = weight != 0 if weight.ndim == 1 else weight.any(axis=1)

@@ -48,7 +48,7 @@ def class_totals(positives: Array, seen: Array) -> Array:
 
 
 def class_weights(class_weight: Any, classes: Array, totals: Array | None) -> Array | None:
-    """The parameter `class_weight`, one weight a class; `totals` are the weights of their rows, None for columns.
+    """The parameter `class_weight`, one weight per class; `totals` are the weights of their rows, None for columns.
 
     Those of classes have a mean of 1 over the rows.
     """
@@ -64,7 +64,7 @@ def class_weights(class_weight: Any, classes: Array, totals: Array | None) -> Ar
             return np.asarray(weights)
     elif totals is None:
         raise ValueError(
-            "class_weight='balanced' takes one class a row; for a multilabel y there is pos_weight='balanced'"
+            "class_weight='balanced' takes one class per row; for a multilabel y there is pos_weight='balanced'"
         )
     else:
         weights = ratio(1.0, totals)

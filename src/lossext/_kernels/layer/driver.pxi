@@ -42,7 +42,7 @@ cdef class LayerJob:
     cdef public object biases                   # as many as weights; without sampled classes, of the classes
     cdef public LayerIds ids
     cdef public object label_log_counts, class_log_counts  # float64: what biases are lessened by
-    cdef public object label_share, label_rest  # float64, one a label; default: 1 / the row's number, the rest
+    cdef public object label_share, label_rest  # float64, one per label; default: 1 / the row's number, the rest
     cdef public object row_weight, row_upstream  # float64 (rows,)
     cdef public double grad_scale
     cdef public object smoothing_row            # (dim,)

@@ -33,11 +33,11 @@ def checked_layer(weights: Any, biases: Any, inputs: Any, num_classes: int | Non
     if x.ndim != 2:
         raise ValueError(f"inputs has shape {x.shape}; allowed is rank 2, (N, D)")
     if w.ndim != 2 or w.shape[1] != x.shape[1]:
-        raise ValueError(f"weights has shape {w.shape}; allowed is (V, {x.shape[1]}), a row a class, as wide as inputs")
+        raise ValueError(f"weights has shape {w.shape}; allowed is (V, {x.shape[1]}), one row per class")
     if num_classes is not None and len(w) != num_classes:
         raise ValueError(f"weights has shape {w.shape}; allowed is ({num_classes}, {x.shape[1]}): num_classes rows")
     if b.shape != w.shape[:1]:
-        raise ValueError(f"biases has shape {b.shape}; allowed is {w.shape[:1]}, one a row of weights")
+        raise ValueError(f"biases has shape {b.shape}; allowed is {w.shape[:1]}, one per row of weights")
     return Layer(w, b, x, real, dtype)
 
 
@@ -99,7 +99,10 @@ def csr_ids(name: str, matrix: Any, n_rows: int, n_classes: int) -> RaggedIds:
         for part in ("indices", "indptr")
     )
     if indices.ndim != 1 or data.shape != indices.shape or start.shape != (n_rows + 1,):
-        raise ValueError(f"{name} is no CSR matrix: data {data.shape}, indices {indices.shape}, indptr {start.shape}")
+        raise ValueError(
+            f"{name} is not a valid CSR matrix: data has shape {data.shape}, indices {indices.shape}, indptr "
+            f"{start.shape}"
+        )
     if start[0] != 0 or start[-1] != len(indices) or (start[1:] < start[:-1]).any():
         raise ValueError(f"{name}.indptr does not ascend from 0 to the {len(indices)} entries")
     bad = (indices < 0) | (indices >= n_classes)

@@ -35,7 +35,7 @@ class InBatchSoftmaxGrad(NamedTuple):
 
         Parameters
         ----------
-        item_ids : array_like of integers, one a row of items
+        item_ids : array_like of integers, one per row of items
         num_items : int
             Rows of the table.
 
@@ -69,7 +69,7 @@ class InBatchSoftmaxLoss(LayerTotals, Parameterized):
     temperature : float
         Above 0.
     reduction : {"mean", "sum", "none"}
-        Mean over the N rows, their sum, or one value a row.
+        Mean over the N rows, their sum, or one value per row.
     normalize : bool
         Divide each row of users and items by its length first, so that scores are cosines. A row of zeros stays one,
         with a gradient of 0.
@@ -87,7 +87,7 @@ class InBatchSoftmaxLoss(LayerTotals, Parameterized):
     Notes
     -----
     *users* (N, D) sets the type, as `SampledSoftmaxLoss`'s inputs do; *items* is cast to it. It may have more rows than
-    users: those are negatives of all users, and what is one number a row of items is so for them too. For large N the
+    users: those are negatives of all users, and what is one number per row of items is so for them too. For large N the
     matrix of scores is never built as a whole. Probabilities in gradients are as `LinearSoftmaxLoss` says. Results do
     not depend on the number of threads.
 
@@ -300,17 +300,17 @@ def item_keys(name: str, value: Any, n_items: int) -> Array:
     if array.dtype.kind != "u" or array.dtype.itemsize < 8:
         array = _validate.class_ids(name, array if array.size else value)[0]
     if array.shape != (n_items,):
-        raise ValueError(f"{name} has shape {array.shape}; allowed is ({n_items},), one a row of items")
+        raise ValueError(f"{name} has shape {array.shape}; allowed is ({n_items},), one per row of items")
     if array.dtype.kind == "u":
         array = array.astype(np.uint64, copy=False).view(np.int64)
     return _validate.native(array, np.dtype(np.int64))
 
 
 def checked_log_q(value: Any, n_items: int) -> Array:
-    """One finite number a row of items, in float64."""
+    """One finite number per row of items, in float64."""
     q = _validate.weights("log_q", value)
     if q.shape != (n_items,):
-        raise ValueError(f"log_q has shape {q.shape}; allowed is ({n_items},), one a row of items")
+        raise ValueError(f"log_q has shape {q.shape}; allowed is ({n_items},), one per row of items")
     if not np.isfinite(q).all():
         at = int(np.argmin(np.isfinite(q)))
         raise ValueError(f"log_q[{at}] = {q[at]} is not finite")

@@ -43,7 +43,7 @@ class LinearBCEGrad(NamedTuple):
 
 
 class LinearBCELoss(LayerTotals, Parameterized):
-    r"""Binary cross entropy of a linear layer with any number of labels a row: `BCEWithLogitsLoss` of its logits.
+    r"""Binary cross entropy of a linear layer with any number of labels per row: `BCEWithLogitsLoss` of its logits.
 
     For a row of inputs :math:`x`, with :math:`z_c = x \cdot W_c + b_c`, targets :math:`y_c` and weights :math:`q_c` of
     positive ones,
@@ -88,7 +88,7 @@ class LinearBCELoss(LayerTotals, Parameterized):
     def __init__(self, *, pos_weight: npt.ArrayLike | None = None, reduction: str = "mean") -> None:
         weight = None if pos_weight is None else _validate.weights("pos_weight", pos_weight)
         if weight is not None and weight.ndim > 1:
-            raise ValueError(f"pos_weight has shape {weight.shape}; allowed is a number or (V,), one a class")
+            raise ValueError(f"pos_weight has shape {weight.shape}; allowed is a number or (V,), one per class")
         self._set_parameters(pos_weight=weight, reduction=_validate.reduction(reduction))
 
     def __call__(

@@ -59,7 +59,8 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        Mean over the known rows (with `weight`, over the sum of their labels' weights), their sum, or one value a row.
+        Mean over the known rows (with `weight`, divided by the sum of their labels' weights), their sum, or one value
+        per row.
     ignore_index : int
         A row with this label is not known: its value and gradients are 0, and the mean leaves it out.
     label_smoothing : float
@@ -314,7 +315,7 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
         class_weight = self.weight
         if class_weight is not None:
             if class_weight.shape != (n_classes,):
-                raise ValueError(f"weight has shape {class_weight.shape}; allowed is ({n_classes},), one a class")
+                raise ValueError(f"weight has shape {class_weight.shape}; allowed is ({n_classes},), one per class")
             class_weight = class_weight.astype(FLOAT64)
         labels, start, share, place, weighting = self._labels(given, weighting, class_weight, n_classes)
         if weighting.rows is not None:

@@ -45,7 +45,7 @@ class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
         evaluate twice on the same negatives, pass sampled_values. With None, each process draws its own. Workers that
         start from the same int draw the same: `spawn` makes them independent, and repeatable.
     reduction : {"none", "mean", "sum"}
-        One value a row, their mean over the N rows or their sum.
+        One value per row, their mean over the N rows or their sum.
     sampler : optional
         Draws the classes in the place of the uniform default: one of ``lossext.samplers``, or any object with a method
         ``sample(labels, num_sampled)`` that gives what sampled_values takes. Then seed is not used.
