@@ -26,7 +26,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     if hasattr(config, "workerinput") or not hasattr(option, "numprocesses"):  # in such a process; no pytest-xdist
         return
-    is_whole = config.args_source is config.ArgsSource.TESTPATHS and not option.keyword
+    is_whole = all(map(os.path.isdir, config.args)) and not option.keyword
     if is_whole and option.numprocesses is None and not option.usepdb:
         option.numprocesses = min(_threads.affinity(), _threads.container_quota() or sys.maxsize)
         option.dist = "worksteal"

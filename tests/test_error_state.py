@@ -1,5 +1,6 @@
 """What the caller has told NumPy to do about overflow, and Python about warnings, changes nothing."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -46,24 +47,26 @@ def test_dense_losses(cls, kind):
     targets = [np.ones((2, 3)), np.full((2, 3), 1e-40), np.full((2, 3), 1e300), np.ones((2, 3), "f2")]
     if cls.declaration.takes_ids:
         targets = [np.array([1, 0]) if cls.declaration.target.kind == "class" else np.array([[1, -1], [0, 2]])]
+    reductions, weights = ("mean", "none", "sum", "weighted_mean"), (None, 1e-45, 1e300, np.inf)
     called = 0
     for dtype in TINY:
         x = array_of(kind, dtype)
-        for y in targets:
-            for reduction in ("mean", "none", "sum", "weighted_mean"):
-                for weight in (None, 1e-45, 1e300, np.inf):
-                    more = {} if weight is None else {"weight": np.full(3, weight)}
-                    loss = tried(cls, reduction=reduction, **more)
-                    if loss is None:
-                        continue
-                    called += tried(loss, x, y) is not None
-                    tried(loss.value_and_grad, x, y)
-                    tried(loss.grad, x, y, sample_weight=[1e-300, 1e300])
-                    if reduction != "none":
-                        tried(loss.grad, x, y, grad_output=1e-300)
-                        tried(loss.grad, x, y, grad_output=1e300)
-                    for curvature in cls.declaration.curvatures:
-                        tried(loss.grad_and_hess, x, y, curvature=curvature)
+        for i, y in enumerate(targets):
+            # every pair of reduction and weight with the first target; each reduction and each weight with the others
+            pairs = zip(reductions, weights[i:] + weights[:i], strict=True)
+            for reduction, weight in pairs if i else itertools.product(reductions, weights):
+                more = {} if weight is None else {"weight": np.full(3, weight)}
+                loss = tried(cls, reduction=reduction, **more)
+                if loss is None:
+                    continue
+                called += tried(loss, x, y) is not None
+                tried(loss.value_and_grad, x, y)
+                tried(loss.grad, x, y, sample_weight=[1e-300, 1e300])
+                if reduction != "none":
+                    tried(loss.grad, x, y, grad_output=1e-300)
+                    tried(loss.grad, x, y, grad_output=1e300)
+                for curvature in cls.declaration.curvatures:
+                    tried(loss.grad_and_hess, x, y, curvature=curvature)
             loss = cls()
             tried(loss.inverse_link, x), tried(loss.link, x), tried(loss.divisor, y)
             for weight in (None, [1e-300, 1e-320], [1e300, 1e308], [0, 0]):

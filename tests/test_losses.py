@@ -141,7 +141,7 @@ def test_soft_targets(cls, dtype, level):
     for shape in MATRICES:
         x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng, soft=True)
         for target_dtype in ("f2", "f4", "f8"):
-            for loss in losses_for(cls, shape, rng, 3, reduction="none"):
+            for loss in losses_for(cls, shape, rng, 3 if target_dtype == x.dtype else 1, reduction="none"):
                 check(loss, x, y.astype(target_dtype), soft=True)
 
 
@@ -232,8 +232,8 @@ def test_float16(cls, reduction):
     for shape in shapes_of(cls):
         x, y = input_of(shape, "float16", rng, cls) / 64, target_of(cls, shape, rng)  # whose sums float16 holds
         x = np.asarray(x, "float16")
-        for loss in losses_for(cls, shape, rng, 4, reduction=reduction):
-            value, grad = check(loss, x, y)
+        for i, loss in enumerate(losses_for(cls, shape, rng, 4, reduction=reduction)):
+            value, grad = loss.value_and_grad(x, y) if i else check(loss, x, y)  # float32's bits are those of the twin
             wide_value, wide_grad = loss.value_and_grad(x.astype("float32"), y)
             assert same_bits(value, np.asarray(wide_value).astype("float16"))
             assert same_bits(grad, wide_grad.astype("float16"))
@@ -511,7 +511,7 @@ def test_rows_of_any_size_meet_their_own_operands(cls):
     for shape in [(2503, 7), (301, 130), (2, 20011)]:
         x, y = input_of(shape, "float64", rng, cls), target_of(cls, shape, rng)
         rows = rng.integers(1, 16, shape[0]) / 4
-        for loss in losses_for(cls, shape, rng, 3, p=2, margin=0.3):
+        for loss in losses_for(cls, shape, rng, 2, p=2, margin=0.3):
             upstream = rng.integers(1, 8, value_shape(loss, shape)) / 2
             value, grad = check(loss, x, y, sample_weight=rows, grad_output=upstream, n_threads=1)
         again = loss.value_and_grad(x, y, sample_weight=rows, grad_output=upstream, n_threads=2)
