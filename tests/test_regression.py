@@ -273,6 +273,28 @@ def test_what_is_missing_is_not_read(name, dtype, isa, rng):
             assert all(map(np.array_equal, results[0], other))
 
 
+@pytest.mark.parametrize("n", [7, 300, 5000, 20_011])
+def test_counts_of_what_is_known(n, isa, rng):
+    x, y = rng.normal(size=(2, n))
+    bits = rng.integers(0, 256, n, np.uint8) * (rng.random(n) < 0.9)
+    true = bits > 0  # a byte other than 0 and 1 is true, too
+    masks = (
+        (bits.view(bool), true),
+        (true, true),
+        (np.ones(n, bool), np.ones(n, bool)),
+        (np.zeros(n, bool), np.zeros(n, bool)),
+    )
+    for missing, target in (("error", y), ("nan", np.where(rng.random(n) < 0.8, y, math.nan))):
+        for mask, known in masks:
+            known = known & ~np.isnan(target)
+            loss, count = lx.L1Loss(missing=missing), known.sum()
+            value, grad = loss.value_and_grad(x, target, mask=mask)
+            assert loss.divisor(target, mask=mask) == count
+            np.testing.assert_array_equal(grad, np.where(known, np.sign(x - target) / max(count, 1), 0))
+            np.testing.assert_equal(loss(x, target, mask=mask), value)
+            assert value == pytest.approx(np.abs(x - target)[known].sum() / count if count else math.nan, nan_ok=True)
+
+
 @pytest.mark.parametrize("name", NEW)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_and_reductions_against_twins(name, dtype, isa, rng):

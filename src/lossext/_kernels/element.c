@@ -71,16 +71,13 @@ INLINE void tally_add(tally *t, vec v, ptrdiff_t i)
 }
 
 /* a of an element that counts, else 0: not by a weight of 0, since a may be NaN. */
-INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(known_at(c->known, i), a); }
-
-/* The same in a chunk of which some are missing. */
-INLINE vec if_not_missing(const chunk *c, vec a, ptrdiff_t i) { return v_where(m_load(c->known.data + i), a); }
+INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(known_at(c, i), a); }
 
 INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
 {
     if (weighted == WEIGHTED)
         return if_known(c, times(value(e), spread_at(c->weight, i)), i);
-    return weighted ? if_not_missing(c, value(e), i) : value(e);
+    return weighted ? if_known(c, value(e), i) : value(e);
 }
 
 /* A derivative, by its weights. */
@@ -94,7 +91,7 @@ INLINE vec weighted_slope(const chunk *c, E e, ptrdiff_t i, const int weighted)
     if (weighted == WEIGHTED)
         return scaled(c, slope(e), i);
     const vec s = slope(e) * v_set(c->grad_scale);
-    return weighted ? if_not_missing(c, s, i) : s;
+    return weighted ? if_known(c, s, i) : s;
 }
 
 INLINE void store(real *to, vec v, const int stream)
@@ -268,7 +265,7 @@ INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
 
 static NOINLINE void log1p_total_pass(const chunk *c, tally *total)
 {
-    if (c->known.mask)
+    if (c->weighted)
         add_log1p_total(c, total, 1);
     else
         add_log1p_total(c, total, 0);

@@ -34,7 +34,7 @@ typedef struct {
     ptrdiff_t mask;
 } spread;
 
-/* Likewise a byte for each element: 255 where it counts, else 0, for it is missing or fills up the last vectors. */
+/* Likewise a byte for each element: 0 where it is missing or fills up the last vectors. */
 typedef struct {
     const uint8_t *data;
     ptrdiff_t mask;
@@ -82,7 +82,13 @@ INLINE vec one(void) { return v_set(1); }
 
 INLINE vec spread_at(spread s, ptrdiff_t i) { return v_load(s.data + (i & s.mask)); }
 
-INLINE mask known_at(flags known, ptrdiff_t i) { return m_load(known.data + (i & known.mask)); }
+INLINE mask byte_at(flags known, ptrdiff_t i) { return m_load(known.data + (i & known.mask)); }
+
+/* Elements that count: a target that is NaN is missing, or in no domain, which ends in an error. */
+INLINE mask known_at(const chunk *c, ptrdiff_t i)
+{
+    return m_without(byte_at(c->known, i), v_is_nan(v_load(c->y + i)));
+}
 
 /* a * b where 0 * inf is 0: infinite weights, and weights of 0 at an infinite loss. */
 INLINE vec times(vec a, vec b)

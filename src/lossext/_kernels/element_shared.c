@@ -100,21 +100,54 @@ static spread weights_of(const lx_job *job, const place *p, ptrdiff_t n, chunk_r
 
 INLINE vec magnitude_or_self(vec y, int sign) { return sign ? v_abs(y) : y; }
 
-INLINE int inside(const real *y, flags known, ptrdiff_t n, real low, real high, int sign, const int partly)
+enum { FINITE = 1, WITHIN = 2 };
+
+/* Whether n targets, a multiple of STEP, are all finite, or those that are numbers lie in [low, high], or both; else, or
+ * if one is infinite, 0.  Comparisons into masks are dearer than the least and the greatest, which skip NaN, and a sum
+ * of zeros, which a number that is not finite makes NaN. */
+INLINE int surely_inside(const real *y, ptrdiff_t n, real low, real high, int sign, const int what)
 {
+    enum { CHAINS = 4 };
+    vec zeros[CHAINS], least[CHAINS], greatest[CHAINS];
+    UNROLL(4)
+    for (int k = 0; k < CHAINS; k++)
+        zeros[k] = v_zero(), least[k] = v_set(high), greatest[k] = v_set(low);
+    for (ptrdiff_t i = 0; i < n; i += CHAINS * LANES) {
+        UNROLL(4)
+        for (int k = 0; k < CHAINS; k++) {
+            const vec own = v_load(y + i + k * LANES), t = what & WITHIN ? magnitude_or_self(own, sign) : own;
+            if (what & FINITE)
+                zeros[k] = v_fma(t, v_zero(), zeros[k]);
+            if (what & WITHIN)
+                least[k] = v_min(t, least[k]), greatest[k] = v_max(t, greatest[k]);
+        }
+    }
     mask bad = m_none();
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        const vec own = magnitude_or_self(v_load(y + i), sign);
-        const vec t = partly ? v_select(m_load(known.data + i), own, v_set(low)) : own;
-        bad = m_or(bad, m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t)));
+    UNROLL(4)
+    for (int k = 0; k < CHAINS; k++) {
+        if (what & FINITE)
+            bad = m_or(bad, v_is_nan(zeros[k]));
+        if (what & WITHIN)
+            bad = m_or(bad, m_or(v_lt(least[k], v_set(low)), v_gt(greatest[k], v_set(high))));
     }
     return !m_any(bad);
 }
 
-/* Whether all known ones of n targets, a multiple of LANES, lie in [low, high]. */
-static int all_inside(const real *y, flags known, ptrdiff_t n, real low, real high, int sign)
+/* Whether all known ones of a chunk's targets lie in [low, high]. */
+static int all_inside(const lx_job *job, const chunk *c, real low, real high)
 {
-    return known.mask ? inside(y, known, n, low, high, sign, 1) : inside(y, known, n, low, high, sign, 0);
+    const int sign = job->domain.sign;
+    if (job->nan_is_missing                          ? surely_inside(c->y, c->n, low, high, sign, WITHIN)
+        : low == -REAL_MAX && high == REAL_MAX ? surely_inside(c->y, c->n, low, high, sign, FINITE)
+                                               : surely_inside(c->y, c->n, low, high, sign, FINITE | WITHIN))
+        return 1;
+    mask bad = m_none();
+    for (ptrdiff_t i = 0; i < c->n; i += LANES) {
+        const vec t = magnitude_or_self(v_load(c->y + i), sign);
+        const mask known = job->nan_is_missing ? known_at(c, i) : byte_at(c->known, i);
+        bad = m_or(bad, m_and(known, m_or(v_not_ge(t, v_set(low)), v_not_ge(v_set(high), t))));
+    }
+    return !m_any(bad);
 }
 
 /* Stored entries of the rows that a chunk of zeros meets, into it if there is a `to`; how many there are. */
@@ -143,52 +176,82 @@ static void read_targets(const lx_job *job, const place *p, ptrdiff_t n, real *t
     }
 }
 
-/* Whether a known one of n predictions, a multiple of LANES, lies outside; NaN does not. */
-static int any_outside(const real *x, flags known, ptrdiff_t n, real low, real high)
+/* Whether a prediction of a known target lies outside; NaN does not. */
+static int any_outside(const chunk *c, real low, real high)
 {
     mask bad = m_none();
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        const vec v = v_load(x + i);
-        bad = m_or(bad, m_and(known_at(known, i), m_or(v_lt(v, v_set(low)), v_gt(v, v_set(high)))));
+    for (ptrdiff_t i = 0; i < c->n; i += LANES) {
+        const vec v = v_load(c->x + i);
+        bad = m_or(bad, m_and(known_at(c, i), m_or(v_lt(v, v_set(low)), v_gt(v, v_set(high)))));
     }
     return m_any(bad);
 }
 
-/* 255 where the target is known, else 0, for n elements; `y` NULL: NaN is no missing target. */
-static void read_known(const lx_job *job, const place *p, const real *y, ptrdiff_t n, uint8_t *known)
+/* A byte for each of n elements, 0 where the mask says that the target is missing: the mask's own memory, or `room`. */
+static const uint8_t *bytes_of_mask(const lx_job *job, const place *p, ptrdiff_t n, uint8_t *room)
 {
     const uint8_t *given = job->mask.data;
+    if (job->mask.layout == LX_FULL)
+        return given + p->at;
     if (job->mask.layout == LX_ABSENT)
-        memset(known, 255, (size_t)n);
-    else if (job->mask.layout == LX_BY_ROW) {
+        memset(room, 255, (size_t)n);
+    else {
         given += p->row;
         for (ptrdiff_t i = 0, left = job->cols - p->column; i < n; i += left, left = job->cols)
-            memset(known + i, *given++ ? 255 : 0, (size_t)(left < n - i ? left : n - i));
-    } else {
-        given += p->at;
-        for (ptrdiff_t i = 0; i < n; i++)
-            known[i] = given[i] ? 255 : 0;
+            memset(room + i, *given++, (size_t)(left < n - i ? left : n - i));
     }
-    for (ptrdiff_t i = 0; y && i < n; i++)
-        known[i] = y[i] == y[i] ? known[i] : 0;
+    return room;
 }
 
-/* In 16 bits, that more of them fit into a vector: n is at most LX_CHUNK. */
-static double count_true(const uint8_t *given, ptrdiff_t n)
+static ptrdiff_t count_numbers(const real *y, ptrdiff_t n)
 {
-    uint16_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        count = (uint16_t)(count + (given[i] != 0));
-    return count;
-}
-
-static double count_numbers(const real *y, ptrdiff_t n)
-{
-    int32_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
+    ptrdiff_t count = 0, i = 0;
+    for (; i + LANES <= n; i += LANES)
+        count += LANES - m_count(v_is_nan(v_load(y + i)));
+    for (; i < n; i++)
         count += y[i] == y[i];
     return count;
 }
+
+/* How many of n bytes are not 0: sums of eight at a time, of words few enough that no byte overflows. */
+static ptrdiff_t count_true(const uint8_t *bytes, ptrdiff_t n)
+{
+    enum { WORDS = 255 };
+    const uint64_t ones = 0x0101010101010101u, pairs = 0x00ff00ff00ff00ffu;
+    ptrdiff_t count = 0, i = 0;
+    while (i + 8 <= n) {
+        const ptrdiff_t words = (n - i) / 8 < WORDS ? (n - i) / 8 : WORDS;
+        uint64_t sum = 0, any = 0, word;
+        for (ptrdiff_t k = 0; k < words; k++) {
+            memcpy(&word, bytes + i + 8 * k, 8);
+            sum += word, any |= word;
+        }
+        if (any & ~ones) /* others than NumPy's 0 and 1 */
+            for (ptrdiff_t k = 0; k < 8 * words; k++)
+                count += bytes[i + k] != 0;
+        else
+            count += (ptrdiff_t)((((sum & pairs) + (sum >> 8 & pairs)) * 0x0001000100010001u) >> 48);
+        i += 8 * words;
+    }
+    for (; i < n; i++)
+        count += bytes[i] != 0;
+    return count;
+}
+
+/* Elements of a byte that is not 0, if there are `bytes`, and of a target that is a number, if there are targets. */
+static double count_of(const uint8_t *bytes, const real *y, ptrdiff_t n)
+{
+    ptrdiff_t count = 0;
+    if (!y)
+        return (double)count_true(bytes, n);
+    if (!bytes)
+        return (double)count_numbers(y, n);
+    for (ptrdiff_t i = 0; i < n; i++)
+        count += bytes[i] != 0 && y[i] == y[i];
+    return (double)count;
+}
+
+INLINE int is_plain(const lx_operand *o) { return o->layout == LX_FULL && o->type == LX_REAL; }
 
 static double sum_of(const real *a, ptrdiff_t n)
 {
@@ -205,17 +268,17 @@ static void fill_up(real *a, ptrdiff_t n, ptrdiff_t end, real with)
 }
 
 /* Targets in `room` into the domain: a little beyond a bound becomes the bound.  True if a known one lies outside. */
-static int bring_inside(const lx_job *job, real *y, flags known, ptrdiff_t n)
+static int bring_inside(const lx_job *job, const chunk *c, real *y)
 {
     const lx_domain *domain = &job->domain;
     const real low = (real)domain->low, high = (real)domain->high;
-    if (all_inside(y, known, n, low, high, domain->sign))
+    if (all_inside(job, c, low, high))
         return 0;
     if (domain->slack == 0)
         return 1;
     const real slack = (real)(domain->slack * (sizeof(real) == sizeof(double) ? DBL_EPSILON : FLT_EPSILON));
-    const int bad = !all_inside(y, known, n, low - slack, high + slack, domain->sign);
-    for (ptrdiff_t i = 0; i < n; i++)
+    const int bad = !all_inside(job, c, low - slack, high + slack);
+    for (ptrdiff_t i = 0; i < c->n; i++)
         y[i] = y[i] < low ? low : y[i] > high ? high : y[i];
     return bad;
 }
@@ -302,17 +365,23 @@ static int lay_targets(const lx_job *job, const place *p, ptrdiff_t n, chunk *c,
     }
     c->known.data = room->all;
     c->known.mask = 0;
-    if (misses || n < c->n) {
-        read_known(job, p, job->nan_is_missing ? c->y : NULL, n, room->known);
-        memset(room->known + n, 0, (size_t)(c->n - n));
-        c->known.data = room->known;
+    if (job->mask.layout != LX_ABSENT || n < c->n) {
+        c->known.data = bytes_of_mask(job, p, n, room->known);
         c->known.mask = -1;
     }
+    if (n < c->n) {
+        if (c->known.data != room->known)
+            memcpy(room->known, c->known.data, (size_t)n);
+        memset(room->known + n, 0, (size_t)(c->n - n));
+        c->known.data = room->known;
+    }
+    c->weighted = misses || n < c->n ? PARTLY_KNOWN : 0;
     if (job->counts)
-        c->count += misses ? count_true(room->known, n) : (double)n;
-    if (smooths || (!empty && !all_inside(c->y, c->known, c->n, (real)domain->low, (real)domain->high, domain->sign))) {
+        c->count += misses ? count_of(c->known.mask ? c->known.data : NULL, job->nan_is_missing ? c->y : NULL, n)
+                           : (double)n;
+    if (smooths || (!empty && !all_inside(job, c, (real)domain->low, (real)domain->high))) {
         c->y = filled_up(c->y, c->n, c->n, 1, room->y);
-        bad = bring_inside(job, room->y, c->known, c->n);
+        bad = bring_inside(job, c, room->y);
         if (smooths)
             smooth(job, c, room);
     }
@@ -329,13 +398,14 @@ int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, ch
         c->x = filled_up(c->x, n, c->n, (real)0.5, room->x);
     look_ahead(job, at, c);
     int bad = lay_targets(job, &p, n, c, room);
-    spread weight = weights_of(job, &p, n, room, &c->weighted);
+    int weighted;
+    spread weight = weights_of(job, &p, n, room, &weighted);
     if (n < c->n && weight.mask)
         weight.data = filled_up(weight.data, n, c->n, 0, room->weight);
     c->weight = weight;
-    if (!c->weighted && c->known.mask)
-        c->weighted = PARTLY_KNOWN;
-    if (job->checks_input && any_outside(c->x, c->known, c->n, (real)job->input_low, (real)job->input_high))
+    if (weighted)
+        c->weighted = WEIGHTED;
+    if (job->checks_input && any_outside(c, (real)job->input_low, (real)job->input_high))
         bad |= LX_BAD_INPUT;
     lay_upstream(job, &p, n, weight, c, room);
     return bad;
@@ -404,21 +474,21 @@ static double count_known(const lx_job *job, const place *p, ptrdiff_t n, chunk_
     spread product = {room->one, 0};
     if (weighted)
         product = weights_of(job, p, n, room, &any);
-    if (!any && !job->nan_is_missing && job->mask.layout == LX_FULL)
-        return count_true((const uint8_t *)job->mask.data + p->at, n);
-    const real *y = (const real *)job->target.data + p->at;
-    if (job->nan_is_missing && !(job->target.layout == LX_FULL && job->target.type == LX_REAL)) {
+    const uint8_t *bytes = NULL;
+    if (any || job->mask.layout != LX_ABSENT || !job->nan_is_missing)
+        bytes = bytes_of_mask(job, p, n, room->known);
+    const real *y = NULL;
+    if (job->nan_is_missing && is_plain(&job->target))
+        y = (const real *)job->target.data + p->at;
+    else if (job->nan_is_missing) {
         read_targets(job, p, n, room->y);
         y = room->y;
     }
-    if (!any && job->nan_is_missing && job->mask.layout == LX_ABSENT)
-        return count_numbers(y, n);
-    read_known(job, p, job->nan_is_missing ? y : NULL, n, room->known);
     if (!any)
-        return count_true(room->known, n);
+        return count_of(bytes, y, n);
     const real *weight = as_array(product, n, room->weight);
     for (ptrdiff_t i = 0; i < n; i++)
-        room->upstream[i] = room->known[i] ? weight[i] : 0;
+        room->upstream[i] = bytes[i] && (!y || y[i] == y[i]) ? weight[i] : 0;
     return sum_of(room->upstream, n);
 }
 
@@ -427,9 +497,12 @@ int SHARED(count_elements)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, l
 {
     chunk_room room;
     v_store(room.one, v_set(1));
+    const int plain = job->counts == 1 && (job->mask.layout == LX_ABSENT || job->mask.layout == LX_FULL)
+                      && (!job->nan_is_missing || is_plain(&job->target));
+    const ptrdiff_t most = plain ? PTRDIFF_MAX : LX_CHUNK; /* what needs no room has no need of chunks */
     for (ptrdiff_t at = first, n; at < last; at += n) {
         const place p = place_of(at, job->cols);
-        n = last - at < LX_CHUNK ? last - at : LX_CHUNK;
+        n = last - at < most ? last - at : most;
         total->count += count_known(job, &p, n, &room, job->counts == 2);
     }
     return 0;

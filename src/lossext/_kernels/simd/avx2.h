@@ -59,14 +59,15 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
     return AS_MASK(_mm256_cmpeq_epi32(_mm256_set1_epi32((int)i), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
 #endif
 }
-INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is not 0 */
 {
 #ifdef LX_DOUBLE
     int32_t bytes;
     memcpy(&bytes, p, sizeof bytes);
-    return AS_MASK(_mm256_cvtepi8_epi64(_mm_cvtsi32_si128(bytes)));
+    return AS_MASK(_mm256_cmpgt_epi64(_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(bytes)), _mm256_setzero_si256()));
 #else
-    return AS_MASK(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return AS_MASK(_mm256_cmpgt_epi32(bytes, _mm256_setzero_si256()));
 #endif
 }
 INLINE int m_count(mask a) { return _mm_popcnt_u32((unsigned)OP(movemask)(a)); }

@@ -86,12 +86,14 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
     return _mm512_cmpeq_epi32_mask(_mm512_set1_epi32((int)i), lanes);
 #endif
 }
-INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is not 0 */
 {
 #ifdef LX_DOUBLE
-    return (mask)_mm_movepi8_mask(_mm_loadl_epi64((const __m128i *)p));
+    const __m128i bytes = _mm_loadl_epi64((const __m128i *)p);
+    return (mask)_mm_test_epi8_mask(bytes, bytes);
 #else
-    return _mm_movepi8_mask(_mm_loadu_si128((const __m128i *)p));
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+    return _mm_test_epi8_mask(bytes, bytes);
 #endif
 }
 INLINE int m_count(mask a) { return __builtin_popcount(a); }

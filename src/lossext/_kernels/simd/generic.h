@@ -64,7 +64,7 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
 {
     return i < LANES ? (mask)(m_numbers() == m_set((lane_bits)i)) : m_none();
 }
-INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is not 0 */
 {
     mask m = {0};
     EACH_LANE m[i] = p[i] ? -1 : 0;

@@ -57,15 +57,16 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
     static const lane_bits lanes[] = {0, 1, 2, 3};
     return U(vceqq)(U(vld1q)(lanes), U(vdupq_n)((lane_bits)i));
 }
-INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is not 0 */
 {
-    int32_t bytes = 0;
+    uint32_t bytes = 0;
     memcpy(&bytes, p, LANES);
-    const int32x4_t m = vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8((uint32_t)bytes))));
+    const uint32x4_t m = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
 #ifdef LX_DOUBLE
-    return vreinterpretq_u64_s64(vmovl_s32(vget_low_s32(m)));
+    const uint64x2_t two = vmovl_u32(vget_low_u32(m));
+    return vtstq_u64(two, two);
 #else
-    return vreinterpretq_u32_s32(m);
+    return vtstq_u32(m, m);
 #endif
 }
 INLINE int m_count(mask a) { return (int)U(vaddvq)(a & U(vdupq_n)(1)); }

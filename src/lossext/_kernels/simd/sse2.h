@@ -58,17 +58,17 @@ INLINE mask m_lane(ptrdiff_t i) /* none if there is no lane i */
     return AS_MASK(_mm_cmpeq_epi32(_mm_set1_epi32((int)i), _mm_setr_epi32(0, 1, 2, 3)));
 #endif
 }
-INLINE mask m_load(const uint8_t *p) /* lanes whose byte is 255, not 0 */
+INLINE mask m_load(const uint8_t *p) /* lanes whose byte is not 0 */
 {
     int32_t bytes = 0;
     memcpy(&bytes, p, LANES);
-    __m128i m = _mm_cvtsi32_si128(bytes);
+    __m128i m = _mm_cmpeq_epi8(_mm_cvtsi32_si128(bytes), _mm_setzero_si128());
     m = _mm_unpacklo_epi8(m, m);
     m = _mm_unpacklo_epi16(m, m);
 #ifdef LX_DOUBLE
     m = _mm_unpacklo_epi32(m, m);
 #endif
-    return AS_MASK(m);
+    return m_not(AS_MASK(m));
 }
 INLINE int m_count(mask a) /* POPCNT is not in the baseline */
 {
