@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lossext._kernels import drivers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -29,14 +30,14 @@ class Lock:
     def _renew(self) -> None:
         self._lock, self._process = threading.Lock(), os.getpid()
 
-    @property
-    def is_forked(self) -> bool:
-        """Whether it was made in another process, where another thread may have held it."""
-        return self._process != os.getpid()
+    def __call__(self, in_child: Callable[[], None] | None = None) -> threading.Lock:
+        """The lock itself: once taken by an `__enter__` in Python, an interrupt could leave it so.
 
-    def __call__(self) -> threading.Lock:
-        """The lock itself: once taken by an `__enter__` in Python, an interrupt could leave it so."""
-        if self.is_forked:
+        `in_child` is called once in a forked child, first of all.
+        """
+        if self._process != os.getpid():  # made in another process, where another thread may have held it
+            if in_child is not None:
+                in_child()
             self._renew()
         return self._lock
 

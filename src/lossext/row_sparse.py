@@ -83,9 +83,8 @@ class RowSparse:
 
     @classmethod
     def of_unique(cls, indices: Array, values: Array, shape: Shape) -> RowSparse:
-        """From indices of its own that are unique and ascending already: nothing is looked at."""
+        """From indices that are unique, ascending and read-only already: nothing is looked at."""
         instance = cls.__new__(cls)
-        indices.setflags(write=False)
         instance._indices, instance._values, instance._shape = indices, values, shape
         return instance
 

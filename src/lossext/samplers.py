@@ -73,9 +73,12 @@ class Sampler(Parameterized):
 
     def _drawing(self) -> threading.Lock:
         """The lock of draws, in whichever process this is."""
-        if self._lock.is_forked and self.seed is None:
+        return self._lock(self._draw_its_own)
+
+    def _draw_its_own(self) -> None:
+        """In a forked child, without a seed."""
+        if self.seed is None:
             self._generator = np.random.default_rng()
-        return self._lock()
 
     def __getstate__(self) -> dict[str, Any]:
         apart = {"_lock"} | ({"_generator"} if self.seed is None else set())
@@ -172,22 +175,22 @@ class Sampler(Parameterized):
 
     def _draw(self, count: int, avoided: Array | None = None) -> tuple[Array, float]:
         """`count` classes, none of those `avoided` if enough remain without them, and how many tries it took."""
-        if not self.unique:
+        if not self._parameters["unique"]:
             return self._candidates(count), count
-        avoided = NONE_AVOIDED if avoided is None else avoided.ravel()
-        taken = drivers.IdSet(count + len(avoided))
-        if len(avoided):
-            taken.add(avoided)
+        if avoided is None:
+            avoided = NONE_AVOIDED
+        taken = drivers.IdSet(count + avoided.size)
+        taken.add(avoided)
         available = self._available()
         if count > available - len(taken):
             if count > available:
                 raise ValueError(f"num_sampled = {count} is more than the {available} classes that can be drawn")
-            taken, avoided = drivers.IdSet(count), avoided[:0]
+            taken, avoided = drivers.IdSet(count), NONE_AVOIDED
         sampled = np.empty(count, np.int64)
         n_drawn, tries = self._first_draws(taken, sampled)
         while n_drawn < count:
             if tries > PATIENCE * (count + 64) and self.num_classes <= SPREAD_OUT:
-                taken_ids = np.concatenate([avoided, sampled[:n_drawn]])
+                taken_ids = np.concatenate([avoided.ravel(), sampled[:n_drawn]])
                 sampled[n_drawn:], more_tries = self._race(count - n_drawn, taken_ids)
                 return sampled, tries + more_tries
             n_new, n_used = taken.take_new(self._candidates(count - n_drawn + 16), sampled[n_drawn:])
@@ -198,6 +201,7 @@ class Sampler(Parameterized):
         """Draw into `sampled`, in a faster way than by candidates if there is one; how many, in how many tries."""
         return 0, 0
 
+    @_validate.quiet
     def _race(self, count: int, taken: Array) -> tuple[Array, float]:
         """The last of a draw of nearly all classes there are, in bounded time.
 
@@ -262,11 +266,17 @@ class UniformSampler(Sampler):
     def _candidates(self, count: int) -> Array:
         return self._generator.integers(self.num_classes, size=count)
 
+    def _expected(self, ids: Array, count: int, tries: float) -> Array:
+        p = 1 / self.num_classes
+        if not self.unique:
+            return np.full(ids.shape, p * count)
+        return np.full(ids.shape, -math.expm1(tries * math.log1p(-p)) if p < 1 else 1.0)
+
     def _probability(self, ids: Array) -> Array:
         return np.full(ids.shape, 1 / self.num_classes)
 
     def _first_draws(self, taken: drivers.IdSet, sampled: Array) -> tuple[int, int]:
-        classes = self.num_classes
+        classes = self._parameters["num_classes"]
         if classes >= 2**32:
             return 0, 0
         patience = PATIENCE * (len(sampled) + 64)

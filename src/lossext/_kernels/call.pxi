@@ -80,6 +80,15 @@ cdef class Scalars:
 cdef Scalars FLOAT32_SCALARS = Scalars(FLOAT32), FLOAT64_SCALARS = Scalars(FLOAT64)
 
 
+cdef scalar_of(convert, dtype, double value):
+    """In the type of the results; what it cannot hold is infinite, or 0, without a word."""
+    if dtype is FLOAT64:
+        return FLOAT64_SCALARS.make(value)
+    if dtype is FLOAT32 and (value == 0 or 1.2e-38 < abs(value) < 3.4e38):
+        return FLOAT32_SCALARS.make(value)
+    return convert.rounded(np.float64(value), dtype)
+
+
 cdef class Evaluator:
     """A loss and its parameters, bound for calls.
 
@@ -254,7 +263,7 @@ cdef class Evaluator:
             return wanted(want, value, grad, hess)
 
         work = job.rows * (job.cols * self.cost * call.item_size / 4 + self.cost_of_row)
-        threads = self.choose_threads(n_threads, work)
+        threads = choose_threads(self.threads, n_threads, work)
         if call.copied or n_threads is not None and type(n_threads) is not int:
             require_held(&call.held)
         job.stream = (job.grad != NULL and job.grad != job.input
@@ -298,17 +307,10 @@ cdef class Evaluator:
             self.convert.store_result(kernel_hess, hess)
         if want & WANT_VALUE:
             if value is None:
-                value = self.scalar(dtype, real, total.sum / job.value_divisor if divisor else NAN)
+                value = scalar_of(self.convert, dtype, total.sum / job.value_divisor if divisor else NAN)
             elif dtype is not real:
                 value = self.convert.rounded(value, dtype)
         return wanted(want, value, grad, hess)
-
-    cdef scalar(self, dtype, real, double value):
-        """In the type of the results; what it cannot hold is infinite, or 0, without a word."""
-        if real is FLOAT64 or value == 0 or real is FLOAT32 and 1.2e-38 < abs(value) < 3.4e38:
-            if dtype is real:
-                return (FLOAT32_SCALARS if real is FLOAT32 else FLOAT64_SCALARS).make(value)
-        return self.convert.rounded(np.float64(value), dtype)
 
     cdef Py_ssize_t target_items(self, const lx_job *job) noexcept:
         if self.label_sets:
@@ -619,19 +621,6 @@ cdef class Evaluator:
             "grad_output": <object> call.grad_output,
         })
 
-    cdef int choose_threads(self, n_threads, double work) except -1:
-        cdef int count
-        if type(n_threads) is int and 0 < n_threads < 4096:
-            count = n_threads
-        elif n_threads is not None:
-            count = self.threads.checked("n_threads", n_threads)
-        else:
-            count = lx_threads_for(work)
-            if count == 0:
-                count = self.threads.default()[0]
-                lx_remember_threads(count)
-        return 1 if count > 1 and lx_one_thread_only() else count
-
     # ---- divisors ----
 
     cdef double row_divisor(self, call_state *call, real, int threads) except -1:
@@ -699,6 +688,21 @@ cdef class Evaluator:
         for i in range(call.job.rows):
             count += (<const double *> scale)[i] > 0 if double_type else (<const float *> scale)[i] > 0
         return <double> count
+
+
+cdef int choose_threads(threads, n_threads, double work) except -1:
+    """As lossext._threads.choose, which is `threads`."""
+    cdef int count
+    if type(n_threads) is int and 0 < n_threads < 4096:
+        count = n_threads
+    elif n_threads is not None:
+        count = threads.checked("n_threads", n_threads)
+    else:
+        count = lx_threads_for(work)
+        if count == 0:
+            count = threads.default()[0]
+            lx_remember_threads(count)
+    return 1 if count > 1 and lx_one_thread_only() else count
 
 
 cdef const void *memory_of(array) except NULL:

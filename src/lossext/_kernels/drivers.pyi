@@ -1,5 +1,6 @@
 """Types of the compiled drivers."""
 
+from contextvars import ContextVar
 from typing import Any, Final
 
 import numpy as np
@@ -85,6 +86,52 @@ class Objective:
 class BadIdError(ValueError):
     args: tuple[str, int, int]
 
+TOTALS: ContextVar[list[tuple[float, float]] | None]
+
+class Layer:
+    weights: Any
+    biases: Any
+    inputs: Any
+    real: np.dtype[Any]
+    dtype: np.dtype[Any]
+    rows: int
+    dim: int
+    classes: int
+    def __init__(self, weights: Any, biases: Any, inputs: Any, real: np.dtype[Any], dtype: np.dtype[Any]) -> None: ...
+    def take(self, rows: Any) -> Layer: ...
+
+class Weighting:
+    row_weight: Any
+    upstream: Any
+    rows: Any
+    n_rows: int
+    divisor: float
+    def __init__(self, convert: Any, reduction: str, sample_weight: Any, grad_output: Any, n_rows: int) -> None: ...
+    def leave_out(self, known: Any) -> None: ...
+    def prepare(self, job: LayerJob, want_grad: bool, part: float = 1) -> None: ...
+    def value(self, job: LayerJob, dtype: np.dtype[Any]) -> Any: ...
+    def all_rows(self, values: Any) -> Any: ...
+    def factors(self, scale: float) -> Any: ...
+
+def checked_layer(convert: Any, weights: Any, biases: Any, inputs: Any, num_classes: int | None = None) -> Layer: ...
+def as_result(convert: Any, array: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]: ...
+def layer_threads(threads: Any, n_threads: Any, products: int, rows: int, classes: int, dim: int) -> int: ...
+def new_job(kind: int, layer: Layer, weights: Any, biases: Any, ids: LayerIds) -> LayerJob: ...
+
+class Labels:
+    ids: Any
+    start: Any
+    share: Any
+    place: Any
+    shape: tuple[int, ...]
+    known: Any
+    def __init__(self, ids: Any, start: Any, share: Any, place: Any, shape: tuple[int, ...], known: Any) -> None: ...
+
+def evaluate_sampled(
+    loss: Any, rare: Any, arrays: tuple[Any, ...], options: tuple[Any, ...], want_grad: bool
+) -> tuple[Any, Any]: ...
+def is_canonical(indices: Any, start: Any, data: Any, n_classes: int) -> bool: ...
+
 class LayerIds:
     rows: int
     vocabulary: int
@@ -98,7 +145,6 @@ class LayerIds:
     def group_all(self, leave_out_labels: bool, exclude: Any, exclude_start: Any) -> None: ...
     def group_twins(self, keys: Any) -> None: ...
     def __len__(self) -> int: ...
-    def touched(self, out: Any) -> None: ...
     def renumber(self) -> None: ...
 
 class LayerJob:

@@ -93,7 +93,7 @@ cdef class Objective:
             o.loss = jobs
             o.kernel = loss.kernel(real, loss.rowwise and loss.soft_loss >= 0 and loss.smoothing > 0)
             work = o.job.rows * (columns * (loss.cost + 1) * (8 if type else 4) / 4 + loss.cost_of_row)
-            threads = loss.choose_threads(None, work)
+            threads = choose_threads(loss.threads, None, work)
             if o.kinked:
                 o.block = block_length(&o.job, True)
                 spread = np.zeros(((o.job.rows + o.block - 1) // o.block, columns, 3))

@@ -474,6 +474,7 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         grad = ProductSparse.of(features, columns, few.T.tocsr(), slope, self.alpha, coef.shape)
         self._step(grad, coef, "coef")
         if self.fit_intercept:
+            ids.setflags(write=False)
             self._step(RowSparse.of_unique(ids, total, self.intercept_.shape), self.intercept_, "intercept")
         return float(value)
 

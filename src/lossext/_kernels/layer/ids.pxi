@@ -8,6 +8,35 @@ class BadIdError(ValueError):
     """An id out of range: (which argument, its place, the id)."""
 
 
+def is_canonical(indices, start, data, Py_ssize_t n_classes):
+    """Whether these int64 ids, int64 starts of rows and float64 data are a CSR matrix with ids that ascend in each row,
+    without stored zeros."""
+    cdef held_buffers held
+    cdef const int64_t *id_
+    cdef const int64_t *first
+    cdef const double *value
+    cdef Py_ssize_t n_rows, n, i, j
+    held.count = 0
+    try:
+        id_ = <const int64_t *> hold_sized(&held, indices, b"indices", 0).buf
+        n = held.views[0].len // sizeof(int64_t)
+        first = <const int64_t *> hold_sized(&held, start, b"indptr", sizeof(int64_t)).buf
+        n_rows = held.views[1].len // sizeof(int64_t) - 1
+        value = <const double *> hold_sized(&held, data, b"data", n * sizeof(double)).buf
+        if first[0] != 0 or first[n_rows] != n:
+            return False
+        for i in range(n_rows):
+            if first[i + 1] < first[i] or first[i + 1] > n:
+                return False
+            for j in range(first[i], first[i + 1]):
+                if (<uint64_t> id_[j] >= <uint64_t> n_classes or value[j] == 0
+                        or j > first[i] and id_[j] <= id_[j - 1]):
+                    return False
+        return True
+    finally:
+        release(&held)
+
+
 cdef class LayerIds:
     """Labels of the rows, classes to compare them with, and classes that rows do not meet.
 
@@ -254,15 +283,17 @@ cdef class LayerIds:
         """Rows of the layer that are touched."""
         return self.n_groups
 
-    def touched(self, out):
-        """Copy the touched rows, ascending, to an array of int64."""
+    cdef touched_rows(self):
+        """These, ascending, as an array of int64."""
         cdef held_buffers held
+        rows = empty(self.n_groups, LONGS)
         held.count = 0
         try:
-            hold_sized(&held, out, "out", self.n_groups * sizeof(int64_t), True)
+            hold_sized(&held, rows, "rows", self.n_groups * sizeof(int64_t), True)
             memcpy(held.views[0].buf, self.group_row, self.n_groups * sizeof(int64_t))
         finally:
             release(&held)
+        return rows
 
     def renumber(self):
         """From now on rows are counted among the touched ones: for a layer that has these alone."""

@@ -19,6 +19,7 @@ cdef int add_phase(schedule *planned, lx_step step, const lx_wave *wave, Py_ssiz
     planned.count += 1
     if planned.count == PHASES:
         run_schedule(planned)
+        require_held(planned.held)
     return 0
 
 
@@ -27,7 +28,6 @@ cdef int run_schedule(schedule *planned) except -1:
         run_phases(planned.phases, planned.count, planned.n_threads)
     planned.count = 0
     PyErr_CheckSignals()
-    require_held(planned.held)
     return 0
 
 

@@ -30,24 +30,26 @@ def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken not None, out, P
         raise ValueError(f"{classes} classes are not 1 to 2^32 - 1")
     threshold = <uint32_t> ((<uint64_t> 1 << 32) % range_)
     source = <bit_generator_interface *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    lock = bit_generator.lock
     held.count = 0
     try:
         drawn = <int64_t *> hold_sized(&held, out, b"out", 0, True).buf
         n = min(<Py_ssize_t> (held.views[0].len // sizeof(int64_t)), (taken.mask + 1) // 2 - taken.count)
-        with bit_generator.lock:
-            while n_drawn < n and tries <= patience:
-                for i in range(n - n_drawn + SPARE):
-                    candidate = 0
-                    if classes > 1:
+        lock.acquire()
+        while n_drawn < n and tries <= patience:
+            for i in range(n - n_drawn + SPARE):
+                candidate = 0
+                if classes > 1:
+                    product = source.next_uint32(source.state) * range_
+                    while <uint32_t> product < threshold:
                         product = source.next_uint32(source.state) * range_
-                        while <uint32_t> product < threshold:
-                            product = source.next_uint32(source.state) * range_
-                        candidate = <uint32_t> (product >> 32)
-                    if n_drawn < n:
-                        tries += 1
-                        if taken.insert(candidate):
-                            drawn[n_drawn] = candidate
-                            n_drawn += 1
+                    candidate = <uint32_t> (product >> 32)
+                if n_drawn < n:
+                    tries += 1
+                    if taken.insert(candidate):
+                        drawn[n_drawn] = candidate
+                        n_drawn += 1
+        lock.release()
         return n_drawn, tries
     finally:
         release(&held)

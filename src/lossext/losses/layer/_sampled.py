@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lossext import _validate
+from lossext import _threads, _validate
 from lossext._kernels import drivers
+from lossext._kernels.drivers import Labels
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, INT64, Array, Shape
 from lossext.losses.layer._call import (
-    Layer,
     LayerTotals,
     RaggedIds,
-    Weighting,
-    as_result,
-    checked_layer,
     explain,
     is_csr,
-    new_job,
     ragged_ids,
-    threads_for,
 )
 from lossext.row_sparse import RowSparse
 from lossext.samplers import UniformSampler, checked_seed
@@ -51,38 +47,15 @@ class SampledSoftmaxGrad(NamedTuple):
     inputs: Array
 
 
-class Labels(NamedTuple):
-    """The rows' own classes."""
-
-    ids: Array  # int64, row after row
-    start: Array | None  # (N + 1,): row i has ids[start[i] : start[i + 1]]; None: the same number in each
-    share: Array | None  # float64, of each row's target; adds up to 1; None: equal
-    place: Array | None  # of each id in the caller's array, None: as they come
-    shape: Shape  # of what has a number for each label: ids as samplers get them, expected counts
-    known: Array | None  # (N,): rows that have a label; None: all
-
-    def take(self, rows: Array) -> Labels:
-        """Those of some rows."""
-        if self.start is None:
-            n_true = self.shape[1]
-            place = (rows[:, None] * n_true + np.arange(n_true)).ravel()
-            share = None if self.share is None else self.share[place]
-            return Labels(self.ids[place], None, share, place, (len(rows), n_true), None)
-        assert self.place is not None
-        chosen = RaggedIds(self.ids, self.start, self.share, self.place, self.shape).take(rows)
-        return Labels(chosen.ids, chosen.start, chosen.weight, chosen.place, self.shape, None)
-
-
-def equal_labels(labels: Any, n_rows: int, num_true: int) -> Labels:
-    """As many labels in each row; which classes they are is checked later."""
-    ids = _validate.class_ids("labels", labels)[0]
-    shape = (n_rows, num_true)
-    if ids.shape != shape and not (num_true == 1 and ids.shape == (n_rows,)):
-        also = f" or ({n_rows},)" if num_true == 1 else ""
-        raise ValueError(f"labels has shape {np.shape(labels)}; allowed is ({n_rows}, {num_true}){also}")
-    if ids.dtype is not INT64:
-        ids = _validate.native(ids, INT64)
-    return Labels(ids if ids.ndim == 1 else ids.ravel(), None, None, None, shape, None)
+def labels_of(labels: Labels, rows: Array) -> Labels:
+    """Those of some rows."""
+    if labels.start is None:
+        n_true = labels.shape[1]
+        place = (rows[:, None] * n_true + np.arange(n_true)).ravel()
+        share = None if labels.share is None else labels.share[place]
+        return Labels(labels.ids[place], None, share, place, (len(rows), n_true), None)
+    chosen = RaggedIds(labels.ids, labels.start, labels.share, labels.place, labels.shape).take(rows)
+    return Labels(chosen.ids, chosen.start, chosen.weight, chosen.place, labels.shape, None)
 
 
 def ragged_labels(labels: Any, n_rows: int, n_classes: int) -> Labels:
@@ -92,6 +65,7 @@ def ragged_labels(labels: Any, n_rows: int, n_classes: int) -> Labels:
     return Labels(ids, start, weight, place, shape, None if known.all() else known)
 
 
+@_validate.quiet
 def with_shares(labels: Labels, label_weight: Any, n_rows: int) -> Labels:
     """Labels with shares in proportion to their weights; those of CSR labels are their data."""
     weight, name = labels.share, "labels.data" if label_weight is None else "label_weight"
@@ -118,11 +92,11 @@ def with_shares(labels: Labels, label_weight: Any, n_rows: int) -> Labels:
     if light.any():
         at = int(np.argmax(light))
         raise ValueError(f"weights of the labels of row {at} add up to {total[at]}, which is not finite and positive")
-    return labels._replace(share=weight / total[row])
+    return Labels(labels.ids, labels.start, weight / total[row], labels.place, labels.shape, labels.known)
 
 
 def checked_values(sampled_values: Any) -> tuple[Array, Array, Array] | None:
-    """sampled_values as three arrays; what depends on the layer and the labels is checked at the call."""
+    """sampled_values as three arrays; counts, and what depends on the layer and the labels, are checked at the call."""
     if sampled_values is None:
         return None
     if not isinstance(sampled_values, (list, tuple)):
@@ -142,8 +116,6 @@ def checked_values(sampled_values: Any) -> tuple[Array, Array, Array] | None:
         raise ValueError(f"sampled_expected_count has shape {sampled_count.shape}; allowed is {candidates.shape}")
     _validate.require_real("true_expected_count", true_count)
     _validate.require_real("sampled_expected_count", sampled_count)
-    log_counts("sampled_expected_count", sampled_count, None)
-    _validate.class_ids("sampled_candidates", candidates)
     return candidates, true_count, sampled_count
 
 
@@ -158,15 +130,19 @@ def log_counts(name: str, counts: Array, place: Array | None) -> Array:
     return logs
 
 
-class Call(NamedTuple):
-    """Optional arguments of a call."""
-
-    sampled_values: Any = None
-    sample_weight: Any = None
-    grad_output: Any = None
-    label_weight: Any = None
-    exclude: Any = None
-    n_threads: int | None = None
+# what drivers.evaluate_sampled leaves to Python
+RARE = SimpleNamespace(
+    validate=_validate,
+    threads=_threads,
+    is_csr=is_csr,
+    ragged_labels=ragged_labels,
+    ragged_ids=ragged_ids,
+    with_shares=with_shares,
+    labels_of=labels_of,
+    explain=explain,
+    row_sparse=RowSparse.of_unique,
+    gradients=SampledSoftmaxGrad,
+)
 
 
 class SampledLoss(LayerTotals, Parameterized):
@@ -198,11 +174,15 @@ class SampledLoss(LayerTotals, Parameterized):
                 raise TypeError(f"sampler must have a method sample(labels, num_sampled), not {type(sampler).__name__}")
             if getattr(sampler, "num_classes", classes) != classes:
                 raise ValueError(f"sampler has num_classes = {sampler.num_classes}; allowed is the loss's, {classes}")
+        values = checked_values(parameters["sampled_values"])
+        if values is not None:
+            _validate.class_ids("sampled_candidates", values[0])
+            log_counts("sampled_expected_count", values[2], None)
         self._set_parameters(
             num_sampled=counts["num_sampled"],
             num_classes=classes,
             num_true=counts["num_true"],
-            sampled_values=checked_values(parameters["sampled_values"]),
+            sampled_values=values,
             remove_accidental_hits=_validate.boolean("remove_accidental_hits", parameters["remove_accidental_hits"]),
             seed=checked_seed(parameters["seed"]),
             reduction=_validate.reduction(parameters["reduction"]),
@@ -291,8 +271,8 @@ class SampledLoss(LayerTotals, Parameterized):
         numpy scalar or ndarray
             A scalar of inputs' dtype, or an array (N,) for ``reduction="none"``.
         """
-        call = Call(sampled_values, sample_weight, None, label_weight, exclude, n_threads)
-        return self._evaluate((weights, biases, labels, inputs), False, call)[0]
+        options = sampled_values, sample_weight, None, label_weight, exclude, n_threads
+        return drivers.evaluate_sampled(self, RARE, (weights, biases, labels, inputs), options, False)[0]
 
     def value_and_grad(
         self,
@@ -323,10 +303,8 @@ class SampledLoss(LayerTotals, Parameterized):
         gradients : SampledSoftmaxGrad
             ``weights`` and ``biases`` as `RowSparse`, ``inputs`` an array (N, D).
         """
-        call = Call(sampled_values, sample_weight, grad_output, label_weight, exclude, n_threads)
-        value, grad = self._evaluate((weights, biases, labels, inputs), True, call)
-        assert grad is not None
-        return value, grad
+        options = sampled_values, sample_weight, grad_output, label_weight, exclude, n_threads
+        return drivers.evaluate_sampled(self, RARE, (weights, biases, labels, inputs), options, True)
 
     def grad(
         self,
@@ -355,102 +333,6 @@ class SampledLoss(LayerTotals, Parameterized):
             exclude=exclude,
             n_threads=n_threads,
         )[1]
-
-    @_validate.quiet
-    def _evaluate(
-        self, arrays: tuple[Any, Any, Any, Any], want_grad: bool, call: Call
-    ) -> tuple[Any, SampledSoftmaxGrad | None]:
-        weights, biases, given, inputs = arrays
-        parameters = self._parameters
-        n_classes, num_true = parameters["num_classes"], parameters["num_true"]
-        layer = checked_layer(weights, biases, inputs, n_classes)
-        n_rows = len(layer.inputs)
-        if num_true is None or is_csr(given):
-            labels = ragged_labels(given, n_rows, n_classes)
-        else:
-            labels = equal_labels(given, n_rows, num_true)
-        weighting = Weighting.of(parameters["reduction"], call.sample_weight, call.grad_output, n_rows)
-        exclude = None if call.exclude is None else ragged_ids("exclude", call.exclude, n_rows, n_classes)
-        if labels.share is not None or call.label_weight is not None:
-            labels = with_shares(labels, call.label_weight, n_rows)
-        counts_shape = labels.shape  # of true_expected_count
-        if labels.known is not None or weighting.row_weight is not None:
-            weighting = weighting.among(labels.known)
-            if weighting.rows is not None:
-                labels = labels.take(weighting.rows)
-                layer = layer._replace(inputs=layer.inputs[weighting.rows])
-                exclude = None if exclude is None else exclude.take(weighting.rows)
-        try:
-            ids = drivers.LayerIds(len(layer.inputs), n_classes)
-            ids.take_labels(labels.ids, labels.start)
-            if exclude is not None:
-                self._require_something_to_draw(labels, exclude, weighting.rows)
-            log_true, log_sampled = self._take_classes(ids, labels, counts_shape, call.sampled_values)
-            hits = parameters["remove_accidental_hits"]
-            ids.group_sampled(hits, exclude and exclude.ids, exclude and exclude.start)
-        except drivers.BadIdError as error:
-            values = call.sampled_values if call.sampled_values is not None else self.sampled_values
-            candidates = None if values is None else values[0]
-            raise explain(
-                error,
-                {
-                    "labels": (given, labels.place),
-                    "exclude": (call.exclude, exclude and exclude.place),
-                    "sampled_candidates": (candidates, None),
-                },
-                n_classes,
-            ) from None
-        return self._run(layer, labels, ids, (log_true, log_sampled), (want_grad, weighting, call.n_threads))
-
-    def _run(
-        self,
-        layer: Layer,
-        labels: Labels,
-        ids: drivers.LayerIds,
-        log_expected: tuple[Array | None, Array | None],
-        wanted: tuple[bool, Weighting, int | None],
-    ) -> tuple[Any, SampledSoftmaxGrad | None]:
-        """Value and gradients; log counts (of labels, of classes) of None cancel."""
-        (want_grad, weighting, n_threads), (n_rows, dim) = wanted, layer.inputs.shape
-        w, b = layer.weights, layer.biases
-        touched = None
-        if w.dtype is not layer.real or b.dtype is not layer.real or not (_validate.ready(w) and _validate.ready(b)):
-            touched = self._touched(ids)  # the kernels get a copy, of the touched rows alone
-            w, b = _validate.native(w[touched], layer.real), _validate.native(b[touched], layer.real)
-            ids.renumber()
-        job = new_job(self._kind, layer, w, b, ids)
-        job.classes = ids.n_classes
-        job.label_log_counts, job.class_log_counts = log_expected
-        job.label_share = labels.share
-        weighting.prepare(job, want_grad)
-        threads = threads_for(n_threads, 3, n_rows, ids.n_classes, dim)
-        if not want_grad:
-            if n_rows:
-                job.run(threads)
-            return weighting.value(job, layer.dtype), None
-        n_groups = len(ids) if n_rows else 0
-        job.grad_inputs = grad_inputs = np.empty((n_rows, dim), layer.real)
-        job.grad_weights = merged = np.empty((n_groups, dim), layer.real)
-        job.grad_biases = merged_bias = np.empty(n_groups, layer.real)
-        if n_rows:
-            job.run(threads)
-        if touched is None:
-            touched = self._touched(ids)
-        if n_groups < len(touched):
-            touched = touched[:n_groups].copy()
-        if layer.dtype is not layer.real:
-            merged, merged_bias, grad_inputs = (as_result(g, layer.dtype) for g in (merged, merged_bias, grad_inputs))
-        return weighting.value(job, layer.dtype), SampledSoftmaxGrad(
-            RowSparse.of_unique(touched, merged, layer.weights.shape),
-            RowSparse.of_unique(touched, merged_bias, layer.biases.shape),
-            grad_inputs if weighting.rows is None else weighting.all_rows(grad_inputs),
-        )
-
-    @staticmethod
-    def _touched(ids: drivers.LayerIds) -> Array:
-        rows = np.empty(len(ids), INT64)
-        ids.touched(rows)
-        return rows
 
     def _require_something_to_draw(self, labels: Labels, exclude: RaggedIds, rows: Array | None) -> None:
         """ValueError if a row's exclusions, with its labels, are all classes."""

@@ -11,7 +11,7 @@ from lossext import _validate
 from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array
-from lossext.losses.layer._call import Layer, LayerTotals, Weighting, as_result, new_job, threads_for
+from lossext.losses.layer._call import LayerTotals, as_result, threads_for, weighting_of
 from lossext.row_sparse import RowSparse
 
 
@@ -235,16 +235,17 @@ class InBatchSoftmaxLoss(LayerTotals, Parameterized):
         bias = np.zeros(n_items, real)
         if log_q is not None:
             bias = as_result(-checked_log_q(log_q, n_items), real)
-        weighting = Weighting.of(self.reduction, sample_weight, grad_output, n_rows).among(None)
+        weighting = weighting_of(self.reduction, sample_weight, grad_output, n_rows)
+        weighting.leave_out(None)
         user_norm = item_norm = np.empty(0)
         if self.normalize:
             (x, user_norm), (w, item_norm) = unit_rows(x, real), unit_rows(w, real)
         part = 0.5 if self.symmetric else 1.0
         direction = Direction(self.temperature, weighting, part if want_grad else None, n_threads)
-        job, grad_users, grad_items = direction.run(Layer(w, bias, x, real, dtype), keys)
+        job, grad_users, grad_items = direction.run(drivers.Layer(w, bias, x, real, dtype), keys)
         value = weighting.value(job, FLOAT64)
         if self.symmetric:
-            back = Layer(x, np.zeros(n_rows, real), w[:n_rows], real, dtype)
+            back = drivers.Layer(x, np.zeros(n_rows, real), w[:n_rows], real, dtype)
             other, back_items, back_users = direction.run(back, None if keys is None else keys[:n_rows])
             value = (value + weighting.value(other, FLOAT64)) / 2
             if want_grad:
@@ -262,24 +263,24 @@ class Direction(NamedTuple):
     """How rows are compared with a batch's classes; of users with items, or of items with users."""
 
     temperature: float
-    weighting: Weighting
+    weighting: drivers.Weighting
     grad_scale: float | None  # None: no gradients are wanted
     n_threads: int | None
 
-    def run(self, layer: Layer, keys: Array | None) -> tuple[drivers.LayerJob, Any, Any]:
+    def run(self, layer: drivers.Layer, keys: Array | None) -> tuple[drivers.LayerJob, Any, Any]:
         """The job, which has the losses; gradients of all inputs and of all classes."""
-        rows, n_classes = self.weighting.rows, len(layer.weights)
+        rows, n_classes = self.weighting.rows, layer.classes
         own = np.arange(self.weighting.n_rows) if rows is None else rows
         if rows is not None:
-            layer = layer._replace(inputs=layer.inputs[rows])
-        n_rows, dim = layer.inputs.shape
+            layer = layer.take(rows)
+        n_rows, dim = layer.rows, layer.dim
         ids = drivers.LayerIds(n_rows, n_classes)
         ids.take_labels(own, None)
         if keys is None:
             ids.group_all(True, None, None)
         else:
             ids.group_twins(keys)
-        job = new_job(drivers.SOFTMAX, layer, layer.weights, layer.biases, ids)
+        job = drivers.new_job(drivers.SOFTMAX, layer, layer.weights, layer.biases, ids)
         job.scale = 1 / self.temperature
         self.weighting.prepare(job, self.grad_scale is not None, self.grad_scale or 1.0)
         if self.grad_scale is not None:

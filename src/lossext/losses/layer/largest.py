@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lossext import _validate
 from lossext._kernels import drivers
 from lossext._validate import INT64, Array
-from lossext.losses.layer._call import as_result, checked_layer, explain, new_job, ragged_ids, threads_for
+from lossext.losses.layer._call import as_result, checked_layer, explain, ragged_ids, threads_for
 
 
 @_validate.quiet
@@ -59,7 +59,7 @@ def topk(
     [[3.0, 2.0], [-1.0, -2.0]] [[1, 2], [0, 2]]
     """
     layer = checked_layer(weights, biases, inputs)
-    (n_rows, dim), n_classes = layer.inputs.shape, len(layer.weights)
+    n_rows, dim, n_classes = layer.rows, layer.dim, layer.classes
     count = _validate.positive("k", k)
     if count > n_classes:
         raise ValueError(f"k = {count} is greater than the {n_classes} rows of weights")
@@ -73,7 +73,7 @@ def topk(
     threads = threads_for(n_threads, 1, n_rows, n_classes, dim)
     if n_rows:
         w, b = (_validate.native(a, layer.real) for a in (layer.weights, layer.biases))
-        job = new_job(drivers.RAW, layer, w, b, ids)
+        job = drivers.new_job(drivers.RAW, layer, w, b, ids)
         job.top_count, job.top_values, job.top_ids = count, values, classes
         job.run(threads)
     return as_result(values, layer.dtype), classes

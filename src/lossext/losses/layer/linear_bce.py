@@ -12,16 +12,14 @@ from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, Array
 from lossext.losses.layer._call import (
-    Layer,
     LayerTotals,
-    Weighting,
     as_result,
     checked_layer,
     explain,
     is_csr,
-    new_job,
     ragged_ids,
     threads_for,
+    weighting_of,
 )
 from lossext.losses.layer.linear_softmax import require_classes, within_unit
 
@@ -120,7 +118,7 @@ class LinearBCELoss(LayerTotals, Parameterized):
             A scalar of inputs' dtype, or an array (N,) for ``reduction="none"``.
         """
         layer = checked_layer(weights, biases, inputs)
-        weighting = Weighting.of(self.reduction, sample_weight, None, len(layer.inputs))
+        weighting = weighting_of(self.reduction, sample_weight, None, layer.rows)
         return self._evaluate(layer, labels, False, weighting, n_threads)[0]
 
     def value_and_grad(
@@ -150,7 +148,7 @@ class LinearBCELoss(LayerTotals, Parameterized):
             ``weights`` (V, D), ``biases`` (V,) and ``inputs`` (N, D).
         """
         layer = checked_layer(weights, biases, inputs)
-        weighting = Weighting.of(self.reduction, sample_weight, grad_output, len(layer.inputs))
+        weighting = weighting_of(self.reduction, sample_weight, grad_output, layer.rows)
         value, grad = self._evaluate(layer, labels, True, weighting, n_threads)
         assert grad is not None
         return value, grad
@@ -172,21 +170,21 @@ class LinearBCELoss(LayerTotals, Parameterized):
 
     @_validate.quiet
     def _evaluate(
-        self, layer: Layer, given: Any, want_grad: bool, weighting: Weighting, n_threads: int | None
+        self, layer: drivers.Layer, given: Any, want_grad: bool, weighting: drivers.Weighting, n_threads: int | None
     ) -> tuple[Any, LinearBCEGrad | None]:
-        n_classes, dim = layer.weights.shape
+        n_classes, dim = layer.classes, layer.dim
         require_classes(layer)
         if self.pos_weight is not None and self.pos_weight.shape not in ((), (n_classes,)):
             raise ValueError(f"pos_weight has shape {self.pos_weight.shape}; allowed is a number or ({n_classes},)")
         labels = ragged_ids("labels", given, weighting.n_rows, n_classes)
         if is_csr(given):
             labels = labels._replace(weight=within_unit("labels", labels.weight, labels.place, given.data))
-        weighting = weighting.among(None)
-        weighting = weighting._replace(divisor=weighting.divisor * n_classes)
+        weighting.leave_out(None)
+        weighting.divisor *= n_classes
         if weighting.rows is not None:
-            layer = layer._replace(inputs=layer.inputs[weighting.rows])
+            layer = layer.take(weighting.rows)
             labels = labels.take(weighting.rows)
-        n_rows = len(layer.inputs)
+        n_rows = layer.rows
         ids = drivers.LayerIds(n_rows, n_classes)
         try:
             ids.take_labels(labels.ids, labels.start)
@@ -199,7 +197,7 @@ class LinearBCELoss(LayerTotals, Parameterized):
             positive = target * (of_class if of_class.ndim == 0 else of_class[labels.ids])
         ids.group_all(True, None, None)
         weights, biases = (_validate.native(a, layer.real) for a in (layer.weights, layer.biases))
-        job = new_job(drivers.SIGMOID, layer, weights, biases, ids)
+        job = drivers.new_job(drivers.SIGMOID, layer, weights, biases, ids)
         job.label_share = positive
         job.label_rest = np.zeros(len(target)) if labels.weight is None else 1 - target
         weighting.prepare(job, want_grad)

@@ -12,16 +12,14 @@ from lossext._kernels import drivers
 from lossext._parameters import Parameter, Parameterized
 from lossext._validate import FLOAT64, INT64, Array
 from lossext.losses.layer._call import (
-    Layer,
     LayerTotals,
-    Weighting,
     as_result,
     checked_layer,
     csr_ids,
     explain,
     is_csr,
-    new_job,
     threads_for,
+    weighting_of,
 )
 from lossext.losses.layer._link import SoftmaxLink, log_shares
 
@@ -64,7 +62,8 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
     ignore_index : int
         A row with this label is not known: its value and gradients are 0, and the mean leaves it out.
     label_smoothing : float
-        In [0, 1]: part of each row's target that is spread evenly over all classes.
+        In [0, 1]: a row's target y becomes (1 - label_smoothing) y + label_smoothing / V, whatever soft labels add up
+        to, as in `torch.nn.CrossEntropyLoss`.
     weight : array_like of shape (V,), optional
         Multiplies each class's part of the (smoothed) target.
     temperature : float
@@ -171,7 +170,7 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
             A scalar of inputs' dtype, or an array (N,) for ``reduction="none"``.
         """
         layer = checked_layer(weights, biases, inputs)
-        weighting = Weighting.of(self.reduction, sample_weight, None, len(layer.inputs))
+        weighting = weighting_of(self.reduction, sample_weight, None, layer.rows)
         return self._evaluate(layer, labels, False, weighting, n_threads)[0]
 
     def value_and_grad(
@@ -201,7 +200,7 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
             ``weights`` (V, D), ``biases`` (V,) and ``inputs`` (N, D).
         """
         layer = checked_layer(weights, biases, inputs)
-        weighting = Weighting.of(self.reduction, sample_weight, grad_output, len(layer.inputs))
+        weighting = weighting_of(self.reduction, sample_weight, grad_output, layer.rows)
         value, grad = self._evaluate(layer, labels, True, weighting, n_threads)
         assert grad is not None
         return value, grad
@@ -287,7 +286,7 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
         array([1.09861229])
         """
         layer = checked_layer(weights, biases, inputs)
-        n_rows, (n_classes, dim) = len(layer.inputs), layer.weights.shape
+        n_rows, n_classes, dim = layer.rows, layer.classes, layer.dim
         require_classes(layer)
         ids = drivers.LayerIds(n_rows, n_classes)
         ids.group_all(False, None, None)
@@ -297,30 +296,30 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
             job.run(threads_for(n_threads, 1, n_rows, n_classes, dim))
         return as_result(job.log_normalizer, layer.dtype)
 
-    def _job(self, layer: Layer, ids: drivers.LayerIds) -> drivers.LayerJob:
+    def _job(self, layer: drivers.Layer, ids: drivers.LayerIds) -> drivers.LayerJob:
         scale = 1 / self.temperature
         biases = layer.biases if scale == 1 else layer.biases.astype(FLOAT64) * scale
         weights, biases = (_validate.native(a, layer.real) for a in (layer.weights, biases))
-        job = new_job(drivers.SOFTMAX, layer, weights, biases, ids)
+        job = drivers.new_job(drivers.SOFTMAX, layer, weights, biases, ids)
         job.scale = scale
         return job
 
     @_validate.quiet
     def _evaluate(
-        self, layer: Layer, given: Any, want_grad: bool, weighting: Weighting, n_threads: int | None
+        self, layer: drivers.Layer, given: Any, want_grad: bool, weighting: drivers.Weighting, n_threads: int | None
     ) -> tuple[Any, LinearSoftmaxGrad | None]:
         """Value and gradients over all classes."""
-        n_classes, dim = layer.weights.shape
+        n_classes, dim = layer.classes, layer.dim
         require_classes(layer)
         class_weight = self.weight
         if class_weight is not None:
             if class_weight.shape != (n_classes,):
                 raise ValueError(f"weight has shape {class_weight.shape}; allowed is ({n_classes},), one per class")
             class_weight = class_weight.astype(FLOAT64)
-        labels, start, share, place, weighting = self._labels(given, weighting, class_weight, n_classes)
+        labels, start, share, place = self._labels(given, weighting, class_weight, n_classes)
         if weighting.rows is not None:
-            layer = layer._replace(inputs=layer.inputs[weighting.rows])
-        n_rows = len(layer.inputs)
+            layer = layer.take(weighting.rows)
+        n_rows = layer.rows
         ids = drivers.LayerIds(n_rows, n_classes)
         try:
             ids.take_labels(labels, start)
@@ -356,32 +355,32 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
         return value, LinearSoftmaxGrad(w, b, weighting.all_rows(x))
 
     def _labels(
-        self, given: Any, weighting: Weighting, class_weight: Array | None, n_classes: int
-    ) -> tuple[Array, Array | None, Array | None, Array | None, Weighting]:
-        """Labels of the rows that take part, where each row's begin, their shares, their places; and the weighting."""
+        self, given: Any, weighting: drivers.Weighting, class_weight: Array | None, n_classes: int
+    ) -> tuple[Array, Array | None, Array | None, Array | None]:
+        """Labels of the rows that take part, where each row's begin, their shares, their places."""
         n_rows = weighting.n_rows
         if is_csr(given):
             soft = csr_ids("labels", given, n_rows, n_classes)
             share = within_unit("labels", soft.weight, soft.place, given.data)
             known = soft.start[1:] > soft.start[:-1]
-            weighting = weighting.among(None if known.all() else known)
+            weighting.leave_out(None if known.all() else known)
             soft = soft._replace(weight=share)
             if weighting.rows is not None:
                 soft = soft.take(weighting.rows)
-            return soft.ids, soft.start, soft.weight, soft.place, weighting
+            return soft.ids, soft.start, soft.weight, soft.place
         ids = _validate.native(_validate.class_ids("labels", given)[0], INT64)
         if ids.shape != (n_rows,) and ids.shape != (n_rows, 1):
             raise ValueError(f"labels has shape {np.shape(given)}; allowed is ({n_rows}, 1) or ({n_rows},)")
         ids = ids.ravel()
         known = ids != self.ignore_index
-        weighting = weighting.among(None if known.all() else known)
+        weighting.leave_out(None if known.all() else known)
         if class_weight is not None:  # the mean is over the weights of the known labels
             good = known & (ids >= 0) & (ids < n_classes)
-            weighting = weighting._replace(divisor=float(class_weight[ids[good]].sum()))
+            weighting.divisor = float(class_weight[ids[good]].sum())
         place = weighting.rows
-        return (ids if place is None else ids[place]), None, None, place, weighting
+        return (ids if place is None else ids[place]), None, None, place
 
-    def _smooth(self, job: drivers.LayerJob, layer: Layer, class_weight: Array | None) -> None:
+    def _smooth(self, job: drivers.LayerJob, layer: drivers.Layer, class_weight: Array | None) -> None:
         """Tell the kernels of the part of the target that is the (weighted) mean over all classes."""
         n_classes = len(layer.weights)
         of_class = np.ones(n_classes) if class_weight is None else class_weight
@@ -397,15 +396,17 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
         job.smoothing_row = _validate.native(row / total, layer.real)
 
 
-def require_classes(layer: Layer) -> None:
+def require_classes(layer: drivers.Layer) -> None:
     """ValueError without any class."""
-    if not len(layer.weights):
+    if not layer.classes:
         raise ValueError(f"weights has shape {layer.weights.shape}; at least one class is needed")
 
 
 def within_unit(name: str, share: Array | None, place: Array, data: Any) -> Array:
     """Soft labels, those a few ulp of their type above 1 as 1."""
     assert share is not None
+    if not share.size or (share.min() >= 0 and share.max() <= 1):
+        return share
     kind = np.asarray(data).dtype
     most = 1 + 4 * (np.finfo(kind).eps if kind.kind == "f" else 0)
     bad = ~((share >= 0) & (share <= most))

@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from lossext import _validate
 from lossext._kernels import drivers
+from lossext._kernels.drivers import Labels
 from lossext._validate import FLOAT64, Array
 from lossext.losses.layer._call import is_csr
 from lossext.losses.layer._link import SoftmaxLink, log_of_shares, log_shares
-from lossext.losses.layer._sampled import Labels, SampledLoss, ragged_labels, with_shares
+from lossext.losses.layer._sampled import SampledLoss, ragged_labels, with_shares
 
 
 class SampledSoftmaxLoss(SoftmaxLink, SampledLoss):
