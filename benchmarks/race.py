@@ -17,7 +17,7 @@ from benchmarks.peers import PEERS
 
 ROOT = Path(__file__).parent.parent
 PAUSE = 0.01  # seconds until the idle threads of the process measured before have stopped spinning
-PATIENCE = 1.0  # seconds after which a slow call is not repeated any further
+MAX_SECONDS = 1.0  # total time after which a call is not repeated any further
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
 
 
@@ -153,7 +153,7 @@ def race(workers: Workers, entries: list[Entry], rounds: int, slot: float) -> di
     last = None
     for _ in range(rounds):
         for turn in turns:
-            if sum(times[turn[-1].name]) > PATIENCE:
+            if sum(times[turn[-1].name]) > MAX_SECONDS:
                 continue
             for entry in turn:
                 worker = workers.of(entry.peer)

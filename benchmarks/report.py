@@ -113,51 +113,57 @@ def sections(results: Results, plot: Path) -> Iterator[str]:
         + ".\n"
     )
     if spread := results.spread():
-        yield f"Half of the slots of a case lie within {spread:.0%} of its median (lossext, median of all cases).\n"
-    yield "How this was measured, and how to measure it again: [benchmarks/README.md](../README.md).\n"
-    yield f"![Time of the peers over the time of lossext]({plot.name})\n"
+        yield (
+            f"Half of the measurements of a case are within {spread:.0%} of its median (lossext, median over all "
+            "cases).\n"
+        )
+    yield "[benchmarks/README.md](../README.md) describes the method and how to repeat the measurements.\n"
+    yield f"![Running time of other libraries divided by that of lossext]({plot.name})\n"
     if any(results.of(name) for name in ("default", "retained")):
         yield "## Against torch, value and gradient, float32\n"
         yield (
-            "Time of torch (eager, forward and backward) over time of lossext, and the time of lossext. From a million "
-            "elements on torch spends much of its time on fresh memory for its temporaries: **in brackets the ratio "
-            "when both processes keep their heap**, which no program has by default.\n"
+            "Time of torch (eager, forward and backward) divided by that of lossext, and the time of lossext. From a "
+            "million elements on, torch spends much of its time on new memory for temporaries: **in brackets, the "
+            "ratio if the allocator retains freed memory in both processes**, which is not the default.\n"
         )
         yield against_torch(results)
     for dtype, name in (("float32", "default"), ("float64", "float64")):
         for what, title in WHATS.items():
             if rows := results.of(name, what=what, dtype=dtype):
-                yield f"## Against everybody, {title}, {dtype}\n"
+                yield f"## Against all libraries, {title}, {dtype}\n"
                 yield (
-                    "Time of the peer over time of lossext. *kept*: both processes keep their heap. *limit*: the share "
-                    "of the time that bare streaming reads and writes of the same arrays take.\n"
+                    "Time of each library divided by that of lossext. *retained*: the allocator retains freed memory. "
+                    "*limit*: time of merely streaming through the same arrays divided by that of lossext.\n"
                 )
                 yield against_everybody(results, rows)
     if rows := results.of("limit"):
-        yield "## Against the machine's limit\n"
-        yield "Time of streaming through the same arrays over time of lossext, alternating in one process.\n"
+        yield "## Against the limit set by memory\n"
+        yield "Time of streaming through the same arrays divided by that of lossext, alternating in one process.\n"
         yield against_limit(rows)
     if rows := results.of("avx2"):
-        yield "## Everybody held to AVX2, value and gradient, float32\n"
-        yield "lossext, torch and jax told to use no wider instructions than AVX2.\n"
+        yield "## All libraries restricted to AVX2, value and gradient, float32\n"
+        yield "lossext, torch and jax with AVX2 as the highest instruction set.\n"
         yield against_everybody(results, rows)
     if rows := results.of("small"):
         yield "## Short rows\n"
-        yield "About a million elements in rows of C: time per element over that of the longest rows.\n"
+        yield (
+            "Rows of C columns with about a million elements in total: time per element divided by that of the longest "
+            "rows.\n"
+        )
         yield small_rows(rows)
     if rows := results.of("idle"):
         yield "## After idling\n"
-        yield "One call after the process slept for so long: median and 90th percentile.\n"
+        yield "A single call after the process has slept for the given time: median and 90th percentile.\n"
         yield idle(rows)
     if rows := results.of("fresh"):
         yield "## A new array for every gradient\n"
-        yield "Value and gradient into a given `out`, and without: the pages of a new array have to be handed out.\n"
+        yield "Value and gradient with `out` and without, where the system must provide the pages of a new array.\n"
         yield fresh(rows)
     if rows := results.of("memory"):
         yield "## Memory beyond the arrays\n"
         yield (
-            "Peak of the process's resident memory during a call, beyond what it held before. Input, target and "
-            "(lossext, numba, scikit-learn) the array for the gradient are there beforehand; the others' numbers "
+            "Increase of the process's peak resident memory during a call. Input, target and, for lossext, numba and "
+            "scikit-learn, the array for the gradient exist before the call; the numbers of the other libraries "
             "include their new gradient.\n"
         )
         yield memory(rows)
@@ -189,7 +195,7 @@ def against_everybody(results: Results, rows: list[Row]) -> str:
         "shape",
         "lossext",
         "limit",
-        *(PEER_TITLES[p] + (", kept" if t == "retained" else "") for t, p in columns),
+        *(PEER_TITLES[p] + (", retained" if t == "retained" else "") for t, p in columns),
     ]
     lines = []
     for row in sorted(rows, key=lambda row: list(LOSSES).index(row["loss"])):
@@ -285,7 +291,7 @@ def memory(rows: list[Row]) -> str:
 
 
 def write_plot(raw: dict[str, Any], path: Path) -> None:
-    """Ratios of value and gradient in float32; hollow marks where everybody keeps the heap."""
+    """Ratios of value and gradient in float32; hollow markers if the allocator retains memory."""
     try:
         import matplotlib
     except ImportError:

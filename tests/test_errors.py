@@ -588,7 +588,7 @@ GRADIENT = lossext.RowSparse([1], [[1.0]], (3, 1))
     ],
 )
 def test_more_than_can_be_counted(name, call):
-    with pytest.raises(ValueError, match=rf"^{name} = 10+ is more than 9223372036854775807"):
+    with pytest.raises(ValueError, match=rf"^{name} = 10+ is greater than 9223372036854775807"):
         call()
 
 

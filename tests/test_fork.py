@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # 3.12 and later warn of what is tested here
 ]
-PATIENCE = 60  # seconds: a hang is for ever, a loaded machine is slow
+TIMEOUT = 60  # seconds: long enough for a loaded machine, as a hang lasts forever
 
 X = np.random.default_rng(0).normal(size=(1000, 200)).astype(np.float32)
 UNIT = (X > 0.3).astype(np.uint8)
@@ -50,7 +50,7 @@ def serial_results():
 
 def wait(pid):
     """The exit code of a child, killed if it hangs."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -152,7 +152,7 @@ def run_script(tmp_path, code, **environ):
         [sys.executable, script],
         capture_output=True,
         text=True,
-        timeout=2 * PATIENCE,
+        timeout=2 * TIMEOUT,
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "4", **environ},
     )
@@ -188,7 +188,7 @@ def test_multiprocessing(tmp_path, method):
 
             expected = work(2)
             with multiprocessing.get_context({method!r}).Pool(2) as pool:
-                found = pool.map_async(work, [1, 2, 4, 2]).get({PATIENCE})
+                found = pool.map_async(work, [1, 2, 4, 2]).get({TIMEOUT})
             assert found == [expected] * 4, (found, expected)
             assert work(4) == expected
         """,
@@ -255,7 +255,7 @@ main()
 """
     path = tmp_path / "script.py"
     path.write_text(COMMON + imports + script if first == "ours" else imports + COMMON + script)
-    run = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=2 * PATIENCE, cwd=tmp_path)
+    run = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=2 * TIMEOUT, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
 
 
@@ -279,7 +279,7 @@ def test_runtime_that_refuses_to_pause(tmp_path):
         if pid == 0:
             import faulthandler
 
-            faulthandler.dump_traceback_later({PATIENCE}, exit=True)
+            faulthandler.dump_traceback_later({TIMEOUT}, exit=True)
             same = [work(n) for n in (4, 2, None)] == [expected] * 3
             os._exit(0 if same and len(os.listdir("/proc/self/task")) <= 2 else 3)  # one is the watchdog's
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -149,7 +149,7 @@ SHARED = np.zeros((200, 7))
         (TypeError, "step must be an int", state(step=1.0)),
         (ValueError, "betas = (0.9, 1.0) is not two numbers in [0, 1)", state(betas=(0.9, 1.0))),
         (ValueError, "betas = (0.9,) is not two numbers in [0, 1)", state(betas=(0.9,))),
-        (TypeError, "mean has dtype float32; allowed is native float32 or float64, one for all",
+        (TypeError, "mean has dtype float32; allowed is native float32 or float64, the same for all arrays",
          state(mean=np.zeros((200, 7), np.float32))),
         (TypeError, "array has dtype float16", state(array=np.zeros((200, 7), np.float16))),
         (TypeError, "squares must be a numpy.ndarray, not list", state(squares=[0])),

@@ -100,7 +100,7 @@ def test_a_race_has_the_same_distribution(name, monkeypatch):
     results = []
     for patience in (-1, 10**9):
         sampler = make(seed=7)
-        monkeypatch.setattr(samplers, "PATIENCE", patience)
+        monkeypatch.setattr(samplers, "MAX_TRIES_PER_CLASS", patience)
         draws = [sampler._draw(7) for _ in range(5000)]
         counts = np.bincount(np.concatenate([d[0] for d in draws]), minlength=10)
         results.append((counts, np.mean([d[1] for d in draws])))
@@ -271,9 +271,9 @@ def test_the_estimate_of_a_sampler_is_nearly_unbiased():
         (TypeError, "unique must be a bool", lambda: UniformSampler(10, unique=1)),
         (TypeError, "seed must be None", lambda: UniformSampler(10, seed="1")),
         (ValueError, "seed = -3 is negative", lambda: UniformSampler(10, seed=-3)),
-        (ValueError, "counts[1] = -1 gives no finite", lambda: FixedUnigramSampler([1, -1])),
-        (ValueError, "counts[0] = nan gives no finite", lambda: FixedUnigramSampler([np.nan, 1])),
-        (ValueError, "counts holds nothing above 0", lambda: FixedUnigramSampler([0, 0])),
+        (ValueError, "counts[1] = -1 is not a finite", lambda: FixedUnigramSampler([1, -1])),
+        (ValueError, "counts[0] = nan is not a finite", lambda: FixedUnigramSampler([np.nan, 1])),
+        (ValueError, "counts has no entry above 0", lambda: FixedUnigramSampler([0, 0])),
         (ValueError, "counts has shape (1, 2)", lambda: FixedUnigramSampler([[1, 2]])),
         (TypeError, "distortion must be a real number", lambda: FixedUnigramSampler([1, 2], "1")),
         (ValueError, "num_sampled = 3 is not num_classes = 4", lambda: AllSampler(4).sample([1], 3)),
@@ -417,7 +417,7 @@ def test_draws_that_no_memory_holds(call):
 
 def test_more_classes_than_int64_counts():
     for make in (UniformSampler, LogUniformSampler, AllSampler):
-        with pytest.raises(ValueError, match="num_classes = 9223372036854775808 is more than"):
+        with pytest.raises(ValueError, match="num_classes = 9223372036854775808 is greater than"):
             make(2**63)
     values = LogUniformSampler(2**63 - 1, unique=False, seed=0).sample([2**63 - 2], 1000)
     assert values.sampled_candidates.min() >= 0

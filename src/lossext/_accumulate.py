@@ -1,4 +1,4 @@
-"""Totals of a loss over chunks that never stand in memory together."""
+"""Totals of a loss over chunks that need not fit in memory together."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ __all__ = ["Accumulator"]
 
 
 class Accumulates:
-    """Mixin of the losses: `accumulator`."""
+    """Mixin that gives losses the method `accumulator`."""
 
     def accumulator(self) -> Accumulator:
-        """Make an accumulator of this loss over chunks of rows.
+        """Create an accumulator of this loss over chunks of rows.
 
         Returns
         -------
         Accumulator
-            Empty: ``update`` takes what a call takes, ``merge`` another accumulator, ``value`` gives what a call of all
-            chunks at once would give.
+            Empty. ``update`` adds a chunk, ``merge`` another accumulator; ``value`` returns the value that one call
+            with all chunks together would return.
 
         Raises
         ------
         ValueError
-            ``reduction="none"``, whose value is an array as long as the chunks together.
+            The reduction is "none", whose value has one number for every row or element.
         """
         return Accumulator(self)
 
     def _total(self, *arrays: Any, **keywords: Any) -> tuple[np.dtype[Any], float, float]:
-        """Type of a call's value, sum of its losses, and what that is divided by."""
+        """The dtype of a call's value, the sum of its losses, and the divisor."""
         raise NotImplementedError
 
 
 class Accumulator:
-    """Sum and divisor of a loss over chunks of rows, as `loss.accumulator()` makes it.
+    """Sum and divisor of a loss over chunks of rows, created by `loss.accumulator()`.
 
-    Sums and divisors of the chunks are float64, added with what each addition loses (Knuth's two-sum), so the value is
-    that of all rows at once to one rounding to its type, for any chunks: of float64 losses to the error of their own
-    sums. The same chunks in the same order give the same bits. Several threads may update one. It pickles to a few
-    hundred bytes, beside the arrays that the loss itself holds.
+    Sums and divisors of the chunks are float64 and are added with compensation (Knuth's two-sum). For any chunks, the
+    value therefore equals that of all rows at once up to one rounding to its dtype; for float64 losses, up to the error
+    of the sums of the chunks. The same chunks in the same order give the same bits. Several threads may update one
+    accumulator. It pickles to a few hundred bytes, plus the arrays of the loss itself.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Accumulator:
     def __init__(self, loss: Any) -> None:
         if loss.reduction == "none":
             raise ValueError(
-                "reduction='none' gives a value for each row or element, which no total can hold; allowed are the "
+                "reduction='none' gives a value for each row or element, which cannot be accumulated; allowed are the "
                 "loss's other reductions, such as reduction='sum'"
             )
         self._loss, self._lock = loss, _threads.Lock()
@@ -92,12 +92,12 @@ class Accumulator:
         return self._loss
 
     def update(self, *arrays: Any, **keywords: Any) -> Self:
-        """Add a chunk; after an error the accumulator is as it was.
+        """Add a chunk; an error leaves the accumulator unchanged.
 
         Parameters
         ----------
         *arrays, **keywords
-            As for calling the loss.
+            As in a call of the loss.
 
         Returns
         -------
@@ -108,21 +108,28 @@ class Accumulator:
         return self._add(dtype, (total, 0.0), (divisor, 0.0))
 
     def merge(self, other: Accumulator) -> Self:
-        """Add what another accumulator of an equal loss holds.
+        """Add the totals of another accumulator of an equal loss.
 
         Parameters
         ----------
         other : Accumulator
-            Stays as it is.
+            Remains unchanged.
 
         Returns
         -------
         Accumulator
             Itself.
+
+        Raises
+        ------
+        TypeError
+            other is not an Accumulator.
+        ValueError
+            other accumulates another loss.
         """
         if not isinstance(other, Accumulator):
             raise TypeError(f"other is {type(other).__name__}; allowed is an Accumulator of {self._loss!r}")
-        if other._loss != self._loss and repr(other._loss) != repr(self._loss):  # generators move on
+        if other._loss != self._loss and repr(other._loss) != repr(self._loss):  # states of generators may differ
             raise ValueError(f"other accumulates {other._loss!r}; allowed is {self._loss!r}")
         with other._lock():
             dtype, total, divisor = other._dtype, other._sum, other._divisor
@@ -135,12 +142,12 @@ class Accumulator:
         return self
 
     def value(self) -> Any:
-        """Value of all chunks so far.
+        """The value over all chunks so far.
 
         Returns
         -------
         numpy scalar
-            Of input's dtype; NaN of nothing, but 0 for ``reduction="sum"``.
+            Of input's dtype; NaN if the divisor is 0.
         """
         with self._lock():
             dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
@@ -149,12 +156,12 @@ class Accumulator:
             return dtype.type(total / divisor if divisor else math.nan)
 
     def divisor(self) -> float:
-        """What the sum of all chunks so far is divided by.
+        """The divisor of the sum over all chunks so far.
 
         Returns
         -------
         float
-            As `divisor` of the loss: 1.0 for ``reduction="sum"``.
+            The sum of the chunks' divisors; 1.0 for ``reduction="sum"``.
         """
         with self._lock():
             return self._divisor_of_all()
@@ -164,7 +171,7 @@ class Accumulator:
 
 
 def added(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    """The sum of two numbers, each with what its rounding left over (two-sum, Knuth 1969)."""
+    """The sum of two numbers, each with its rounding error (two-sum, Knuth 1969)."""
     total = a[0] + b[0]
     if not math.isfinite(total):
         return total, 0.0

@@ -14,7 +14,7 @@ from lossext.losses._dense import DenseLoss
 
 
 class ScipyObjective:
-    """Value, gradient and Hessian of a linear model's loss; made by `scipy_objective`, which says what they are.
+    """Value, gradient and Hessian of the loss of a linear model, created and documented by `scipy_objective`.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class ScipyObjective:
         self._n_coef = math.prod(self._coef_shape)
         self._fit_intercept = fit_intercept
         self.size = self._n_coef + (math.prod(columns) if fit_intercept else 0)
-        self._curvature: tuple[Array, Array] | None = None  # where it was evaluated last, and what it was
+        self._curvature: tuple[Array, Array] | None = None  # the last parameters and their curvature
 
     @_validate.quiet
     def __call__(self, w: npt.ArrayLike) -> tuple[float, Array]:
@@ -79,7 +79,7 @@ class ScipyObjective:
         return scores
 
     def _back(self, slope: Array, coef: Array) -> Array:
-        """From derivatives in the scores to those in the parameters, the penalty's at `coef` added."""
+        """Derivatives in the parameters from those in the scores, plus that of the penalty at `coef`."""
         result = np.empty(self.size)
         result[: self._n_coef] = (self._X.T @ slope).ravel() + self._alpha * coef
         if self._fit_intercept:
@@ -97,9 +97,9 @@ def scipy_objective(
     fit_intercept: bool = False,
     n_classes: int | None = None,
 ) -> ScipyObjective:
-    r"""Loss of a linear model, for `scipy.optimize.minimize`.
+    r"""Loss of a linear model as an objective for `scipy.optimize.minimize`.
 
-    With the coefficients :math:`W` of shape (D, C), the intercept :math:`b` of shape (C,) and the loss with its own
+    With coefficients :math:`W` of shape (D, C) and intercept :math:`b` of shape (C,), and with the loss's own
     reduction,
 
     .. math:: f(W, b) = loss(X W + b, y) + \frac{\alpha}{2} \lVert W \rVert^2.
@@ -111,36 +111,37 @@ def scipy_objective(
     X : array_like or sparse matrix or array of shape (N, D)
         Kept as float64; a sparse one (of SciPy, or anything with a ``tocsr`` method) as CSR.
     y : array_like of shape (N,) or (N, C)
-        What the loss takes as target.
+        The target, as in a call of the loss.
     alpha : float
         At least 0. scikit-learn's ``LogisticRegression(C=c)`` has the same minimum as reduction "sum" and alpha 1/c.
     sample_weight : array_like of shape (N,), optional
-        As for the loss.
+        As in a call of the loss.
     fit_intercept : bool
-        Whether there is an intercept, which is not penalised; else it is 0.
+        Whether to fit an intercept, which is not penalised; otherwise it is 0.
     n_classes : int, optional
-        For losses of class ids, C; default: one more than the greatest class in y.
+        The number of classes C for losses of class ids; default: the largest class in y plus one.
 
     Returns
     -------
     ScipyObjective
-        Called with parameters w of shape (size,), gives ``(f, g)`` in float64, for ``jac=True``. Its method
-        ``hessp(w, v)`` is the exact product with the Hessian (for multi margin with p = 2 at its kinks, one-sided),
-        ``unpack(w)`` gives ``(coefficients, intercept)``. In w the coefficients stand row by row, before the intercept.
+        Called with parameters w of shape (size,), it returns ``(f, g)`` in float64, as for ``jac=True``. Its method
+        ``hessp(w, v)`` returns the exact product with the Hessian (one-sided at the kinks of multi margin with p = 2),
+        ``unpack(w)`` returns ``(coefficients, intercept)``. w holds the coefficients row by row, then the intercept.
 
     Raises
     ------
     TypeError
-        loss is not a dense loss of this package; X, alpha or sample_weight are not of real numbers; n_classes is not an
-        int; y is not of a type that the loss takes.
+        loss is not a dense loss of this package; X, alpha or sample_weight is not real; n_classes is not an int; y has
+        a dtype that the loss does not take.
     ValueError
-        The loss's reduction is "none"; X is not of rank 2 or of another length than y; alpha is negative or not finite;
-        n_classes is given with a loss that takes no class ids. When called: a bad target, w or v of another shape.
+        The loss's reduction is "none"; X is not 2-D or does not have as many rows as y; alpha is negative or not
+        finite; n_classes is given with a loss that takes no class ids. When called: a target is not allowed, or w or v
+        has a wrong shape.
 
     Notes
     -----
-    Multi margin with p = 1 and hinge embedding are piecewise linear: their Hessian is that of the penalty alone, and
-    methods which use it do not get far. L-BFGS-B goes with every loss.
+    Multi margin with p = 1 and hinge embedding are piecewise linear: their Hessian is that of the penalty alone, so
+    methods that use it make little progress. L-BFGS-B works with every loss.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Gradients that touch few rows of an array."""
+"""Gradients that are nonzero in few rows of an array."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from lossext import _threads, _validate
 from lossext._kernels import drivers
 from lossext._validate import FLOAT16, FLOAT32, FLOAT64, INT64, Array, Shape
 
-BYTES_PER_NS = 5.0  # of rows here and there, by one thread, for the choice of threads
+BYTES_PER_NS = 5.0  # of scattered rows, on one thread; used to choose the number of threads
 
 
 class RowSparse:
-    """An array that is zero but for some rows.
+    """An array that is zero except in some rows.
 
     Parameters
     ----------
     indices : array_like of integers, (R,)
-        The rows. Repeated ones are merged, their values added in the order in which they come.
+        Indices of the nonzero rows. Repeated indices are merged, with their values added in the given order.
     values : array_like of real numbers, (R, ...)
-        What is in them.
+        The rows at `indices`.
     shape : tuple of ints
-        Of the whole array, (V, ...).
+        Shape of the whole array, (V, ...).
 
     Attributes
     ----------
     indices : ndarray of int64
         Unique and ascending; read-only.
     values : ndarray
-        Floating; integers become float64.
+        Of a floating dtype; integers become float64. May be assigned an array of the same shape.
     shape : tuple
         Read-only.
 
     Raises
     ------
     TypeError
-        indices are not integers, values not real.
+        indices are not integers; values are not real.
     ValueError
-        An index lies outside [0, V); values do not have the shape that indices and shape ask for.
+        An index is outside [0, V); the shape of values does not match indices and shape.
 
     Examples
     --------
@@ -83,19 +83,19 @@ class RowSparse:
 
     @classmethod
     def of_unique(cls, indices: Array, values: Array, shape: Shape) -> RowSparse:
-        """From indices that are unique, ascending and read-only already: nothing is looked at."""
+        """From indices that are already unique, ascending and read-only; takes ownership of them, without checks."""
         instance = cls.__new__(cls)
         instance._indices, instance._values, instance._shape = indices, values, shape
         return instance
 
     @property
     def indices(self) -> Array:
-        """The rows, unique and ascending; read-only."""
+        """Indices of the rows, unique and ascending; read-only."""
         return self._indices
 
     @property
     def values(self) -> Array:
-        """What is in them; another array of this shape can be put in its place."""
+        """The rows at `indices`; another array of the same shape may be assigned."""
         return self._values
 
     @values.setter
@@ -107,7 +107,7 @@ class RowSparse:
 
     @property
     def shape(self) -> Shape:
-        """Of the whole array; read-only."""
+        """Shape of the whole array; read-only."""
         return self._shape
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -115,7 +115,7 @@ class RowSparse:
 
     @_validate.quiet
     def __add__(self, other: Any) -> RowSparse:
-        """The sum with another of the same shape, which has the rows of both."""
+        """The sum with a RowSparse of the same shape; it has the rows of both."""
         if not isinstance(other, RowSparse):
             return NotImplemented
         if other.shape != self.shape:
@@ -124,7 +124,7 @@ class RowSparse:
         return RowSparse(np.concatenate([self.indices, other.indices]), values, self.shape)
 
     def __radd__(self, other: Any) -> RowSparse:
-        """0 + itself is itself, so that ``sum`` takes gradients."""
+        """``0 + gradient`` is the gradient, so that ``sum`` accepts gradients."""
         return self if type(other) is int and other == 0 else NotImplemented
 
     def __mul__(self, factor: Any) -> RowSparse:
@@ -139,7 +139,7 @@ class RowSparse:
     __array_ufunc__ = None  # NumPy leaves `number * gradient` to this class
 
     def __truediv__(self, divisor: Any) -> RowSparse:
-        """The quotient with a real number other than 0."""
+        """The quotient by a real number other than 0."""
         if isinstance(divisor, (RowSparse, str)) or np.ndim(divisor):
             return NotImplemented
         number = _validate.finite_real("divisor", divisor)
@@ -153,7 +153,7 @@ class RowSparse:
 
     @_validate.quiet
     def norm(self) -> float:
-        """Square root of the sum of squares, in float64; no square overflows.
+        """Square root of the sum of squares, in float64, without overflow of the squares.
 
         Examples
         --------
@@ -176,7 +176,7 @@ class RowSparse:
         return f"RowSparse({len(self.indices)} rows of shape {self.shape}, {self.values.dtype})"
 
     def to_dense(self) -> Array:
-        """The whole array."""
+        """The whole array, as an ndarray of `shape`."""
         dense = np.zeros(self.shape, self.values.dtype)
         dense[self.indices] = self.values
         return dense
@@ -190,16 +190,16 @@ class RowSparse:
         array : ndarray
             Of this shape and any real floating dtype, writable.
         scale : float
-            Minus the learning rate, say.
+            The factor; minus the learning rate for gradient descent.
         n_threads : int, optional
-            At least 1. Default: see ``lossext.show_config()``.
+            Maximum number of threads, at least 1. Default: see ``lossext.show_config()``.
 
         Raises
         ------
         TypeError
-            array is not a floating ndarray, scale not a real number.
+            array is not a floating ndarray, or scale is not a real number.
         ValueError
-            array is of another shape or not writable, scale is not finite.
+            array has another shape or is not writable, or scale is not finite.
         """
         rate = _validate.finite_real("scale", scale)
         require_writable("array", array, self.shape)
@@ -213,7 +213,7 @@ class RowSparse:
     def sgd(self, array: Array, learning_rate: float, *, n_threads: int | None = None) -> None:
         """A step of gradient descent on the rows, in place: ``array[indices] -= learning_rate * values``.
 
-        Parameters and errors are those of `add_to`.
+        Parameters and errors as in `add_to`.
         """
         self.add_to(array, -_validate.finite_real("learning_rate", learning_rate), n_threads=n_threads)
 
@@ -235,19 +235,19 @@ class RowSparse:
         Parameters
         ----------
         array, squares : ndarray
-            Parameters and the sums of squares so far, of this shape and the same dtype, float32 or float64,
-            C-contiguous and writable; a float16 array goes with float32 squares. Squares start at 0, or a little above.
+            Parameters and accumulated squares, both of this shape and of the same dtype, float32 or float64,
+            C-contiguous and writable; a float16 array takes float32 squares. Squares start at 0 or a small number.
         learning_rate, epsilon : float
             As in the formula.
         n_threads : int, optional
-            At least 1. Default: see ``lossext.show_config()``.
+            Maximum number of threads, at least 1. Default: see ``lossext.show_config()``.
 
         Raises
         ------
         TypeError
-            An array is not a float32 or float64 ndarray of the dtype of the others, a number not real.
+            The arrays are not float32 or float64 ndarrays of one dtype; a number is not real.
         ValueError
-            An array is of another shape, not C-contiguous, not writable or shares memory with another; a number is not
+            An array has another shape, is not C-contiguous, not writable or shares memory with another; a number is not
             finite.
         """
         rates = (
@@ -269,31 +269,31 @@ class RowSparse:
         *,
         n_threads: int | None = None,
     ) -> None:
-        """A step of lazy Adam on the rows, in place: rows without a gradient, and their moments, stay as they are.
+        """A step of lazy Adam on the rows, in place; rows without a gradient and their moments remain unchanged.
 
         ``mean += (1 - betas[0]) * (values - mean)``, ``squares += (1 - betas[1]) * (values**2 - squares)``, then
         ``array -= rate * mean / (sqrt(squares) + epsilon)`` at `indices`, where
-        ``rate = learning_rate * sqrt(1 - betas[1]**step) / (1 - betas[0]**step)``, as torch's SparseAdam does it.
+        ``rate = learning_rate * sqrt(1 - betas[1]**step) / (1 - betas[0]**step)``, as in torch's SparseAdam.
 
         Parameters
         ----------
         array, mean, squares : ndarray
-            Parameters and the moments so far, which start at 0; of this shape and the same dtype, float32 or float64,
-            C-contiguous and writable; a float16 array goes with float32 moments.
+            Parameters and moments, which start at 0, all of this shape and of the same dtype, float32 or float64,
+            C-contiguous and writable; a float16 array takes float32 moments.
         step : int
-            1 at the first step, and one more at each.
+            Number of the step, starting at 1.
         learning_rate, betas, epsilon : float
-            As in the formula; betas lie in [0, 1).
+            As in the formula; betas are in [0, 1).
         n_threads : int, optional
-            At least 1. Default: see ``lossext.show_config()``.
+            Maximum number of threads, at least 1. Default: see ``lossext.show_config()``.
 
         Raises
         ------
         TypeError
-            An array is not a float32 or float64 ndarray of the dtype of the others, a number not real, step not an int.
+            The arrays are not float32 or float64 ndarrays of one dtype; a number is not real; step is not an int.
         ValueError
-            An array is of another shape, not C-contiguous, not writable or shares memory with another; a number is not
-            finite, a beta outside [0, 1), step less than 1.
+            An array has another shape, is not C-contiguous, not writable or shares memory with another; a number is not
+            finite; a beta is outside [0, 1); step is less than 1.
         """
         count = _validate.positive("step", step)
         if not np.iterable(betas):
@@ -308,7 +308,7 @@ class RowSparse:
         self._update(drivers.ADAM, (array, mean, squares), rates, n_threads)
 
     def _require_state(self, **arrays: Any) -> None:
-        """TypeError, ValueError unless all of these can be updated in place."""
+        """TypeError or ValueError unless all arrays can be updated in place."""
         dtype = getattr(arrays["array"], "dtype", None)
         half = dtype == FLOAT16 and all(getattr(a, "dtype", None) == FLOAT32 for a in list(arrays.values())[1:])
         for name, array in arrays.items():
@@ -317,8 +317,8 @@ class RowSparse:
                 continue
             if array.dtype != (FLOAT32 if half else dtype) or array.dtype == FLOAT16 or not array.dtype.isnative:
                 raise TypeError(
-                    f"{name} has dtype {array.dtype}; allowed is native float32 or float64, one for all, or a float16 "
-                    "array with float32 state"
+                    f"{name} has dtype {array.dtype}; allowed is native float32 or float64, the same for all arrays, "
+                    "or a float16 array with float32 state"
                 )
             if not _validate.ready(array):
                 raise ValueError(f"{name} is not C-contiguous and aligned")
@@ -333,7 +333,7 @@ class RowSparse:
         rates: tuple[float, float, float, float],
         n_threads: int | None,
     ) -> None:
-        """One rule on the parameters, with their first and second moments where the rule has these."""
+        """Apply an update rule to the parameters, with their first and second moments if the rule has them."""
         array, first, second = arrays
         for name, other in (("array", array), ("mean", first), ("squares", second)):
             if other is not None and np.may_share_memory(other, self._values):
@@ -354,13 +354,13 @@ class RowSparse:
                 array[self._indices] = job.param
 
     def _fill(self, job: drivers.RowUpdate, real: Any) -> int:
-        """Hand the values over; how many bytes they are."""
+        """Pass the values to the job; returns their number of bytes."""
         job.values = _validate.native(self._values, real)
         return int(job.values.nbytes)
 
 
 class ProductSparse(RowSparse):
-    """A product of a sparse and a dense matrix, in some rows and columns: it is never made, steps alone take it."""
+    """A product of a sparse and a dense matrix in some rows and columns, computed only within update steps."""
 
     __slots__ = ("_columns", "_dense", "_penalty", "_sparse")
     _columns: Array | None
@@ -390,19 +390,19 @@ class ProductSparse(RowSparse):
 
 
 def take_product(job: drivers.RowUpdate, sparse: Any, dense: Array) -> None:
-    """Operands of the product of CSR and a matrix."""
+    """Pass the operands of the product of a CSR and a dense matrix to the job."""
     job.start, job.entries = (_validate.native(ids, INT64) for ids in (sparse.indptr, sparse.indices))
     job.factors, job.dense, job.n_dense = _validate.native(sparse.data, dense.dtype), dense, len(dense)
 
 
 def product_work(sparse: Any, dense: Array) -> int:
-    """What a product takes, in bytes of rows here and there."""
+    """The cost of a product, expressed in bytes of scattered rows."""
     work: int = sparse.nnz * dense.shape[1] * dense.itemsize // 2
     return work
 
 
 def product(sparse: Any, dense: Array, n_threads: int | None = None) -> Array:
-    """``sparse @ dense`` of CSR and a C-contiguous matrix of float32 or float64, parallel over rows."""
+    """``sparse @ dense`` of a CSR and a C-contiguous dense matrix of float32 or float64, parallel over rows."""
     job = drivers.RowUpdate()
     job.real_type, job.rule, job.length = dense.dtype == FLOAT64, drivers.PRODUCT, dense.shape[1]
     take_product(job, sparse, dense)
@@ -412,7 +412,7 @@ def product(sparse: Any, dense: Array, n_threads: int | None = None) -> Array:
 
 
 def block_of(array: Array, rows: Array, columns: Array) -> Array:
-    """A copy of rows and columns of a C-contiguous matrix; ids are unique and ascending."""
+    """A copy of some rows and columns of a C-contiguous matrix, given by unique and ascending ids."""
     job = drivers.RowUpdate()
     job.real_type, job.rule = array.dtype == FLOAT64, drivers.TAKE
     job.rows, job.length = array.shape
@@ -424,7 +424,7 @@ def block_of(array: Array, rows: Array, columns: Array) -> Array:
 
 
 def require_writable(name: str, array: Any, shape: Shape) -> None:
-    """TypeError, ValueError unless it is a floating array of this shape that can be written to."""
+    """TypeError or ValueError unless it is a writable floating array of this shape."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, not {type(array).__name__}")
     if array.dtype.kind != "f":

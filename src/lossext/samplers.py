@@ -1,6 +1,6 @@
-"""Samplers of negative classes, with the counts that they are expected to draw.
+"""Samplers of negative classes, which also give the expected counts of classes.
 
-Each has one method, ``sample(labels, num_sampled)``. Its result is what ``sampled_values`` of a loss takes.
+Each has a method ``sample(labels, num_sampled)``, whose result can be passed to a loss as ``sampled_values``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = [
     "UniformSampler",
 ]
 
-PATIENCE = 16  # draws for each class that is wanted, before its turn is computed
+MAX_TRIES_PER_CLASS = 16  # draws per requested class, after which the remaining classes are computed directly
 NONE_AVOIDED = np.empty(0, np.int64)
-SPREAD_OUT = 1 << 28  # beyond so many classes, no array has one number for each
+MAX_DENSE_CLASSES = 1 << 28  # with more classes, no array of one number per class is made
 
 
 class SampledValues(NamedTuple):
@@ -51,10 +51,11 @@ class SampledValues(NamedTuple):
 
 
 class Sampler(Parameterized):
-    """Draws classes, each with its own probability, from a random generator of its own or the caller's.
+    """Draws classes by their probabilities, from its own random generator or from the caller's.
 
-    One sampler in several threads: draws are serialised. A pickled sampler goes on where it was; equality looks at the
-    parameters alone. Without a seed, each process draws its own: forked, spawned, or one that a sampler is pickled to.
+    Several threads may use one sampler, whose draws are serialised. A pickled sampler continues its sequence of draws;
+    equality compares only the parameters. Without a seed, each process draws differently, whether it was forked,
+    spawned or received the sampler by pickle.
     """
 
     unique = Parameter[bool]()
@@ -62,7 +63,7 @@ class Sampler(Parameterized):
 
     @property
     def num_classes(self) -> int:
-        """Classes are 0 ... num_classes - 1."""
+        """The number of classes, whose ids are 0 ... num_classes - 1."""
         number: int = self._parameters["num_classes"]
         return number
 
@@ -72,11 +73,11 @@ class Sampler(Parameterized):
         self._generator = np.random.default_rng(seed)
 
     def _drawing(self) -> threading.Lock:
-        """The lock of draws, in whichever process this is."""
+        """The lock for draws in the current process."""
         return self._lock(self._draw_its_own)
 
     def _draw_its_own(self) -> None:
-        """In a forked child, without a seed."""
+        """In a forked child: draw differently from the parent, unless a seed was given."""
         if self.seed is None:
             self._generator = np.random.default_rng()
 
@@ -85,7 +86,7 @@ class Sampler(Parameterized):
         return {name: value for name, value in self.__dict__.items() if name not in apart}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        parameters = state["_parameters"]  # what a draw ends by is checked as at construction
+        parameters = state["_parameters"]  # those that bound the duration of a draw are checked as in the constructor
         for name, check in (("num_classes", _validate.positive), ("unique", _validate.boolean)):
             if name in parameters:
                 check(name, parameters[name])
@@ -95,10 +96,10 @@ class Sampler(Parameterized):
             self._generator = np.random.default_rng()
 
     def spawn(self, n: int) -> list[Any]:
-        """Samplers like this one whose draws are independent of each other's and of its own: one for each worker.
+        """Create samplers with independent draws, for example one for each worker.
 
-        Their generators are children of this one's, in the way of `numpy.random.SeedSequence`: the same seed gives the
-        same ones, and another call gives others.
+        Their generators are spawned from that of this sampler by `numpy.random.SeedSequence`: the same seed gives the
+        same samplers, and another call gives different ones.
 
         Parameters
         ----------
@@ -136,14 +137,14 @@ class Sampler(Parameterized):
 
     @_validate.quiet
     def sample(self, labels: npt.ArrayLike, num_sampled: int) -> SampledValues:
-        """Draw classes, the same for all rows.
+        """Draw classes, which all rows share.
 
         Parameters
         ----------
         labels : array_like of integers
-            True classes, of any shape; only their expected counts depend on them.
+            True classes, of any shape; the draw does not depend on them.
         num_sampled : int
-            How many to draw, at least 1; no more than there are classes if they are unique.
+            Number of classes to draw, at least 1; if they are unique, at most the number of classes.
 
         Returns
         -------
@@ -153,9 +154,9 @@ class Sampler(Parameterized):
         Raises
         ------
         TypeError
-            labels are not integers, num_sampled is not an int.
+            labels are not integers, or num_sampled is not an int.
         ValueError
-            A label lies outside [0, num_classes), num_sampled is less than 1, or more than there are classes to draw.
+            A label is outside [0, num_classes); num_sampled is less than 1 or exceeds the classes that can be drawn.
         """
         ids = _validate.ids_in_range("labels", labels, self.num_classes, own=True)
         count = _validate.positive("num_sampled", num_sampled)
@@ -166,7 +167,7 @@ class Sampler(Parameterized):
             return values
 
     def _expected(self, ids: Array, count: int, tries: float) -> Array:
-        """How often each class is expected among `count` draws, unique ones after that many `tries`."""
+        """Expected count of each class in `count` draws; for unique classes, after so many `tries`."""
         p = self._probability(ids)
         if not self.unique:
             return p * count
@@ -174,7 +175,7 @@ class Sampler(Parameterized):
             return -np.expm1(tries * np.log1p(-p))
 
     def _draw(self, count: int, avoided: Array | None = None) -> tuple[Array, float]:
-        """`count` classes, none of those `avoided` if enough remain without them, and how many tries it took."""
+        """`count` classes, and the number of tries; none of the `avoided` classes if enough others remain."""
         if not self._parameters["unique"]:
             return self._candidates(count), count
         if avoided is None:
@@ -189,7 +190,7 @@ class Sampler(Parameterized):
         sampled = np.empty(count, np.int64)
         n_drawn, tries = self._first_draws(taken, sampled)
         while n_drawn < count:
-            if tries > PATIENCE * (count + 64) and self.num_classes <= SPREAD_OUT:
+            if tries > MAX_TRIES_PER_CLASS * (count + 64) and self.num_classes <= MAX_DENSE_CLASSES:
                 taken_ids = np.concatenate([avoided.ravel(), sampled[:n_drawn]])
                 sampled[n_drawn:], more_tries = self._race(count - n_drawn, taken_ids)
                 return sampled, tries + more_tries
@@ -198,15 +199,15 @@ class Sampler(Parameterized):
         return sampled, tries
 
     def _first_draws(self, taken: drivers.IdSet, sampled: Array) -> tuple[int, int]:
-        """Draw into `sampled`, in a faster way than by candidates if there is one; how many, in how many tries."""
+        """Draw into `sampled` by a faster method, if there is one; returns the numbers of draws and tries."""
         return 0, 0
 
     @_validate.quiet
     def _race(self, count: int, taken: Array) -> tuple[Array, float]:
-        """The last of a draw of nearly all classes there are, in bounded time.
+        """The last classes of a draw of nearly all classes, in bounded time.
 
-        Drawing until the next new class turns up is a race of exponential clocks among the classes not taken yet, and
-        the number of tries is geometric: both have the same distribution as if draws had gone on.
+        Drawing until the next new class appears is equivalent to a race of exponential clocks among the remaining
+        classes, with a geometric number of tries, so classes and tries have the distribution of continued draws.
         """
         weight = self._probability(np.arange(self.num_classes))
         weight[taken] = 0
@@ -220,10 +221,10 @@ class Sampler(Parameterized):
         return drawn, float(np.maximum(tries, 1).sum())
 
     def _learn(self, labels: Array) -> None:
-        """Take notice of a call's labels, after its draw."""
+        """Update the sampler by the labels of a call, after its draw."""
 
     def _available(self) -> int:
-        """Classes of a probability above 0."""
+        """The number of classes with a probability above 0."""
         return self.num_classes
 
     def _candidates(self, count: int) -> Array:
@@ -240,16 +241,16 @@ class UniformSampler(Sampler):
     Parameters
     ----------
     num_classes : int
-        Classes are 0 ... num_classes - 1.
+        The number of classes, whose ids are 0 ... num_classes - 1.
     unique : bool
         Whether a class is drawn at most once.
     seed : int, numpy.random.Generator or None
-        A generator is used as it is, and shared with the caller.
+        A generator is used directly and shared with the caller; None draws differently in each process.
 
     Notes
     -----
-    With p the probability of a class and S draws, its expected count is p S. For unique draws it is
-    -expm1(tries log1p(-p)), where tries is how many draws it took to see S distinct classes.
+    The expected count of a class with probability p in S draws is p S. For unique classes it is
+    -expm1(tries log1p(-p)), where tries is the number of draws until S distinct classes had appeared.
 
     Examples
     --------
@@ -279,31 +280,31 @@ class UniformSampler(Sampler):
         classes = self._parameters["num_classes"]
         if classes >= 2**32:
             return 0, 0
-        patience = PATIENCE * (len(sampled) + 64)
-        return drivers.draw_uniform(self._generator.bit_generator, classes, taken, sampled, patience)
+        max_tries = MAX_TRIES_PER_CLASS * (len(sampled) + 64)
+        return drivers.draw_uniform(self._generator.bit_generator, classes, taken, sampled, max_tries)
 
     @_validate.quiet
     def draw_apart(self, labels: Array | None, num_sampled: int) -> Array:
-        """Classes other than the labels, as long as there are enough."""
+        """Draw classes other than the labels, as long as there are enough."""
         avoided = None if labels is None else _validate.ids_in_range("labels", labels, self.num_classes, own=True)
         return self.draw_checked(avoided, _validate.positive("num_sampled", num_sampled))
 
     def draw_checked(self, avoided: Array | None, count: int) -> Array:
-        """As `draw_apart`, for a loss that has looked at its arguments."""
+        """As `draw_apart`, for arguments that a loss has already checked."""
         with self._drawing():
             return self._draw(count, avoided)[0]
 
 
 class LogUniformSampler(Sampler):
-    """Zipf's law, for classes sorted by frequency.
+    """Draws by Zipf's law, for classes sorted by frequency, the most frequent first.
 
     Class i has the probability log((i + 2) / (i + 1)) / log(num_classes + 1).
-    Warns once if the labels it meets are clearly not sorted so, the most frequent class first.
+    Warns once if the labels show clearly that the classes are not sorted by frequency.
 
     Parameters
     ----------
     num_classes, unique, seed
-        As of `UniformSampler`, which tells the expected counts too.
+        See `UniformSampler`, also for the expected counts.
 
     Examples
     --------
@@ -324,12 +325,12 @@ class LogUniformSampler(Sampler):
             return
         self._seen += labels.size
         self._in_lower_half += int((labels < self.num_classes // 2).sum())
-        # sorted by frequency, Zipf's law has some 95 % there, and even p ~ 1 / sqrt(i) 71 %
+        # for classes sorted by frequency this half holds some 95 % of labels by Zipf's law, 71 % for p ~ 1 / sqrt(i)
         if self._seen >= 200 and self._in_lower_half < 0.6 * self._seen:
             self._warned = True
             warnings.warn(
                 f"only {self._in_lower_half / self._seen:.0%} of the labels lie in the lower half of the "
-                f"{self.num_classes} classes: LogUniformSampler takes classes to be sorted by frequency, the most "
+                f"{self.num_classes} classes: LogUniformSampler expects classes to be sorted by frequency, the most "
                 "frequent first",
                 stacklevel=3,
             )
@@ -344,16 +345,17 @@ class LogUniformSampler(Sampler):
 
 
 class FixedUnigramSampler(Sampler):
-    """Classes are as likely as given: in proportion to counts ** distortion, by Walker's alias table.
+    """Draws classes in proportion to counts ** distortion, by Walker's alias method.
 
     Parameters
     ----------
     counts : array_like of shape (num_classes,)
-        How often each class occurs: finite, not negative, not all 0. A class of count 0 is never drawn.
+        How often each class occurs: finite, not negative, not all 0. A class with count 0 is never drawn.
     distortion : float
-        1 takes the counts as they are, 0 makes all classes equally likely, 0.75 is word2vec's choice.
+        With 1, probabilities are proportional to the counts; with 0, all classes are equally likely; word2vec uses
+        0.75.
     unique, seed
-        As of `UniformSampler`, which tells the expected counts too.
+        See `UniformSampler`, also for the expected counts.
 
     Examples
     --------
@@ -381,9 +383,9 @@ class FixedUnigramSampler(Sampler):
         bad = ~((array >= 0) & (array < math.inf))
         if bad.any():
             at = int(np.argmax(bad))
-            raise ValueError(f"counts[{at}] = {array[at]} gives no finite probability of at least 0")
+            raise ValueError(f"counts[{at}] = {array[at]} is not a finite number of at least 0")
         if not (array > 0).any():
-            raise ValueError("counts holds nothing above 0")
+            raise ValueError("counts has no entry above 0")
         weights = relative_weights(array.astype(np.float64), power)
         self._start(seed, counts=array, distortion=power, unique=_validate.boolean("unique", unique))
         share, alias = np.empty(len(array)), np.empty(len(array), np.int64)
@@ -408,7 +410,7 @@ class FixedUnigramSampler(Sampler):
 
 
 def relative_weights(counts: Array, power: float) -> Array:
-    """Counts ** power over the greatest of these, whatever their scale; 0 at 0, and nowhere else."""
+    """Counts ** power divided by their maximum, without overflow; 0 only where the count is 0."""
     weights = np.zeros(len(counts))
     some = counts > 0
     with np.errstate(under="ignore"):
@@ -423,14 +425,15 @@ def relative_weights(counts: Array, power: float) -> Array:
 
 
 class LearnedUnigramSampler(Sampler):
-    """Classes are as likely as they were among the labels so far.
+    """Draws classes in proportion to their frequency among the labels so far.
 
-    Class i has the probability (1 + count_i) / (num_classes + all counts). Each call counts its labels after its draw.
+    Class i has the probability (1 + count_i) / (num_classes + sum of counts). Each call counts its labels after its
+    draw.
 
     Parameters
     ----------
     num_classes, unique, seed
-        As of `UniformSampler`, which tells the expected counts too.
+        See `UniformSampler`, also for the expected counts.
 
     Examples
     --------
@@ -447,7 +450,7 @@ class LearnedUnigramSampler(Sampler):
         self._start(seed, num_classes=classes, unique=_validate.boolean("unique", unique))
         places = np.arange(classes + 1)
         self._weights = np.ones(classes, np.int64)  # 1 + count
-        self._tree = places & -places  # their running sums, as a Fenwick tree; at 0 the sum of all
+        self._tree = places & -places  # prefix sums of the weights, as a Fenwick tree; entry 0 is the total
         self._tree[0] = classes
 
     def _learn(self, labels: Array) -> None:
@@ -467,12 +470,12 @@ class LearnedUnigramSampler(Sampler):
 
 
 class AllSampler(Parameterized):
-    """Every class, once: for tests, and to train with the full softmax.
+    """Draws every class once: for tests, and to train with the full softmax.
 
     Parameters
     ----------
     num_classes : int
-        Classes are 0 ... num_classes - 1.
+        The number of classes, whose ids are 0 ... num_classes - 1.
 
     Examples
     --------
@@ -494,7 +497,7 @@ class AllSampler(Parameterized):
         labels : array_like of integers
             True classes, of any shape.
         num_sampled : int
-            num_classes.
+            Must be num_classes.
 
         Returns
         -------
@@ -503,9 +506,9 @@ class AllSampler(Parameterized):
         Raises
         ------
         TypeError
-            labels are not integers, num_sampled is not an int.
+            labels are not integers, or num_sampled is not an int.
         ValueError
-            A label lies outside [0, num_classes), num_sampled is not num_classes.
+            A label is outside [0, num_classes), or num_sampled is not num_classes.
         """
         ids = _validate.ids_in_range("labels", labels, self.num_classes)
         if _validate.integer("num_sampled", num_sampled) != self.num_classes:

@@ -702,7 +702,7 @@ cdef int choose_threads(threads, n_threads, double work) except -1:
         if count == 0:
             count = threads.default()[0]
             lx_remember_threads(count)
-    return 1 if count > 1 and lx_one_thread_only() else count
+    return 1 if count > 1 and lx_must_run_serially() else count
 
 
 cdef const void *memory_of(array) except NULL:

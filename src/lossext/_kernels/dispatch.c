@@ -1,7 +1,7 @@
-/* The kernel table and the choice of its row.
+/* The tables of kernels, and the choice of the instruction set.
  *
- * Own CPUID and XGETBV: __builtin_cpu_supports needs a library of the compiler's that some link lines lack, and ifunc
- * (target_clones) does not exist on musl. */
+ * CPUID and XGETBV are called directly: __builtin_cpu_supports needs a compiler library that is not always linked, and
+ * ifunc (target_clones) does not exist on musl. */
 #include "job.h"
 #include "layer/layer.h"
 #include "maths.h"
@@ -46,7 +46,7 @@ static int cpu_level(void)
 static int cpu_level(void) { return LX_BASELINE; }
 #endif
 
-/* setup.py writes lx_losses.inc from the folder losses/: LX_LOSS(family, name, "parameters") a line. */
+/* setup.py writes lx_losses.inc from the folder losses/, with a line LX_LOSS(family, name, "parameters") per loss. */
 #define KERNEL(family, name, level, type) lx_##family##_##name##_##level##_##type
 #define DECLARE(function) int function(const lx_job *, ptrdiff_t, ptrdiff_t, lx_total *);
 #define KERNELS(family, name, level) DECLARE(KERNEL(family, name, level, f32)) DECLARE(KERNEL(family, name, level, f64))
@@ -122,7 +122,7 @@ int lx_find_loss(const char *family, const char *name)
 
 const char *lx_parameters(int loss) { return losses[loss].parameters; }
 
-/* Known from the first call of lx_find_level on, which the import makes: threads never see it half made. */
+/* Set by lx_find_level at import, before other threads can read it. */
 static int level = LX_BASELINE;
 
 const char *lx_level_name(int l)

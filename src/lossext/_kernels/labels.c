@@ -1,11 +1,11 @@
 /* Block kernel of a loss of a row of scores against a set of labels: LX_LOSS is its header.
  *
- * A header losses/labels/<name>.h says
+ * A header losses/labels/<name>.h defines
  *
- *   double row_of_labels(x, cols, set, slope)   the value; `slope` takes one number a column, unless it is NULL
- *   void majorizers(x, cols, set, hess)         adds one number a column to `hess`
+ *   double row_of_labels(x, cols, set, slope)   returns the value; writes one slope per column unless `slope` is NULL
+ *   void majorizers(x, cols, set, hess)         adds one curvature per column to `hess`
  *
- * and the family does the rest: sets that are padded with -1 or CSR, their order, weights, unknown rows, totals. */
+ * The family implements everything else: sets padded with -1 or as CSR, sorting, weights, unknown rows, totals. */
 #include "job.h"
 #include "simd/simd.h"
 
@@ -17,10 +17,10 @@ typedef struct {
     ptrdiff_t column;
 } label;
 
-/* A row's labels, the lowest score first, those with the score NaN last; the sums of the first gaps; room for counts by
- * place; and which columns are labels. */
+/* The labels of a row in ascending order of their scores, with NaN last; prefix sums of their gaps; a buffer of counts
+ * by position; and which columns are labels. */
 typedef struct {
-    ptrdiff_t count, numbers; /* numbers: of labels whose score is not NaN */
+    ptrdiff_t count, numbers; /* numbers: how many labels have a score that is not NaN */
     label *labels;
     double *sums;
     ptrdiff_t *counts;
@@ -31,7 +31,7 @@ typedef struct {
 
 #include LX_LOSS
 
-/* The k-th label of row r, -1 behind the last. */
+/* The k-th label of row r, -1 after the last one. */
 INLINE int64_t label_at(const lx_job *job, ptrdiff_t r, ptrdiff_t k)
 {
     const int csr = job->target.layout == LX_CSR;
@@ -40,7 +40,7 @@ INLINE int64_t label_at(const lx_job *job, ptrdiff_t r, ptrdiff_t k)
     const ptrdiff_t first = csr ? job->sparse.start[r] : r * job->set_length;
     if (k >= (csr ? job->sparse.start[r + 1] - first : job->set_length))
         return -1;
-    /* read once: a caller may change it meanwhile */
+    /* read only once, as another thread may change it */
     return type == LX_INT32 ? ((const volatile int32_t *)data)[first + k] : ((const volatile int64_t *)data)[first + k];
 }
 
@@ -67,7 +67,7 @@ static void sort_labels(label *labels, ptrdiff_t n)
     }
 }
 
-/* The labels of row r, up to the first -1; false if one is no column. */
+/* Reads the labels of row r up to the first -1; false if one is out of range. */
 static int read_labels(const lx_job *job, ptrdiff_t r, label_set *set)
 {
     const real *x = (const real *)job->input + r * job->cols;
@@ -102,7 +102,7 @@ static int known(const lx_job *job, ptrdiff_t r)
     return !job->mask.data || ((const uint8_t *)job->mask.data)[r];
 }
 
-/* What bad it met. */
+/* Returns 0 or an error code. */
 static int work_through(const lx_job *job, ptrdiff_t first, ptrdiff_t last, label_set *set, lx_total *total)
 {
     const real *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data, *upstream = job->grad_output.data;

@@ -1,5 +1,4 @@
-/* Each function of simd/vmath.h over arrays, compiled once for a type and an instruction set: so tests reach what the
- * losses are made of. */
+/* Each function of simd/vmath.h over arrays, compiled once for each type and instruction set, for tests. */
 #include "maths.h"
 #include "simd/lanes.h"
 #include "simd/vmath.h"
@@ -10,7 +9,7 @@ INLINE vec v_greatest_of(vec x) { return v_set(v_greatest(x)); }
 
 #define SIGNATURE (const void *first, const void *second, void *result, ptrdiff_t n)
 
-/* Whole vectors, then the rest */
+/* Whole vectors, then the remainder */
 #define OVER_ARRAY(step) \
     const real *a = first, *b = second; \
     real *r = result; \
@@ -34,7 +33,7 @@ INLINE vec v_greatest_of(vec x) { return v_set(v_greatest(x)); }
 #undef BINARY
 #undef MATRIX
 
-/* The transpose of a matrix of LANES rows, piece by piece, and back again */
+/* Transposes a matrix of LANES rows piece by piece, and back */
 static void turn_of SIGNATURE
 {
     const ptrdiff_t cols = n / LANES;

@@ -1,10 +1,10 @@
-/* What the Cython drivers ask of the vector functions. */
+/* The interface between the Cython drivers and the vector functions. */
 #ifndef LX_MATHS_H
 #define LX_MATHS_H
 
 #include <stddef.h>
 
-/* Computes n numbers; second is read by functions of two arguments, and may be first otherwise. */
+/* Computes n numbers; `second` is read only by functions of two arguments, and may equal `first` otherwise. */
 typedef struct {
     const char *name;
     int arguments;

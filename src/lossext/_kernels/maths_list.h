@@ -1,5 +1,5 @@
-/* The functions that maths.c opens to tests: UNARY(name) or BINARY(name) for v_name; MATRIX(name) for what maths.c
- * makes of a matrix of LANES rows. */
+/* The functions that maths.c exposes to tests: UNARY(name) or BINARY(name) for v_name; MATRIX(name) for functions of a
+ * matrix of LANES rows, defined in maths.c. */
 UNARY(exp_negative)
 UNARY(exp)
 UNARY(expm1)

@@ -15,7 +15,7 @@ typedef struct {
     } target;
 } room;
 
-/* ---- what the library has ---- */
+/* ---- arrays of the library ---- */
 
 /* Lines of rows [first, first + n) of a table whose columns lie together, part `k` of `parts`. */
 static void fetch_rows(const lx_table *t, size_t size, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k, ptrdiff_t parts)
@@ -26,8 +26,8 @@ static void fetch_rows(const lx_table *t, size_t size, ptrdiff_t first, ptrdiff_
         PREFETCH_TO_WRITE(memory + at);
 }
 
-/* A part of what comes after some rows, while these are in work: their streams are too short for the processor to see
- * them coming. */
+/* Prefetches part of the next rows while the current ones are processed: the streams are too short for the hardware
+ * prefetcher. */
 static NOINLINE void fetch_next(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k, ptrdiff_t parts)
 {
     const size_t label = o->target.type == LX_REAL ? sizeof(real) : sizeof(other_real);
@@ -40,7 +40,7 @@ static NOINLINE void fetch_next(const lx_objective *o, ptrdiff_t first, ptrdiff_
     fetch_rows(&o->hess, sizeof(float), first, rows, k, parts);
 }
 
-/* n items, `stride` apart; without one the loop is a vector's. */
+/* n items at distance `stride`; the loop for contiguous items is vectorised. */
 #define COPY(from, stride, n, to, step, each) \
     do { \
         if ((stride) == 1 && (step) == 1) \
@@ -60,7 +60,7 @@ static void read_scores(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptr
 #undef SHIFTED
 }
 
-/* Of a few columns loops are compiled of their own, which become vectors. */
+/* For few columns, separate loops are compiled, which the compiler vectorises. */
 #define EACH_WIDTH(width, loop) \
     do { \
         if ((width) == 2) \
@@ -73,7 +73,7 @@ static void read_scores(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptr
             loop(width); \
     } while (0)
 
-/* Rows of `cols` numbers as columns, one behind the other. */
+/* Transposes rows of `cols` numbers to consecutive columns. */
 static NOINLINE void part_columns(const real *restrict rows, ptrdiff_t n, ptrdiff_t cols, real *restrict to)
 {
 #define PART(width) \
@@ -84,7 +84,7 @@ static NOINLINE void part_columns(const real *restrict rows, ptrdiff_t n, ptrdif
 #undef PART
 }
 
-/* And back. */
+/* Transposes columns back to rows. */
 static NOINLINE void join_columns(const real *restrict from, ptrdiff_t n, ptrdiff_t cols, float *restrict rows)
 {
 #define JOIN(width) \
@@ -97,7 +97,7 @@ static NOINLINE void join_columns(const real *restrict from, ptrdiff_t n, ptrdif
 
 INLINE int of_whole_rows(const lx_table *t, ptrdiff_t columns) { return t->column == 1 && t->row == columns; }
 
-/* Scores of all columns, one behind the other. */
+/* The scores as consecutive columns. */
 static void read_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, real *to)
 {
     const ptrdiff_t cols = o->job.cols;
@@ -112,7 +112,7 @@ static void read_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, re
             to[c * n + i] += (real)o->shift[c];
 }
 
-/* n numbers of one column, as `real`, `step` apart. */
+/* n numbers of one column as `real`, at distance `step`. */
 static void read_numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *to, ptrdiff_t step)
 {
     const ptrdiff_t at = first * t->row + column * t->column;
@@ -124,7 +124,7 @@ static void read_numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrdif
 #undef AS_REAL
 }
 
-/* The same side by side: where they are, or in the room. */
+/* The same, contiguous: in place or in the buffer. */
 static const real *numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *in)
 {
     if (t->type == LX_REAL && t->row == 1)
@@ -133,7 +133,7 @@ static const real *numbers(const lx_table *t, ptrdiff_t first, ptrdiff_t n, ptrd
     return in;
 }
 
-/* Class ids; true if one is no integer. */
+/* Class ids; true if one is not an integer. */
 static int read_ids(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, int64_t *to)
 {
     int bad = 0;
@@ -162,7 +162,7 @@ static int read_ids(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, int64_t
     return bad;
 }
 
-/* Targets of a column as its loss takes them; NULL if one is no class. */
+/* Targets of a column in the form of its loss; NULL if one is not a class. */
 static const real *targets(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff_t column, real *in)
 {
     const int sign = o->loss[0].domain.sign;
@@ -202,7 +202,7 @@ static NOINLINE void curve_to_the_kink(const real *value, const real *grad, real
         for (ptrdiff_t i = 0; i < n; i++)
             way[i] = size_of(grad[c * n + i]) > way[i] ? size_of(grad[c * n + i]) : way[i];
     for (ptrdiff_t i = 0; i < n; i++) {
-        const real distance = value[i] / way[i]; /* NaN where there is no slope, and is not looked at */
+        const real distance = value[i] / way[i]; /* NaN where the slope is 0, and then not used */
         way[i] = distance < least ? least : distance;
     }
     for (ptrdiff_t c = 0; c < cols; c++)
@@ -220,7 +220,7 @@ static int any_bare(const real *grad, const real *hess, ptrdiff_t n)
     return found;
 }
 
-/* Hessians that are the loss's weight, all over or where there is a slope. */
+/* Hessians equal to the loss's weight, everywhere or where the slope is not 0. */
 static NOINLINE void put_constant(int rule, const real *grad, const real *missing, real *hess, ptrdiff_t n, real weight)
 {
     const real flat = rule == LX_CONSTANT ? weight : 0;
@@ -231,7 +231,7 @@ static NOINLINE void put_constant(int rule, const real *grad, const real *missin
             hess[i] = missing[i] != missing[i] ? 0 : hess[i];
 }
 
-/* Runs the loss on n rows, `cols` columns each; then the scores in the room are not needed any more. */
+/* Runs the loss on n rows of `cols` columns; afterwards the scores in the buffer are no longer needed. */
 static int run(const lx_objective *o, lx_job *job, room *r, real *grad, real *hess, ptrdiff_t n, ptrdiff_t cols,
                const double *constant)
 {
@@ -260,7 +260,7 @@ static int run(const lx_objective *o, lx_job *job, room *r, real *grad, real *he
     return 0;
 }
 
-/* ---- back to the library ---- */
+/* ---- results for the library ---- */
 
 INLINE real at_least(real h, real floor) { return h < floor ? floor : h; } /* NaN stays */
 
@@ -285,7 +285,7 @@ static NOINLINE void weigh(const lx_objective *o, real *g, real *h, const real *
             h[i] = weighted(at_least(h[i] * factor, floor), w[i]);
     else
         for (ptrdiff_t i = 0; i < n; i++) {
-            /* as of the built-in objectives, both change their sign with that of the weight */
+            /* as in the built-in objectives, both change their sign with that of the weight */
             const real curved = h[i] * factor, weight = w[i];
             const real before = weight < 0 ? at_least(curved, floor) : curved, after = weighted(before, weight);
             const real least = weight < 0 ? -REAL_MAX : floor;
@@ -293,7 +293,7 @@ static NOINLINE void weigh(const lx_objective *o, real *g, real *h, const real *
         }
 }
 
-enum { SUMS = 32 }; /* beside each other, so that they are vectors */
+enum { SUMS = 32 }; /* independent sums, so that the loop is vectorised */
 
 /* h^(-1/2) of 2^-126 <= h < infinity, from its exponent and Newton's steps (Lomont 2003): half the time of a root and a
  * division. */
@@ -341,7 +341,7 @@ static NOINLINE void add_spread(const real *hess, float factor, ptrdiff_t n, dou
     to[1] += count;
 }
 
-/* n derivatives to where they go, `step` apart there. */
+/* Writes n derivatives to their destination at distance `step`. */
 static void write(const lx_table *to, ptrdiff_t at, ptrdiff_t step, const real *from, ptrdiff_t n)
 {
 #define AS_FLOAT(x) (float)(x)
@@ -350,13 +350,13 @@ static void write(const lx_table *to, ptrdiff_t at, ptrdiff_t step, const real *
 #undef AS_FLOAT
 }
 
-/* Where to compute what goes to a place of the library's: there, if it takes `real` side by side, else in the room. */
+/* Where to compute results for an array of the library: in place if it holds contiguous `real`, else in the buffer. */
 static real *place(const lx_table *to, ptrdiff_t at, int side_by_side, real *in)
 {
     return side_by_side && sizeof(real) == sizeof(float) ? (real *)((float *)to->data + at) : in;
 }
 
-/* Derivatives of all columns, one behind the other, to where they go. */
+/* Writes derivatives of consecutive columns to their destination. */
 static void write_columns(const lx_table *to, ptrdiff_t first, ptrdiff_t n, ptrdiff_t cols, const real *from)
 {
     if (cols > 1 && of_whole_rows(to, cols))
@@ -438,7 +438,7 @@ static int derive_column(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, pt
     return 0;
 }
 
-/* Of all columns that lie each by itself. */
+/* All columns of a column-major table. */
 static int derive_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room *r)
 {
     for (ptrdiff_t c = 0; c < o->job.cols; c++) {
@@ -457,7 +457,7 @@ static int derive_columns(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, r
     return 0;
 }
 
-/* Of a few columns that lie together in rows. */
+/* A few columns of a row-major table. */
 static int derive_joined(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, room *r)
 {
     read_columns(o, first, n, r->x);
@@ -501,7 +501,7 @@ static void factors(const lx_objective *o, ptrdiff_t first, ptrdiff_t n, ptrdiff
         to[i] *= y[i] == 1 ? (float)o->positive : 1;
 }
 
-/* n Hessians, `step` apart, under the limit `most` times their factors. */
+/* Limits n Hessians, at distance `step`, to `most` times their factors. */
 static void limit_weighted(float *hess, ptrdiff_t step, ptrdiff_t n, float most, const float *factor)
 {
 #define EACH(step) \

@@ -1,5 +1,5 @@
-/* Derivatives for a boosting library: scores as it lays them out, a few rows at a time, to a loss's kernel and back, so
- * that what lies between stays in the first-level cache. */
+/* Derivatives for a boosting library: passes scores in the library's layout to the kernel of a loss and derivatives
+ * back, a few rows at a time, so that intermediate results stay in the L1 cache. */
 #ifndef LX_OBJECTIVE_H
 #define LX_OBJECTIVE_H
 
@@ -12,8 +12,8 @@ typedef struct {
     ptrdiff_t row, column;
 } lx_table;
 
-/* What stands for the Hessian: the kernel's curvature; the loss's weight where there is a slope (or anywhere, if it is
- * smooth); or the slope over the distance from the kink. */
+/* What is used as the Hessian: the kernel's curvature; the loss's weight where the slope is not 0 (or everywhere, if
+ * the loss is smooth); or the slope divided by the distance from the kink. */
 enum { LX_CURVATURE, LX_CONSTANT, LX_CONSTANT_AT_SLOPES, LX_TO_THE_KINK };
 
 typedef struct {

@@ -29,13 +29,13 @@ MOST_CLASSES = LX_MOST_CLASSES
 
 
 cdef class Objective:
-    """Losses, bound for calls of a boosting library: one for a row of scores, or one for each column.
+    """Losses prepared for calls by a boosting library: one for a row of scores, or one for each column.
 
-    `rule` says what stands for the Hessian: the curvature of kind `curvature`; `constants`, one per column, everywhere or
-    where there is a slope; or the slope over the distance from the kink, `least` at least.  It is multiplied by
-    `factor` and at least `floor`.  `kinked`: it may be 0 or infinite at a slope, and is then limited by the
-    scale that `limit_of` makes of the sum and the number of all h^(-1/2) of a column.  `positive` multiplies both
-    derivatives where the target is 1.
+    `rule` selects the Hessian: the curvature of kind `curvature`; `constants`, one per column, everywhere or where the
+    slope is not 0; or the slope divided by the distance from the kink, which counts as at least `least`.  The Hessian
+    is multiplied by `factor` and raised to at least `floor`.  If `kinked`, it may be 0 or infinite where the slope is
+    not 0, and is then limited by a scale that `limit_of` computes from the sum and the number of all h^(-1/2) of a
+    column.  `positive` multiplies both derivatives where the target is 1.
     """
     cdef list losses
     cdef lx_objective facts

@@ -31,18 +31,18 @@ const char *lx_compiler(void)
 
 #ifdef _OPENMP
 static int child_is_serial = 0;
-static int team_size = 1; /* of this thread's last region: these threads exist */
+static int team_size = 1; /* of this thread's last region, whose threads still exist */
 #pragma omp threadprivate(team_size)
 int lx_openmp_version(void) { return _OPENMP; }
-int lx_one_thread_only(void) { return child_is_serial || omp_in_parallel(); }
-int lx_openmp_limit(void) { return lx_one_thread_only() ? 1 : omp_get_max_threads(); }
+int lx_must_run_serially(void) { return child_is_serial || omp_in_parallel(); }
+int lx_openmp_limit(void) { return lx_must_run_serially() ? 1 : omp_get_max_threads(); }
 #else
 int lx_openmp_version(void) { return 0; }
-int lx_one_thread_only(void) { return 1; }
+int lx_must_run_serially(void) { return 1; }
 int lx_openmp_limit(void) { return 1; }
 #endif
 
-/* ---- atomic numbers ---- */
+/* ---- atomic operations ---- */
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -64,10 +64,10 @@ static void pause_cpu(void)
 
 /* ---- the floating-point state ----
  *
- * Rounding and the flushing of subnormal numbers are the calling thread's own: its team computes in them too, or bits
+ * A team computes with the rounding mode and the flushing of subnormal numbers of the calling thread; otherwise results
  * would depend on the number of threads. */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-enum { CONTROL = 0xffc0 }; /* of MXCSR, without the flags of exceptions */
+enum { CONTROL = 0xffc0 }; /* MXCSR without the exception flags */
 static unsigned float_control(void) { return __builtin_ia32_stmxcsr() & CONTROL; }
 static void set_float_control(unsigned control)
 {
@@ -98,10 +98,10 @@ static void set_float_control(unsigned control)
 #endif
 
 /* libgomp does not survive fork: the child inherits a list of pool threads that do not exist in it, and its first
- * parallel region waits for them for ever (GCC bug 58378).  So the pool is torn down before the fork (OpenMP 5.0's
- * omp_pause_resource_all) and parent and child build new ones on demand.  Where that call is missing (libgomp before 9)
- * or refuses, the child stays on one thread, and its children.  LLVM's libomp has fork handlers of its own, under whose
- * locks ours would run: with clang, none, for any call into libomp could wait for ever. */
+ * parallel region waits for them forever (GCC bug 58378).  So the pool is released before the fork (OpenMP 5.0's
+ * omp_pause_resource_all), and parent and child create new ones on demand.  If that call is missing (libgomp before 9)
+ * or fails, the child and its own children stay on one thread.  With clang there are no handlers here: LLVM's libomp
+ * has its own, which hold locks while ours would run, so that any call into libomp could wait forever. */
 #if defined(_OPENMP) && !defined(_WIN32) && !defined(__clang__)
 #include <pthread.h>
 #pragma weak omp_pause_resource_all
@@ -109,7 +109,7 @@ static int pause_pool(void) { return omp_pause_resource_all ? omp_pause_resource
 static int paused = -1;
 static void before_fork(void)
 {
-    paused = lx_one_thread_only() ? -1 : pause_pool();
+    paused = lx_must_run_serially() ? -1 : pause_pool();
     team_size = 1;
 }
 static void in_child(void) { child_is_serial = paused != 0; }
@@ -127,24 +127,24 @@ int lx_arm_fork_handlers(void) { return 0; }
 
 /* ---- whether more than one thread pays (all times in ns) ----
  *
- * A team that sleeps has to be woken, which takes from 50 us to 8 ms, depending on the machine: this is measured
- * whenever it happens.  It pays for work that is not done by then: that of one call, or of a run of calls, in which
- * pauses are no longer than the calls.  In a run the team stays awake, and sharing a call costs 1 us.  A pool thread
- * that waits for the next one takes a CPU from whatever else the program does, so outside of runs the team is let
- * sleep.  Where others want the CPUs, small calls can take longer on two threads than on one: what is lost so is to be
- * earned four times over before they are shared again. */
+ * Waking a sleeping team takes from 50 us to 8 ms, depending on the machine; this time is measured whenever a team is
+ * woken.  Waking pays if the work takes longer than that: the work of one call, or of a run of calls, between which
+ * pauses are no longer than the calls.  During a run the team stays awake, and sharing a call costs 1 us.  A pool
+ * thread that spins for the next region takes a CPU from the rest of the program, so outside of runs the team is
+ * allowed to fall asleep.  If other processes use the CPUs, small calls can take longer on two threads than on one;
+ * then four times the lost time has to be earned before calls are shared again. */
 #define LITTLE_WORK 3e3
 #define SMALL_WORK 50e3
 #define SHORT_PAUSE 50e3
-#define LONG_PAUSE 5e6 /* in which no team falls asleep */
+#define LONG_PAUSE 5e6 /* no team falls asleep in this time */
 #define SLEEPS_AFTER 20e6
 
 /* ---- whether there are threads ----
  *
- * A system that has no more threads for this user (RLIMIT_NPROC, control groups, memory for stacks) makes an OpenMP
- * runtime end the process.  So before a region larger than the last one the missing threads are started here, all at
- * once, and ended; where that fails, the region stays as small as it was.  A thread that has been joined still counts
- * for a moment, which is waited for. */
+ * An OpenMP runtime ends the process if the system cannot start a thread (RLIMIT_NPROC, control groups, memory for
+ * stacks).  So before a region that is larger than the last one, the additional threads are started here at the same
+ * time, and joined; if that fails, the region keeps its old size.  A joined thread still counts towards the limits for
+ * a moment, so this waits until the system no longer knows it. */
 #if defined(_OPENMP) && defined(__linux__)
 #include <pthread.h>
 #include <signal.h>
@@ -169,7 +169,7 @@ static void *stay(void *argument)
 
 static int can_start(int count)
 {
-    enum { PATIENCE = 100000 };
+    enum { MAX_TRIES = 100000 };
     pthread_mutex_t until = PTHREAD_MUTEX_INITIALIZER;
     sigset_t all, before;
     int started = 0;
@@ -177,7 +177,7 @@ static int can_start(int count)
     if (!probes)
         return 0;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are not for these */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* these threads must not receive signals */
     pthread_mutex_lock(&until);
     for (; started < count; started++) {
         probes[started].until = &until;
@@ -188,7 +188,7 @@ static int can_start(int count)
     pthread_mutex_unlock(&until);
     for (int i = 0; i < started; i++)
         pthread_join(probes[i].thread, NULL);
-    for (int i = 0, tries = 0; i < started && tries < PATIENCE; tries++)
+    for (int i = 0, tries = 0; i < started && tries < MAX_TRIES; tries++)
         if (syscall(SYS_tgkill, (long)getpid(), (long)load(&probes[i].id), 0))
             i++;
         else
@@ -213,17 +213,17 @@ void lx_ask_always(void) { asks_always = 1; }
 
 #ifdef _OPENMP
 static long long wake_time = 100000;
-enum { LONGEST_WAKE = 2000000 }; /* longer is chance: the CPU was taken */
+enum { LONGEST_WAKE = 2000000 }; /* a longer time means that the CPU was occupied */
 
 static struct {
-    double earned;          /* work of all calls, less four times what was lost */
-    double start, expected; /* of the last one that was not little work */
-    double end;             /* of the last one */
-    double pace;            /* time that a small call took on one thread, of what was expected */
-    double last_region;     /* when it ended */
-    int threads;            /* when asked for last, 0 if not in this run */
+    double earned;          /* work of all calls, minus four times the lost time */
+    double start, expected; /* start and expected time of the last call above LITTLE_WORK */
+    double end;             /* end of the last call */
+    double pace;            /* time of a small call on one thread, divided by the expected time */
+    double last_region;     /* end of the last parallel region */
+    int threads;            /* last maximum of threads, 0 if unknown in this run */
     int awake;              /* whether a small call has been shared before */
-} run; /* of calls by this thread */
+} run; /* a run of calls by this thread */
 #pragma omp threadprivate(run)
 
 static double now(void) { return omp_get_wtime() * 1e9; }
@@ -298,13 +298,13 @@ static void measure_waking(const lx_team *team, long long arrived) { (void)team,
 static void end_region(void) {}
 #endif
 
-/* ---- a team's work ----
+/* ---- the work of a team ----
  *
- * After some 20 ms without work, pool threads sleep, and a woken one can be put behind the thread that woke it, on the
- * same CPU, where it does not get to run before that is done; then both wait for each other, spinning: on a virtual
- * machine of two CPUs such a call takes 5 to 8 ms.  So units of work are not allotted beforehand; a thread that sees
- * that not all have arrived yields its CPU between units, twice at most; one that arrives on a CPU that is taken moves
- * away from it; and who finds no unit left yields until all have come to the end. */
+ * After some 20 ms without work, pool threads sleep.  The system may schedule a woken thread on the CPU of the thread
+ * that woke it, where it cannot run until that one is done; both then spin, waiting for each other, and on a virtual
+ * machine with two CPUs such a call takes 5 to 8 ms.  Therefore units of work are not assigned in advance; while not
+ * all threads have arrived, the others yield their CPU between units, twice at most; a thread that arrives on an
+ * occupied CPU moves to another; and a thread that finds no unit left yields until all have finished. */
 
 void lx_team_gather(lx_team *team, int threads)
 {
@@ -326,16 +326,16 @@ static void yield_cpu(void)
 
 static void wait_until(long long *counter, long long value)
 {
-    enum { SPINS = 500 }; /* some 10 us: as long as a unit takes that is still being worked on */
+    enum { SPINS = 500 }; /* some 10 us, about the time that a unit takes */
     for (int i = 0; load(counter) < value; i++)
         if (i < SPINS)
             pause_cpu();
         else
-            yield_cpu(); /* not a nap: without fine timers the shortest takes milliseconds */
+            yield_cpu(); /* instead of sleeping, which takes milliseconds without high-resolution timers */
 }
 
 #if defined(_OPENMP) && defined(__linux__)
-/* Make the system take this thread off `cpus`, by forbidding them for a moment. */
+/* Make the system move this thread away from `cpus`, by excluding them from its affinity for a moment. */
 static void move_away(const cpu_set_t *cpus)
 {
     cpu_set_t allowed, others;
@@ -410,9 +410,8 @@ void lx_team_leave(lx_team *team, const lx_member *member)
     end_region();
 }
 
-/* Between phases units are waited for and not threads, as a barrier of OpenMP would: on a machine that is busy
- * otherwise a phase costs what is left of a unit, not the time slice of a thread that was taken off its CPU with
- * nothing in hand. */
+/* Between phases, threads wait for units to be done, and not for each other as in an OpenMP barrier: on a busy machine
+ * the wait then takes the rest of a unit, not the time slice of a thread that was preempted while it had no unit. */
 void lx_work_through(lx_phase *phases, int count, lx_team *team)
 {
     const lx_member member = lx_team_arrive(team);

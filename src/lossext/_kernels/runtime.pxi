@@ -1,4 +1,4 @@
-"""Facts of the build and of the machine, and the choice of the instruction set."""
+"""Properties of the build and of the machine, and the choice of the instruction set."""
 
 cdef extern from "job.h" nogil:
     enum: LX_LEVELS
@@ -15,7 +15,7 @@ cdef extern from "runtime.h" nogil:
         pass
     int lx_openmp_version()
     int lx_openmp_limit()
-    int lx_one_thread_only()
+    int lx_must_run_serially()
     int lx_arm_fork_handlers()
     int lx_threads_for(double work)
     void lx_remember_threads(int threads)
@@ -36,17 +36,17 @@ if lx_arm_fork_handlers() != 0:
 
 
 def isa_levels():
-    """Instruction-set levels that this build holds and this machine runs, least first."""
+    """Instruction sets that this build contains and this machine supports, from the baseline up."""
     return tuple(lx_level_name(level).decode() for level in range(LX_LEVELS) if lx_level_supported(level))
 
 
 def isa():
-    """The level in use."""
+    """The instruction set in use."""
     return lx_level_name(lx_level()).decode()
 
 
 def set_isa(str name):
-    """Use another level, for the whole process (for tests)."""
+    """Use another instruction set in the whole process (for tests)."""
     for level in range(LX_LEVELS):
         if lx_level_name(level).decode() == name and lx_level_supported(level):
             lx_set_level(level)
@@ -55,35 +55,35 @@ def set_isa(str name):
 
 
 def openmp_version():
-    """_OPENMP of the build, 0 if it is serial."""
+    """The macro _OPENMP of the build, 0 for a serial build."""
     return lx_openmp_version()
 
 
 def openmp_limit():
-    """Threads that the OpenMP runtime allows now, in the calling thread."""
+    """The number of threads that the OpenMP runtime currently allows the calling thread."""
     return lx_openmp_limit()
 
 
 def one_thread_only():
-    """Whether a team must not be started: in a forked child that lost its pool, or in a parallel region."""
-    return bool(lx_one_thread_only())
+    """Whether no team may be started: in a forked child that lost its thread pool, and inside a parallel region."""
+    return bool(lx_must_run_serially())
 
 
 def threads_for(double work):
-    """Threads for a call that would take `work` nanoseconds on one; 0: as many as there may be."""
+    """Number of threads for a call that would take `work` nanoseconds on one thread; 0: the maximum."""
     return lx_threads_for(work)
 
 
 def remember_threads(int threads):
-    """As many as there may be: for the calls that follow right after this one."""
+    """Remember the maximum number of threads for the calls of the same run."""
     lx_remember_threads(threads)
 
 
 def ask_always():
-    """From now on `threads_for` says 0 for every call."""
+    """Make `threads_for` return 0 for every call from now on."""
     lx_ask_always()
 
 
 def compiler():
-    """Compiler of the build, with its version."""
+    """The compiler of the build, with its version."""
     return lx_compiler().decode()

@@ -1,11 +1,11 @@
-/* Targets of any type that kernels read, in the kernel's own type. */
+/* Conversion of targets of any supported type to the kernel's own type. */
 #ifndef LX_TARGETS_H
 #define LX_TARGETS_H
 
 #include "job.h"
 #include "simd/simd.h"
 
-/* A target of the other type is looked at before it is rounded, which could make it good; NaN stays NaN. */
+/* A target of the other type is checked before it is rounded, as rounding could make it valid; NaN stays NaN. */
 INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
 {
     const other_real *from = (const other_real *)job->target.data + at;
@@ -14,7 +14,7 @@ INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to
     for (ptrdiff_t i = 0; i < n; i++) {
         const double y = from[i], t = job->domain.sign ? fabs(y) : y;
         to[i] = t >= low && t <= high ? (real)y : (real)NAN;
-        if (job->domain.slack > 0) /* rounded to the bound or beyond it */
+        if (job->domain.slack > 0) /* clip a target that is slightly below the bound */
             to[i] = to[i] < (real)job->domain.low ? (real)job->domain.low : to[i];
     }
 }
@@ -23,7 +23,7 @@ INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to
     for (ptrdiff_t i = 0; i < n; i++) \
         to[i] = (real)((const type *)job->target.data + at)[i]
 
-/* n targets of a contiguous array from element `at` on. */
+/* n targets of a contiguous array, starting at element `at`. */
 INLINE void convert_targets(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
 {
     switch (job->target.type) {
@@ -38,11 +38,11 @@ INLINE void convert_targets(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *
 }
 #undef CONVERT
 
-/* Stored entries of a row in columns [first, first + n), into zeros if there is a `to`; how many there are. */
+/* Counts the stored entries of a row in columns [first, first + n), and writes them over zeros to `to` if not NULL. */
 #define SCATTER(type) \
     do { \
         const type *column = (const type *)job->sparse.column; \
-        while (low < high) { /* the first entry at or behind the first column */ \
+        while (low < high) { /* the first entry at or after the first column */ \
             const ptrdiff_t middle = low + (high - low) / 2; \
             if ((ptrdiff_t)column[middle] < first) \
                 low = middle + 1; \

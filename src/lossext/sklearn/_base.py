@@ -1,4 +1,4 @@
-"""What the estimators have in common: fits that succeed or change nothing, passes over the rows, their bookkeeping."""
+"""Base classes of the estimators: fits that either succeed or change nothing, passes over the rows, and their state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def all_or_nothing(method: Method) -> Method:
-    """A method that leaves the estimator as it was if it fails."""
+    """A method that leaves the estimator unchanged if it fails."""
 
     @functools.wraps(method)
     def whole(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ def all_or_nothing(method: Method) -> Method:
 
 
 def check_memory(n_vectors: int, shape: tuple[int, int], dtype: Any, solver: str) -> None:
-    """MemoryError before the work starts where what a solver keeps of classes x features does not fit."""
+    """MemoryError, before the work starts, if a solver's vectors of classes x features exceed the memory."""
     needed = n_vectors * shape[0] * shape[1] * np.dtype(dtype).itemsize
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" in names and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):

@@ -29,71 +29,73 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
 
     .. math:: \frac{1}{\sum_i s_i} \sum_i s_i k_i \ell_i + \frac{alpha}{2} \|W\|^2,
 
-    where :math:`k_i` is the weight of the row's class, divided by the mean of these weights, and :math:`\ell_i` a sum
-    over the columns of the scores: `alpha` means the same for any number of classes, and a multilabel problem is solved
-    as label by label, but in one pass. Intercepts are not penalised.
+    where :math:`k_i` is the weight of the row's class divided by the mean of these weights. :math:`\ell_i` is a sum
+    over the columns of the scores, so `alpha` has the same meaning for any number of classes, and a multilabel problem
+    has the solution of separate problems for each label, found in one pass. Intercepts are not penalised.
 
     Parameters
     ----------
     loss : str or loss object
-        A classification loss of the package by name, such as "bce_with_logits" or "multi_margin", or an object, whose
-        parameters count, but for its `reduction`; its weights must be scalars or go along the classes. Losses of one
-        score and its label are one-vs-rest on a one-dimensional multiclass y; they alone take a multilabel one.
-        Measured at C=1 (`benchmarks/linear_defaults.py`), cross entropy has the least log loss on digits, breast
-        cancer, wine and text, and the best accuracy or one within 0.3 points on the first three; on text
+        A classification loss of the package, by name, such as "bce_with_logits" or "multi_margin", or as an object,
+        whose parameters are used except for its `reduction`; its weights must be scalars or one per class. Losses of
+        one score and its label are one-vs-rest for a one-dimensional multiclass y; only they accept a multilabel y.
+        In measurements at C=1 (`benchmarks/linear_defaults.py`), cross entropy has the lowest log loss on digits,
+        breast cancer, wine and text, and an accuracy within 0.3 points of the best on the first three; on text
         ``HingeLoss(p=2)`` and ``MultiMarginLoss(p=2)`` are 12 points better.
     C : float
         Inverse strength of the penalty, as in `sklearn.linear_model.LogisticRegression`.
     alpha : float, optional
-        Strength of the penalty beside the mean of the losses, at least 0; overrides `C`. Default: 1 / (C x the weight
-        of all rows, each times the weight of its class); in `partial_fit`, of the rows so far.
+        Strength of the penalty relative to the mean of the losses, at least 0; overrides `C`. Default: 1 / (C x the
+        total weight of the rows, including class weights); in `partial_fit`, of the rows so far.
     penalty : {"l2", "l1", "elasticnet"}
-        "l1" is alpha times the sum of the coefficients' sizes, "elasticnet" the mean of both by `l1_ratio`.
+        "l1" is alpha times the sum of the absolute coefficients; "elasticnet" is the average of both, weighted by
+        `l1_ratio`.
     l1_ratio : float
-        Share of the l1 penalty in "elasticnet", from 0 to 1.
+        Weight of the l1 penalty in "elasticnet", from 0 to 1.
     solver : {"auto", "newton-cg", "lbfgs", "adam", "sgd"}
-        "newton-cg" and "lbfgs" see all rows in every iteration; "newton-cg" solves losses of single scores some columns
-        at a time, so in little memory. "auto" is "newton-cg" for many rows or more than 2048 sparse features, direct
-        solves for few features or, of softmax losses, few parameters, "lbfgs" for other softmax losses and where
-        vectors of rows x classes are too many, the dual coordinate descent of `sklearn.svm.LinearSVC` for
-        ``HingeLoss(p=1)``, and without intercepts for ``HingeLoss(p=2)``, on more than 2048 sparse features, and "sgd"
-        for `partial_fit`. "adam" and "sgd" go by mini-batches; "sgd" is averaged, and its steps are in units of each
-        feature. Other hinges are rounded, less and less, until that hardly matters.
+        "newton-cg" and "lbfgs" use all rows in every iteration; for losses of single scores, "newton-cg" solves a few
+        columns at a time to save memory. "adam" and "sgd" use mini-batches; "sgd" averages its iterates and scales its
+        steps by the magnitude of each feature. "auto" chooses "newton-cg" for many rows or more than 2048 sparse
+        features; direct solves for few features or, for softmax losses, few parameters; "lbfgs" for other softmax
+        losses and where vectors of rows x classes would take too much memory; the dual coordinate descent of
+        `sklearn.svm.LinearSVC` on more than 2048 sparse features for ``HingeLoss(p=1)`` and, without intercepts, for
+        ``HingeLoss(p=2)``; and "sgd" for `partial_fit`. Other kinked losses are smoothed, less and less, until the
+        effect is negligible.
     fit_intercept : bool
-        Whether there are intercepts.
+        Whether to fit intercepts.
     class_weight : dict or "balanced", optional
-        Weights of the classes, 1 for those that a dict leaves out; "balanced": the inverse of a class's share of the
-        rows (in `partial_fit`, of those seen so far). In a multilabel problem a dict's keys are column numbers, or a
-        frame's column names, its values the weights of the columns.
+        Weights of the classes, 1 for classes missing in a dict; "balanced": inversely proportional to the share of the
+        class among the rows (in `partial_fit`, among those seen so far). For a multilabel problem, a dict maps column
+        numbers, or the column names of a frame, to weights of the columns.
     pos_weight : float, array-like of shape (C,) or "balanced", optional
-        Weight of the positive part of a loss of single scores; "balanced": negative rows / positive rows of each
-        column.
+        Weight of the positives in a loss of single scores; "balanced": negative rows / positive rows of each column.
     max_iter : int
-        Greatest number of iterations, or of passes over the rows of adam and sgd.
+        Maximum number of iterations; for adam and sgd, of passes over the rows.
     tol : float
-        newton-cg and lbfgs stop where the objective is estimated to be within ``tol**2`` times its value of the
-        minimum. adam and sgd stop where `n_iter_no_change` passes in a row do not lower the objective (with validation
-        rows: their loss) by `tol` times its value.
+        newton-cg and lbfgs stop when the estimated distance of the objective from its minimum is at most ``tol**2``
+        times its value. adam and sgd stop when `n_iter_no_change` consecutive passes do not lower the objective (or the
+        loss of the validation rows) by `tol` times its value.
     learning_rate : float, optional
-        Of adam and sgd. Default: 0.01 and 1.
+        Learning rate of adam and sgd. Default: 0.01 and 1.
     batch_size : int, optional
-        Rows of a mini-batch. Default: 256 for adam, 64 for sgd.
+        Rows per mini-batch. Default: 256 for adam, 64 for sgd.
     early_stopping : bool
-        For adam and sgd: keep `validation_fraction` of the rows apart, watch the loss on them, and return the
-        coefficients where it was least. Rows handed to `fit` as `X_val` and `y_val` are watched in any case.
+        For adam and sgd: hold out `validation_fraction` of the rows, and return the coefficients with the lowest loss
+        on these. Rows passed to `fit` as `X_val` and `y_val` are always used in this way.
     validation_fraction : float
         Between 0 and 1.
     n_iter_no_change : int
         See `tol`.
     undo_weights : bool
-        Whether `predict_proba` gives the probabilities of the data as it is, undoing `pos_weight` and `class_weight`
-        (which shift the scores, so `predict` too), or as the weights made it.
+        Whether `predict_proba` corrects for `pos_weight` and `class_weight` and gives the probabilities of the
+        unweighted data, or gives those of the weighted data. The weights shift the scores, which affects `predict`.
     warm_start : bool
-        Whether `fit` starts from the coefficients of the last one.
+        Whether `fit` starts from the coefficients of the previous fit.
     random_state : int, RandomState or None
-        Order of the rows in mini-batches; split of validation rows.
+        For the order of the rows in mini-batches and the choice of validation rows.
     verbose : int
-        1: a line every 10 iterations, with the time spent and the most that is left; 2: every iteration.
+        1: a line every 10 iterations, with the elapsed time and an upper bound of the remaining time; 2: a line every
+        iteration.
 
     Attributes
     ----------
@@ -102,17 +104,20 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
     coef_ : ndarray of shape (C, n_features), or (1, n_features) for two classes
     intercept_ : ndarray of shape (C,) or (1,)
     alpha_ : float
-        The strength of the penalty that was used.
+        The strength of the penalty used.
     n_iter_ : int
-        Iterations or passes done.
+        Number of iterations or passes.
     objective_ : float
-        Value of the objective; of the last pass, measured while it went on, for adam and sgd.
+        Value of the objective; for adam and sgd, measured during the last pass.
     loss_curve_ : list of float
         The objective after each iteration.
     validation_curve_ : list of float
-        Loss of the validation rows after each pass, a mean over rows and a sum over columns; empty without such rows.
+        Loss of the validation rows after each pass, averaged over rows and summed over columns; empty without such
+        rows.
     pos_weight_ : ndarray of shape (C,) or (1,), or None
+        The `pos_weight` used.
     class_weight_ : ndarray of shape (n_classes,), or None
+        The class weights used.
     n_features_in_ : int
     feature_names_in_ : ndarray
 
@@ -206,18 +211,19 @@ class LossClassifier(ClassPredictions, LinearFit, Classifier):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> LossClassifier:
-        """Fit to all rows; an error leaves the estimator as it was.
+        """Fit to all rows; an error leaves the estimator unchanged.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 stays float32; small problems (at most 2^20 numbers) are solved in float64.
+            Coefficients have its dtype, float32 or float64; small problems (at most 2^20 numbers) are solved in
+            float64.
         y : array-like of shape (N,), or {array-like, sparse matrix} of shape (N, C) for a multilabel problem
-            A sparse y stays sparse: labels are made dense for 2^18 scores at a time.
+            A sparse y stays sparse; labels are made dense for 2^18 scores at a time.
         sample_weight : array-like of shape (N,), or (N, C) for a loss of single scores, optional
-            Not negative. Rows of weight 0 are as good as absent, and a weight of 2 is as good as a repeated row.
+            Not negative. A row with weight 0 counts as absent, a row with weight 2 as repeated.
         X_val, y_val, sample_weight_val : optional
-            Rows whose loss decides when adam and sgd stop.
+            Validation rows, whose loss decides when adam and sgd stop.
 
         Returns
         -------

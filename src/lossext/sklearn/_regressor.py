@@ -1,4 +1,4 @@
-"""A linear regressor on any of the package's losses of numbers."""
+"""A linear regressor for any regression loss of the package."""
 
 from __future__ import annotations
 
@@ -22,64 +22,65 @@ from lossext.sklearn._scores import ScoreLoss
 from lossext.sklearn._solve import SHARES, Model, constants, curvature_at
 from lossext.sklearn._targets import make_rows
 
-SAMPLE = 100_000  # rows for the constants that a fit starts from
+SAMPLE = 100_000  # rows from which the initial constants of a fit are computed
 
 
 class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
-    r"""Linear regressor on any of the package's losses of numbers.
+    r"""Linear regressor for any regression loss of the package.
 
     With weights :math:`s_i` of the rows, losses :math:`\ell` and coefficients W, it minimises
 
     .. math:: \frac{1}{\sum_i s_i} \sum_i s_i \ell(x_i W + b, y_i) + \frac{alpha}{2} \|W\|^2,
 
-    losses of several outputs or quantiles added up. Intercepts are not penalised. `alpha` is that of scikit-learn's
-    generalised linear regressors; that of its `Ridge` is N times ours, for "half_squared_error".
+    summed over several outputs or quantiles. Intercepts are not penalised. `alpha` has the scale of scikit-learn's
+    generalised linear regressors; for "half_squared_error", the equivalent `alpha` of `Ridge` is N times this one.
 
     Parameters
     ----------
     loss : str or loss object
-        A loss of numbers by name, such as "huber", "half_poisson" or "pinball", or an object, whose parameters
-        count, but
-        for its `reduction` and its `weight`. One with several quantiles or expectiles predicts as many columns.
-        ``missing="nan"`` leaves out what is NaN in y.
+        A regression loss by name, such as "huber", "half_poisson" or "pinball", or as an object, whose parameters are
+        used except for its `reduction` and its `weight`. A loss with several quantiles or expectiles predicts one
+        column for each. With ``missing="nan"``, NaN in y is ignored.
     alpha : float
         Strength of the penalty, at least 0.
     penalty : {"l2", "l1", "elasticnet"}
-        "l1" is alpha times the sum of the coefficients' sizes, "elasticnet" the mean of both by `l1_ratio`.
+        "l1" is alpha times the sum of the absolute coefficients; "elasticnet" is the average of both, weighted by
+        `l1_ratio`.
     l1_ratio : float
-        Share of the l1 penalty in "elasticnet", from 0 to 1.
+        Weight of the l1 penalty in "elasticnet", from 0 to 1.
     solver : {"auto", "newton", "newton-cg", "lbfgs", "adam", "sgd"}
-        "newton" factorises the Hessian of each column, and takes the curvature of the best parabola above a loss where
-        the loss is not convex; "newton-cg" goes by conjugate gradients. "auto" is "newton" for up to 2048 features,
-        then
-        "newton-cg"; "sgd" for `partial_fit`. Kinks are rounded, less and less, until that hardly matters.
+        "newton" factorises the Hessian of each column, and uses the majorizer of a loss that is not convex;
+        "newton-cg" uses conjugate gradients. "auto" is "newton" for up to 2048 features and "newton-cg" for more; for
+        `partial_fit` it is "sgd". Kinks are smoothed, less and less, until the effect is negligible.
     fit_intercept : bool
-        Whether there are intercepts.
+        Whether to fit intercepts.
     max_iter : int
-        Greatest number of iterations, or of passes over the rows of adam and sgd.
+        Maximum number of iterations; for adam and sgd, of passes over the rows.
     tol : float
-        Solvers of all rows stop where the objective is estimated to be within ``tol**2`` times its value of the
-        minimum;
-        adam and sgd where `n_iter_no_change` passes in a row do not lower it by `tol` times its value.
+        Solvers that use all rows stop when the estimated distance of the objective from its minimum is at most
+        ``tol**2`` times its value; adam and sgd when `n_iter_no_change` consecutive passes do not lower it by `tol`
+        times its value.
     learning_rate : float, optional
-        Of adam and sgd, in units of y's standard deviation unless the link is a logarithm. Default: 0.01 and 0.5.
+        Learning rate of adam and sgd, in units of y's standard deviation unless the link is a logarithm. Default: 0.01
+        and 0.5.
     batch_size : int, optional
-        Rows of a mini-batch. Default: 256 for adam, 64 for sgd.
+        Rows per mini-batch. Default: 256 for adam, 64 for sgd.
     early_stopping : bool
-        For adam and sgd: keep `validation_fraction` of the rows apart, watch the loss on them, and return the
-        coefficients where it was least.
+        For adam and sgd: hold out `validation_fraction` of the rows, and return the coefficients with the lowest loss
+        on these.
     validation_fraction : float
         Between 0 and 1.
     n_iter_no_change : int
         See `tol`.
     sort_quantiles : bool
-        Whether each row's predictions of several quantiles are sorted, so that they do not cross.
+        Whether to sort each row's predictions of several quantiles, so that they do not cross.
     warm_start : bool
-        Whether `fit` starts from the coefficients of the last one.
+        Whether `fit` starts from the coefficients of the previous fit.
     random_state : int, RandomState or None
-        Order of the rows in mini-batches; split of validation rows.
+        For the order of the rows in mini-batches and the choice of validation rows.
     verbose : int
-        1: a line every 10 iterations, with the time spent and the most that is left; 2: every iteration.
+        1: a line every 10 iterations, with the elapsed time and an upper bound of the remaining time; 2: a line every
+        iteration.
 
     Attributes
     ----------
@@ -87,9 +88,13 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
         The latter for several outputs or quantiles.
     intercept_ : float or ndarray of shape (K,)
     n_iter_ : int
+        Number of iterations or passes.
     objective_ : float
+        Value of the objective; for adam and sgd, measured during the last pass.
     loss_curve_ : list of float
+        The objective after each iteration.
     validation_curve_ : list of float
+        Loss of the validation rows after each pass; empty without such rows.
     n_features_in_ : int
     feature_names_in_ : ndarray
     """
@@ -154,7 +159,7 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
             loss = self._loss()
         except ValueError:
             return tags
-        # several outputs are fine for all but several quantiles; the common checks try negative ones
+        # several outputs are supported except with several quantiles; scikit-learn's checks use negative ones
         tags.target_tags.multi_output = _losses.columns_of(loss) is None and _losses.kind_of(loss) == "real"
         tags.target_tags.positive_only = _losses.kind_of(loss) != "real"
         return tags
@@ -162,12 +167,13 @@ class LossRegressor(RegressorMixin, LinearFit, Estimator):  # type: ignore[misc]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LossRegressor:
-        """Fit to all rows; an error leaves the estimator as it was.
+        """Fit to all rows; an error leaves the estimator unchanged.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 stays float32; small problems (at most 2^20 numbers) are solved in float64.
+            Coefficients have its dtype, float32 or float64; small problems (at most 2^20 numbers) are solved in
+            float64.
         y : array-like of shape (N,) or (N, K)
         sample_weight : array-like of shape (N,), or (N, K), optional
             Not negative.

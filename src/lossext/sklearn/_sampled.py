@@ -1,4 +1,4 @@
-"""A softmax classifier of very many classes, trained on a sample of them at a time."""
+"""A softmax classifier for very many classes, trained on a sample of them in each step."""
 
 from __future__ import annotations
 
@@ -31,69 +31,71 @@ from lossext.sklearn._predict import linear_scores
 from lossext.sklearn._progress import Progress
 from lossext.sklearn._rows import BLOCK, Rows, without_empty_columns
 
-STEPS = 20  # of a pass over few rows: with less, the sampled loss seems settled before anything is learnt
+STEPS = 20  # minimum per pass over few rows: with fewer, the sampled loss stops falling before anything is learnt
 LEAST_BATCH = 32
-MANY = 3  # of all classes a third: to look at all is faster than at these here and there
-STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # as RowSparse's methods call them
+MANY = 3  # from a third of the classes on, processing all of them is faster than scattered ones
+STATES = {"adagrad": ("squares",), "adam": ("mean", "squares"), "sgd": ()}  # arguments of RowSparse's methods
 
 
 class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[misc]
-    """Multinomial logistic regression of very many classes by sampled softmax.
+    """Multinomial logistic regression for very many classes by sampled softmax.
 
-    A step on a mini-batch touches the rows of the coefficients that belong to its labels and to `num_sampled` classes
-    drawn for the whole batch; the loss corrects for how likely they were drawn. So time does not depend on the number
-    of classes V, and memory is that of the coefficients (V, D), of the state of the solver (as much again for adagrad,
-    twice for adam) and of some rows. Predictions are exact, in tiles. Of sparse rows, a step touches the features that
-    the batch holds; coefficients then lie feature by feature (`coef_` is in Fortran's order), and take memory only from
-    when their feature is met, where the system gives it so.
+    A step on a mini-batch updates only the rows of the coefficients for its labels and for `num_sampled` classes drawn
+    for the whole batch; the loss corrects for the probability of drawing them. Time therefore does not depend on the
+    number of classes V. Memory holds the coefficients (V, D), the state of the solver (as much again for adagrad, twice
+    as much for adam) and some rows. Predictions are exact and computed in tiles. For sparse rows, a step updates only
+    the features that occur in the batch; coefficients are then stored feature by feature (`coef_` is in Fortran order),
+    and on most systems take memory only once their feature has occurred.
 
     Parameters
     ----------
     num_sampled : int
-        Classes to draw for a mini-batch. With as many as there are classes, or more, the softmax is exact.
+        Number of classes to draw for each mini-batch. If it is at least the number of classes, the softmax is exact.
     sampler : {"log_uniform", "uniform", "fixed_unigram", "learned_unigram"} or a sampler
-        Distribution of the sampled classes: over classes sorted by their frequency; of all alike; in proportion to
-        their frequency to the power of 0.75; to their frequency among the rows so far. Frequencies are those of the y
-        of `fit`, or of the first `partial_fit`. An object with ``sample(labels, num_sampled)``, as those of
-        `lossext.samplers`, has the ids of the sorted classes.
+        Distribution of the sampled classes. "log_uniform": Zipf's law over classes sorted by frequency; "uniform": all
+        classes equally likely; "fixed_unigram": proportional to their frequency to the power of 0.75;
+        "learned_unigram": proportional to their frequency among the rows so far. Frequencies are those in the y of
+        `fit`, or of the first `partial_fit`. A sampler object with ``sample(labels, num_sampled)``, such as those of
+        `lossext.samplers`, draws indices of `classes_`.
     solver : {"adagrad", "adam", "sgd"}
-        Row-sparse updates; Adam is the lazy one, which leaves rows without a gradient alone.
+        Row-sparse updates; "adam" is lazy Adam, which leaves rows without a gradient unchanged.
     learning_rate : float, optional
         Default: 0.1 for adagrad, 0.01 for adam, 0.5 for sgd.
     batch_size : int
-        Most rows of a mini-batch; of few rows, `fit` makes mini-batches of a twentieth, but of 32 rows at least.
+        Maximum number of rows per mini-batch; for few rows, `fit` uses mini-batches of a twentieth, but of at least 32
+        rows.
     fit_intercept : bool
-        Whether there are intercepts.
+        Whether to fit intercepts.
     alpha : float
-        Strength of the penalty ``alpha / 2 |w|^2`` beside the mean loss; a step shrinks the coefficients that it
-        touches.
+        Strength of the penalty ``alpha / 2 |w|^2`` relative to the mean loss; a step shrinks only the coefficients that
+        it updates.
     max_iter : int
-        Greatest number of passes over the rows.
+        Maximum number of passes over the rows.
     tol, n_iter_no_change : float, int
-        Stop where so many passes in a row do not lower the mean sampled loss (with early stopping: the loss of the
-        validation rows) by `tol` times its value.
+        Stop when `n_iter_no_change` consecutive passes do not lower the mean sampled loss (with early stopping: the
+        loss of the validation rows) by `tol` times its value.
     early_stopping : bool
-        Keep `validation_fraction` of the rows apart, watch their exact mean cross entropy, computed in tiles, and
-        return the coefficients where it was least.
+        Whether to hold out `validation_fraction` of the rows, and to return the coefficients with the lowest mean cross
+        entropy on these, which is exact and computed in tiles.
     validation_fraction : float
         Between 0 and 1.
     warm_start : bool
-        Whether `fit` starts from the coefficients of the last one.
+        Whether `fit` starts from the coefficients of the previous fit.
     random_state : int, RandomState or None
-        Of the order of the rows and the sampled classes.
+        For the order of the rows and the sampled classes.
     verbose : int
-        1: a line every 10 passes, with the time spent and the most that is left; 2: every pass.
+        1: a line every 10 passes, with the elapsed time and an upper bound of the remaining time; 2: a line every pass.
 
     Attributes
     ----------
     classes_ : ndarray of shape (V,)
     coef_ : ndarray of shape (V, n_features)
-        In the type of X: float32 stays float32.
+        Of the dtype of X, float32 or float64.
     intercept_ : ndarray of shape (V,)
     n_iter_ : int
-        Passes done.
+        Number of passes.
     loss_curve_ : list of float
-        Mean sampled loss of each pass, measured while it went on.
+        Mean sampled loss, measured during each pass.
     validation_curve_ : list of float
         Mean cross entropy of the validation rows after each pass; empty without such rows.
     n_features_in_ : int
@@ -170,11 +172,11 @@ class SampledSoftmaxClassifier(ClassifierMixin, Classifier):  # type: ignore[mis
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (N, n_features)
-            float32 and float64 are used as they are; a sparse matrix stays sparse.
+            float32 and float64 keep their dtype; a sparse matrix stays sparse.
         y : array-like of shape (N,)
-            A class per row.
+            One class per row.
         sample_weight : array-like of shape (N,), optional
-            Not negative. Rows of weight 0 are as good as absent.
+            Not negative. A row with weight 0 counts as absent.
 
         Returns
         -------

@@ -91,7 +91,7 @@ INLINE vec v_exponent(vec a)
 #endif
 }
 
-/* The bits less those of sqrt(1/2) hold the exponent above and the fraction below. */
+/* The bits minus those of sqrt(1/2) hold the exponent in their upper and the fraction in their lower part. */
 INLINE vec v_split(vec a, vec *exponent)
 {
 #ifdef LX_DOUBLE

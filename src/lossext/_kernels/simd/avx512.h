@@ -22,7 +22,7 @@ INLINE void v_store(real *p, vec a) { OP(storeu)(p, a); }
 INLINE void v_stream(real *p, vec a) { OP(stream)(p, a); } /* p on a cache line */
 INLINE void stream_fence(void) { _mm_sfence(); }
 
-/* a * b + c and c - a * b, rounded once where the machine can */
+/* a * b + c and c - a * b, rounded once if the machine has FMA */
 enum { FUSED = 1 }; /* whether v_fma rounds once */
 INLINE vec v_fma(vec a, vec b, vec c) { return OP(fmadd)(a, b, c); }
 INLINE vec v_fnma(vec a, vec b, vec c) { return OP(fnmadd)(a, b, c); }
@@ -38,7 +38,7 @@ INLINE vec v_copysign(vec a, vec sign) /* |a| with the sign of `sign` */
 /* a 2^n, with overflow and underflow */
 #define NATIVE_SCALE
 INLINE vec v_scale(vec a, vec n) { return OP(scalef)(a, n); }
-/* -inf where a is 0, inf where it is inf, NaN where it is negative or NaN: the limits of log(a); else `finite` */
+/* The limits of log(a): -inf where a is 0, inf where it is inf, NaN where it is negative or NaN; `finite` elsewhere */
 #define NATIVE_LOG_LIMITS
 INLINE vec v_log_limits(vec a, vec finite)
 {
@@ -51,7 +51,7 @@ INLINE vec v_log_limits(vec a, vec finite)
 #endif
 }
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
-/* a / b for 1 <= b < 2^64, all but always the rounded quotient: the divider is busy three times as long */
+/* a / b for 1 <= b < 2^64, nearly always correctly rounded; a division instruction takes three times as long */
 #define NATIVE_QUOTIENT
 INLINE vec v_quotient(vec a, vec b)
 {
@@ -116,7 +116,7 @@ INLINE vec v_exponent(vec a)
 }
 
 /* a = m 2^e, e whole, m in [sqrt(1/2), sqrt(2)); a normal and positive.
- * The bits less those of sqrt(1/2) hold e above and the fraction below. */
+ * The bits minus those of sqrt(1/2) hold e in their upper and the fraction in their lower part. */
 INLINE vec v_split(vec a, vec *exponent)
 {
 #ifdef LX_DOUBLE

@@ -1,7 +1,7 @@
 /* exp, expm1, expm1(x) - x and tanh(t) / t on vectors, branch-free.
  *
  * x = n ln 2 + r, |r| <= ln 2 / 2, exp(x) = 2^n (1 + r + r^2 q(r)); q is a minimax polynomial.
- * NaN comes through.  Below the smallest normal number results may be flushed to 0. */
+ * NaN propagates.  Results below the smallest normal number may be flushed to 0. */
 #ifndef LX_EXP_H
 #define LX_EXP_H
 
@@ -13,7 +13,7 @@
 #define LN2_LOW 1.90821492927058770002e-10
 #define EXP_FLOOR -709.0   /* 2^n is 0 there */
 #define EXP_BOTTOM -746.0  /* exp is 0 there */
-#define EXP_CEILING 709.79 /* beyond the logarithm of the greatest number */
+#define EXP_CEILING 709.79 /* above the logarithm of the largest number */
 #define EXPM1_FLOOR -40.0  /* where expm1 is -1 */
 #define MOST_EXPONENT 1023.0
 #define EXP_ROUNDER (6755399441055744.0 + 1023.0) /* 1.5 2^52 + bias: adding it rounds to a whole number */
@@ -47,9 +47,9 @@ INLINE vec v_exp_tail(vec r)
 #endif
 }
 
-/* exp(x) for x <= 0; 0 under EXP_FLOOR, NaN stays NaN.
- * 2^n comes from the bits that the rounding constant leaves; it multiplies, since adding to the exponent's bits would
- * turn a NaN into a number. */
+/* exp(x) for x <= 0; 0 below EXP_FLOOR, NaN stays NaN.
+ * 2^n is made from the low bits after adding the rounding constant.  It is a factor, since adding to the exponent bits
+ * would turn a NaN into a number. */
 INLINE vec v_exp_negative(vec x)
 {
     x = v_max(v_set(EXP_FLOOR), x);
@@ -64,7 +64,7 @@ INLINE vec v_exp_whole(vec x) { return v_fma(x, v_set(LOG2_E), v_set(EXP_ROUNDER
 
 INLINE vec v_within(vec low, vec x, vec high) { return v_min(high, v_max(low, x)); }
 
-/* r = x - n ln 2, with what rounding took away */
+/* r = x - n ln 2, with its rounding error */
 INLINE pair v_exp_rest(vec x, vec n)
 {
     const vec r = v_fnma(n, v_set(LN2_HIGH), x); /* exact */
@@ -73,13 +73,13 @@ INLINE pair v_exp_rest(vec x, vec n)
     return rest;
 }
 
-/* 2^n, 0 where n is one less than the least exponent */
+/* 2^n; 0 where n is one less than the smallest exponent */
 INLINE vec v_power_of_2(vec n) { return v_exponent(n + v_set(EXP_ROUNDER)); }
 
 #ifndef NATIVE_SCALE
 #undef EXP_BOTTOM
 #define EXP_BOTTOM EXP_FLOOR
-/* a 2^n for n up to one more than the greatest exponent */
+/* a 2^n for n up to one more than the largest exponent */
 INLINE vec v_scale(vec a, vec n)
 {
     const vec within = v_min(v_set(MOST_EXPONENT), n);
@@ -95,7 +95,7 @@ INLINE vec v_exp(vec x)
     return v_scale(v_fma(v_exp_tail(r), r * r, r) + v_set(1), n);
 }
 
-/* exp(x) - 1 for any x: 2^n ((r + (1 - 2^-n)) + r^2 q(r)); the inner bracket is exact where it cancels */
+/* exp(x) - 1 for any x: 2^n ((r + (1 - 2^-n)) + r^2 q(r)); the inner sum is exact where it cancels */
 INLINE vec v_expm1(vec x)
 {
     const vec y = v_within(v_set(EXPM1_FLOOR), x, v_set(EXP_CEILING)), n = v_exp_whole(y);
@@ -105,7 +105,7 @@ INLINE vec v_expm1(vec x)
 }
 
 /* expm1(d) - d for any d, never negative: d^2/2 + d^3 c(d) for |d| <= 1/2, elsewhere from
- * exp(d) = 2^n (s + t), s = 1 + r rounded and t the rest: (2^n s - 1 - d) + 2^n t with the bracket all but exact. */
+ * exp(d) = 2^n (s + t), s = 1 + r rounded and t the remainder: (2^n s - 1 - d) + 2^n t with a nearly exact bracket. */
 INLINE vec v_expm1_minus(vec d)
 {
 #ifdef LX_DOUBLE
@@ -132,7 +132,7 @@ INLINE vec v_expm1_minus(vec d)
     return v_scale(tail + v_where(far, s.lo + r.lo), n) + v_where(far, bracket);
 }
 
-/* tanh(t) / t, 1 at 0: 1 + z A(z) / B(z) with z = t^2 and a minimax fraction for |t| < 1, elsewhere
+/* tanh(t) / t, 1 at 0: 1 + z A(z) / B(z) with z = t^2 and a rational minimax approximation for |t| < 1, elsewhere
  * (1 - e) / (|t| + |t| e) with e = exp(-2 |t|). */
 INLINE vec v_tanh_ratio_of(vec t, vec e)
 {

@@ -4,9 +4,9 @@
 
 #include "log.h"
 
-/* log(y!) = log(Gamma(y + 1)) for y >= -1/4, less log(y) where `less`, for y below 1.5 only.
+/* log(y!) = log(Gamma(y + 1)) for y >= -1/4; minus log(y) if `less`, for y below 1.5 only.
  *
- * Below 1.5: y (y - 1) (1/2 + N(y) / D(y)), a minimax fraction, so that no digit is lost at the zeros 0 and 1.
+ * Below 1.5: y (y - 1) (1/2 + N(y) / D(y)), a rational minimax approximation, exact at the zeros 0 and 1.
  * Up to 7.5: from y! = y (y - 1) ... f!, f in [0.5, 1.5).  Beyond: Stirling's series. */
 INLINE vec v_log_factorial_less(vec y, mask less)
 {

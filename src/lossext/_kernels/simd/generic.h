@@ -1,4 +1,4 @@
-/* Any processor, by GCC or clang: vectors of 16 bytes in their own notation (POWER, LoongArch, RISC-V, s390x, ...). */
+/* Any processor, with GCC or clang: their generic vectors of 16 bytes (POWER, LoongArch, RISC-V, s390x, ...). */
 typedef real vec __attribute__((vector_size(16)));
 typedef double doubles __attribute__((vector_size(16)));
 #ifdef LX_DOUBLE

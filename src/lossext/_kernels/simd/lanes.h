@@ -1,6 +1,7 @@
-/* Rows as lanes: pieces of rows turned into columns and back.
+/* Rows as lanes: transposes of pieces of rows to columns and back.
  *
- * A piece is PIECE neighbours in a row.  LANES pieces, one of each row, are PIECE vectors: the columns. */
+ * A piece is PIECE adjacent elements of a row.  LANES pieces, one from each row, are transposed to PIECE vectors, the
+ * columns. */
 #ifndef LX_LANES_H
 #define LX_LANES_H
 
@@ -22,7 +23,8 @@ INLINE void v_turn(vec v[PIECE], const real *p, ptrdiff_t cols)
     v_transpose(v);
 }
 
-/* The reverse.  The first row is written first: what a piece writes beyond its row, the next row overwrites. */
+/* The reverse.  Rows are written in ascending order, so that what a piece writes past its row is overwritten by the
+ * next row. */
 INLINE void v_turn_back(vec v[PIECE], real *p, ptrdiff_t cols)
 {
     v_transpose(v);

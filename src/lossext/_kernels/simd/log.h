@@ -8,7 +8,7 @@
 
 #ifdef LX_DOUBLE
 #define LEAST_NORMAL DBL_MIN
-#define LIFT 54.0 /* 2^LIFT makes the least number a normal one */
+#define LIFT 54.0 /* 2^LIFT times the smallest number is normal */
 #define TWO_TO_LIFT 18014398509481984.0
 #else
 #define LEAST_NORMAL FLT_MIN
@@ -36,7 +36,7 @@ INLINE vec v_log1p_unit(vec e)
     return v_fnma(s, v_fnma(z, q, e), e);
 }
 
-/* log((1 + f + c) 2^k), 1 + f in [sqrt(1/2), sqrt(2)), c below its rounding */
+/* log((1 + f + c) 2^k) for 1 + f in [sqrt(1/2), sqrt(2)) and c below half an ulp of it */
 INLINE vec v_log_of_parts(vec k, vec f, vec c)
 {
 #ifdef LX_DOUBLE
@@ -50,13 +50,13 @@ INLINE vec v_log_of_parts(vec k, vec f, vec c)
     enum { TERMS = 3 };
 #endif
     const vec s = f / (f + v_set(2)), z = s * s;
-    const vec inverse = v_fnma(s + s, v_set(1) - s, v_set(1)); /* 1 / (1 + f) to a hundredth */
+    const vec inverse = v_fnma(s + s, v_set(1) - s, v_set(1)); /* 1 / (1 + f) within one percent */
     const vec low = v_fma(k, v_set(LN2_LOW), c * inverse);
     const vec rest = s * v_fnma(z, v_polynomial(q, TERMS, z), f) - low;
     return v_fma(k, v_set(LN2_HIGH), f - rest);
 }
 
-/* log(a) for normal a > 0; any number else, for NaN as well */
+/* log(a) for normal a > 0; unspecified otherwise, also for NaN */
 INLINE vec v_log_normal(vec a)
 {
     vec k;
@@ -74,7 +74,7 @@ INLINE vec v_split_any(vec a, vec *k)
 }
 
 #ifndef NATIVE_LOG_LIMITS
-/* -inf where a is 0, inf where it is inf, NaN where it is negative or NaN: the limits of log(a); else `finite` */
+/* The limits of log(a): -inf where a is 0, inf where it is inf, NaN where it is negative or NaN; `finite` elsewhere */
 INLINE vec v_log_limits(vec a, vec finite)
 {
     const vec edge = v_select(v_ge(a, v_zero()), v_set((real)-INFINITY), v_set((real)NAN));
@@ -90,7 +90,7 @@ INLINE vec v_log(vec a)
     return v_log_limits(a, v_log_of_parts(k, f, v_zero()));
 }
 
-/* log(u + lost) for normal u > 0, `lost` below its rounding */
+/* log(u + lost) for normal u > 0 and `lost` below half an ulp of it */
 INLINE vec v_log_with_rest(vec u, vec lost)
 {
     vec k;
@@ -98,7 +98,7 @@ INLINE vec v_log_with_rest(vec u, vec lost)
     return v_log_of_parts(k, f, lost * v_power_of_2(-v_min(v_set(64), k))); /* nothing is lost beyond 2^64 */
 }
 
-/* log(1 + a) of any number: u = 1 + a rounded, and what rounding took away */
+/* log(1 + a) of any number, from u = 1 + a rounded and its rounding error */
 INLINE vec v_log1p(vec a)
 {
     const vec u = v_set(1) + a, lost = a - (u - v_set(1));

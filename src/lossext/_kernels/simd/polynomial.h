@@ -4,7 +4,7 @@
 
 #include "simd.h"
 
-/* c[0] + c[1] x + ... by Horner's rule; n is a constant where it is called */
+/* c[0] + c[1] x + ... by Horner's rule; callers pass a constant n */
 INLINE vec v_polynomial(const real *c, int n, vec x)
 {
     vec sum = v_set(c[n - 1]);
@@ -14,14 +14,14 @@ INLINE vec v_polynomial(const real *c, int n, vec x)
     return sum;
 }
 
-/* The same in two chains, for polynomials long enough to wait for themselves */
+/* The same in two chains, for long polynomials, which latency would slow down */
 INLINE vec v_polynomial2(const real *even, int n_even, const real *odd, int n_odd, vec x)
 {
     vec x2 = x * x;
     return v_fma(v_polynomial(odd, n_odd, x2), x, v_polynomial(even, n_even, x2));
 }
 
-/* A number as the sum of two: hi is the number rounded, lo what rounding took away. */
+/* A number as a sum: hi is the number rounded, lo the rounding error. */
 typedef struct {
     vec hi, lo;
 } pair;
@@ -50,7 +50,7 @@ INLINE vec v_exact_fnma(vec a, vec b, vec c)
     return (c - p) - v_product_error(a, b, p);
 }
 
-/* a + b with its rounding, for |a| >= |b| or a = 0. */
+/* a + b with its rounding error, for |a| >= |b| or a = 0. */
 INLINE pair pair_sum(vec a, vec b)
 {
     const vec sum = a + b;

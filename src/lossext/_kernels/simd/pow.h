@@ -1,13 +1,13 @@
-/* pow on vectors, branch-free: exp(b log(a)) with log(a) in two vectors, since an error of the logarithm counts
- * b log(a) times. */
+/* pow on vectors, branch-free: exp(b log(a)) with log(a) in two vectors, since the relative error of the logarithm is
+ * multiplied by b log(a). */
 #ifndef LX_POW_H
 #define LX_POW_H
 
 #include "log.h"
 
 #ifdef LX_DOUBLE
-#define POWER_CAP 18446744073709551616.0 /* 2^64: larger exponents give nothing but 0, 1 and inf */
-#define POWER_REST 9.094947017729282e-13 /* 2^-40: more than what is lost of b log(a) where exp is finite */
+#define POWER_CAP 18446744073709551616.0 /* 2^64: larger exponents give only 0, 1 and inf */
+#define POWER_REST 9.094947017729282e-13 /* 2^-40: above the rounding error of b log(a) where exp is finite */
 #else
 #define POWER_CAP 1099511627776.0f /* 2^40 */
 #define POWER_REST 3.0517578125e-05f /* 2^-15 */
@@ -50,15 +50,15 @@ INLINE pair v_log_pair(vec a)
     return sum;
 }
 
-/* exp(hi + lo) for lo below the rounding of hi; 1 if both are 0; what lo adds to 0 or inf does not count */
+/* exp(hi + lo) for lo below half an ulp of hi; 1 if both are 0; lo is ignored where exp(hi) is 0 or inf */
 INLINE vec v_exp_pair(vec hi, vec lo)
 {
     const vec x = v_within(v_set(EXP_BOTTOM), hi, v_set(EXP_CEILING)), n = v_exp_whole(x), one = v_set(1);
-    /* the bounds come second: they are what remains of a NaN, where hi is infinite */
+    /* the bounds are second arguments, as these are the result for a NaN, where hi is infinite */
     const vec rest = v_min(v_max(lo, v_set(-POWER_REST)), v_set(POWER_REST));
     const vec r_high = v_fnma(n, v_set(LN2_HIGH), x), r_low = v_fnma(n, v_set(LN2_LOW), rest);
     const vec r = r_high + r_low, tail = v_exp_tail(r);
-#ifdef LX_DOUBLE /* v_exp's own roundings would be too much on top of those of the logarithm */
+#ifdef LX_DOUBLE /* the rounding errors of v_exp and of the logarithm together would exceed the bound */
     const pair sum = pair_sum(one, r_high);
     return v_scale(sum.hi + (sum.lo + v_fma(tail, r * r, r_low)), n);
 #else

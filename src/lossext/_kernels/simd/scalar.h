@@ -1,4 +1,4 @@
-/* Any compiler, any machine: a vector of one. */
+/* Any compiler and machine: vectors of one element. */
 typedef real vec;
 typedef int mask;
 enum { LANES = 1, REGISTERS = 16 };

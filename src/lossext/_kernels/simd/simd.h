@@ -1,9 +1,9 @@
 /* The vector layer: one `real`, one `vec` of LANES reals (REGISTERS of them) and one `mask`, for the instruction set
  * and the type that this translation unit is compiled for.
  *
- * LX_ISA_AVX512, LX_ISA_AVX2, LX_ISA_BASELINE say which; LX_DOUBLE makes `real` a double.  vec takes + - * / and unary
- * - (GNU vectors; plain numbers in scalar.h), everything else is a v_ function.  Each header below defines the same
- * set, so code above this layer never mentions an instruction set. */
+ * LX_ISA_AVX512, LX_ISA_AVX2 or LX_ISA_BASELINE selects it; LX_DOUBLE makes `real` a double.  vec supports + - * / and
+ * unary - (GNU vectors; plain numbers in scalar.h); all other operations are v_ functions.  Each header below defines
+ * the same functions, so code above this layer never mentions an instruction set. */
 #ifndef LX_SIMD_H
 #define LX_SIMD_H
 
@@ -14,19 +14,19 @@
 #include <string.h>
 
 #if defined(__GNUC__) || defined(__clang__)
-#define GNU_C /* clang-cl does not say __GNUC__ */
+#define GNU_C /* clang-cl does not define __GNUC__ */
 #define INLINE static inline __attribute__((always_inline, unused))
 #if defined(__clang__)
 #define NOINLINE __attribute__((noinline))
-#else /* GCC 12 removes calls of functions that it has cloned, taking their stores for dead */
+#else /* GCC 12 removes calls of functions that it has cloned, because it takes their stores for dead */
 #define NOINLINE __attribute__((noipa))
 #endif
 #define ALIGNED __attribute__((aligned(64)))
 #define RESTRICT __restrict__
 #define PREFETCH(p) __builtin_prefetch(p)
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
-#define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* to the second cache */
-#define OPAQUE(p) __asm__("" : "+r"(p))             /* the compiler knows no more what p is */
+#define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2) /* to the L2 cache */
+#define OPAQUE(p) __asm__("" : "+r"(p))             /* hides the value of p from the compiler */
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 #else /* MSVC: scalar vectors */
@@ -55,7 +55,7 @@ typedef double other_real;
 #include "avx512.h"
 #elif defined(LX_ISA_AVX2)
 #include "avx2.h"
-#elif defined(LX_FORCE_SCALAR) /* this and LX_FORCE_GENERIC: for tests on machines that have more */
+#elif defined(LX_FORCE_SCALAR) /* this and LX_FORCE_GENERIC are for tests on machines with vector instructions */
 #include "scalar.h"
 #elif (defined(__x86_64__) || defined(__SSE2__)) && defined(GNU_C) && !defined(LX_FORCE_GENERIC)
 #include "sse2.h"
@@ -69,7 +69,7 @@ typedef double other_real;
 
 #define REALS_PER_LINE ((ptrdiff_t)(64 / sizeof(real)))
 
-/* How far ahead to prefetch where the processor's own prefetching is late, in elements. */
+/* Prefetch distance, in elements, where the hardware prefetcher is too late. */
 #define AHEAD ((ptrdiff_t)(12288 / sizeof(real)))
 
 #ifndef NATIVE_QUOTIENT
@@ -79,16 +79,16 @@ INLINE vec v_quotient(vec a, vec b) { return a / b; } /* for 1 <= b < 2^64 */
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }
 
-/* -1, 1, or a itself: a zero or NaN */
+/* -1 or 1; a itself if it is a zero or NaN */
 INLINE vec v_sign(vec a)
 {
     return v_select(v_gt(a, v_zero()), v_set(1), v_select(v_lt(a, v_zero()), v_set(-1), a));
 }
 
-/* a * b where 0 * inf is 0, of weights in double. */
+/* a * b in double, with 0 * inf = 0, for weights. */
 INLINE double times_weight(double a, double b) { return a == 0 || b == 0 ? 0 * (isnan(a + b) ? a + b : 0) : a * b; }
 
-/* `count` elements from p, the other lanes 0; the compiler drops the choice where count is the constant LANES. */
+/* `count` elements from p, other lanes 0; the compiler removes the branch if count is the constant LANES. */
 INLINE vec v_load_count(const real *p, ptrdiff_t count)
 {
     return count == LANES ? v_load(p) : v_load_first(p, count, 0);
@@ -102,10 +102,10 @@ INLINE void v_store_count(real *p, vec a, ptrdiff_t count)
         v_store_first(p, a, count);
 }
 
-/* Elements until p stands on a cache line. */
+/* Number of elements from p to the next cache line. */
 INLINE ptrdiff_t reals_to_line(const void *p) { return (ptrdiff_t)((-(uintptr_t)p) & 63) / (ptrdiff_t)sizeof(real); }
 
-/* A sum kept in double lanes, so that adding floats loses nothing that a float result would show. */
+/* A sum kept in double lanes, so that summing floats is exact to the precision of a float result. */
 #ifdef LX_DOUBLE
 enum { WIDE = 1 };
 #define AS_DOUBLES(v) {v}
@@ -160,8 +160,7 @@ INLINE wide wide_add(wide sum, vec v) { return wide_join(sum, wide_of(v)); }
 
 INLINE double wide_total(wide sum) { return d_sum(WIDE == 1 ? sum.part[0] : sum.part[0] + sum.part[WIDE - 1]); }
 
-/* A sum with what its roundings took away (Knuth's TwoSum), for doubles; a sum of floats in double lanes needs no such
- * care. */
+/* A sum with its rounding error (Knuth's TwoSum), for doubles; sums of floats in double lanes do not need it. */
 typedef struct {
     wide sum, rest;
 } exact_sum;
@@ -183,7 +182,7 @@ INLINE exact_sum exact_add(exact_sum s, wide more)
     return s;
 }
 
-/* What the lanes' sum lacks; 0 where that is infinite or NaN and says it all. */
+/* The rounding error of the sum of the lanes; 0 if the sum is infinite or NaN. */
 INLINE double exact_rest(exact_sum s)
 {
 #ifdef LX_DOUBLE

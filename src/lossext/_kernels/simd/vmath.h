@@ -1,8 +1,8 @@
-/* The mathematical functions of vectors, for floats and doubles, branch-free.  Never libm's scalar calls: they keep a
- * loop from being vectorised.
+/* Mathematical functions of vectors of floats and doubles, branch-free.  They never call libm's scalar functions, which
+ * would prevent loops from being vectorised.
  *
- * Largest errors in units in the last place, on every instruction set, where the result is a normal number; below it
- * may be 0.  tests/test_vector_maths.py holds them:
+ * Largest errors in ulp on every instruction set, where the result is a normal number; smaller results may be 0.
+ * tests/test_vector_maths.py checks these bounds:
  *
  *   exp_negative(x)    2   x <= 0               log_normal(a)      2   normal numbers above 0
  *   exp(x)             2                        log(a)             2
@@ -11,7 +11,7 @@
  *   tanh_ratio(x)      2   tanh(x) / x          log_factorial(y)   3   y >= 0
  *   pow(a, b)          2   a >= 0               lgamma(a)          3   a > 0
  *
- * NaN comes through, but for log_normal and for pow(NaN, 0) = 1; infinities and zeros give the limits. */
+ * NaN propagates, except in log_normal and for pow(NaN, 0) = 1; infinities and zeros give the limits. */
 #ifndef LX_VMATH_H
 #define LX_VMATH_H
 

@@ -31,18 +31,19 @@ class InBatchSoftmaxGrad(NamedTuple):
     items: Array
 
     def item_rows(self, item_ids: npt.ArrayLike, num_items: int) -> RowSparse:
-        """The gradient of a table of items, out of which ``items = table[item_ids]`` came.
+        """The gradient with respect to an embedding table from which ``items = table[item_ids]`` were taken.
 
         Parameters
         ----------
         item_ids : array_like of integers, one per row of items
-        num_items : int
             Rows of the table.
+        num_items : int
+            Number of rows of the table.
 
         Returns
         -------
         RowSparse
-            Of shape (num_items, D); rows that hold the same item are added up.
+            Of shape (num_items, D); gradients of the same item are summed.
 
         Examples
         --------
@@ -58,23 +59,23 @@ class InBatchSoftmaxLoss(LayerTotals, Parameterized):
     r"""Softmax cross entropy of users against the items of their batch.
 
     Row i of users :math:`u` belongs to row i of items :math:`v`; the items of the other rows are its negatives. With
-    temperature :math:`\tau` and :math:`q_j` the probability that item j is in a batch,
+    the temperature :math:`\tau` and the probability :math:`q_j` that item j is in a batch,
 
     .. math:: s_{ij} = \frac{u_i \cdot v_j}{\tau} - \log q_j, \qquad loss_i = \log \sum_j e^{s_{ij}} - s_{ii},
 
-    where the sum leaves out other rows that hold item i too.
+    where the sum excludes other rows with the same item as row i.
 
     Parameters
     ----------
     temperature : float
-        Above 0.
+        Divides the scores; above 0.
     reduction : {"mean", "sum", "none"}
         Mean over the N rows, their sum, or one value per row.
     normalize : bool
-        Divide each row of users and items by its length first, so that scores are cosines. A row of zeros stays one,
+        Whether to divide each row of users and items by its norm, so that scores are cosines. A row of zeros is kept,
         with a gradient of 0.
     symmetric : bool
-        The mean of this loss and that of items against the users of their batch (without log_q), as CLIP does.
+        Whether to average this loss and that of items against the users of their batch (without log_q), as in CLIP.
 
     Raises
     ------
@@ -82,18 +83,18 @@ class InBatchSoftmaxLoss(LayerTotals, Parameterized):
         temperature is not a real number; normalize or symmetric is not a bool; reduction is not a str; users, items or
         log_q are not real; item_ids are not integers.
     ValueError
-        temperature is not finite and positive; reduction is unknown; shapes do not fit; log_q holds NaN or infinity.
+        temperature is not finite and positive; reduction is unknown; shapes do not match; log_q holds NaN or infinity.
 
     Notes
     -----
-    *users* (N, D) sets the type, as `SampledSoftmaxLoss`'s inputs do; *items* is cast to it. It may have more rows than
-    users: those are negatives of all users, and what is one number per row of items is so for them too. For large N the
-    matrix of scores is never built as a whole. Probabilities in gradients are as `LinearSoftmaxLoss` says. Results do
-    not depend on the number of threads.
+    *users* (N, D) determines the dtype, as the inputs of `SampledSoftmaxLoss` do; *items* is cast to it and may have
+    more rows than users. The additional items are negatives for every user, and `item_ids` and `log_q` cover them, too.
+    For large N the matrix of scores is never stored as a whole. Small probabilities in gradients are treated as in
+    `LinearSoftmaxLoss`. Results do not depend on the number of threads.
 
-    NT-Xent of two views a and b of N things (Chen et al., "A simple framework for contrastive learning", 2020) is
-    ``InBatchSoftmaxLoss(temperature, normalize=True)`` of users ``concatenate([a, b])``, items ``concatenate([b, a])``
-    and item_ids ``tile(arange(N), 2)``, which keep each view from being its own negative.
+    NT-Xent of two views a and b of N objects (Chen et al., "A simple framework for contrastive learning", 2020) is
+    ``InBatchSoftmaxLoss(temperature, normalize=True)`` with users ``concatenate([a, b])``, items
+    ``concatenate([b, a])`` and item_ids ``tile(arange(N), 2)``, so that no view is its own negative.
 
     Examples
     --------

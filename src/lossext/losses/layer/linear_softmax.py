@@ -1,4 +1,4 @@
-"""Softmax cross entropy of a linear layer, exactly."""
+"""Exact softmax cross entropy of a linear layer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from lossext.losses.layer._call import (
 )
 from lossext.losses.layer._link import SoftmaxLink, log_shares
 
-ROWS_AT_ONCE = 4096  # of a table, in passes by NumPy
+ROWS_AT_ONCE = 4096  # rows per pass of NumPy over a matrix
 
 
 class LinearSoftmaxGrad(NamedTuple):
-    """Gradients of the loss of a linear layer, as wide as the layer.
+    """Dense gradients of the loss of a linear layer.
 
     Examples
     --------
@@ -45,14 +45,14 @@ class LinearSoftmaxGrad(NamedTuple):
 
 
 class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
-    r"""Softmax cross entropy of a linear layer, over all of its classes.
+    r"""Softmax cross entropy over all classes of a linear layer.
 
     For a row of inputs :math:`x` and its label :math:`l`,
 
     .. math:: \log \sum_c e^{x \cdot W_c + b_c} - (x \cdot W_l + b_l).
 
-    It is what `SampledSoftmaxLoss` tends to as it samples more classes, and how to evaluate what was trained with it.
-    Classes are taken in tiles: the logits of all rows and classes never exist together.
+    It is the limit of `SampledSoftmaxLoss` for many sampled classes, and serves to evaluate models trained with that.
+    Classes are processed in tiles, so the logits of all rows and classes are never stored together.
 
     Parameters
     ----------
@@ -60,38 +60,38 @@ class LinearSoftmaxLoss(SoftmaxLink, LayerTotals, Parameterized):
         Mean over the known rows (with `weight`, divided by the sum of their labels' weights), their sum, or one value
         per row.
     ignore_index : int
-        A row with this label is not known: its value and gradients are 0, and the mean leaves it out.
+        A row with this label is unknown: its value and gradients are 0, and it does not count in the mean.
     label_smoothing : float
-        In [0, 1]: a row's target y becomes (1 - label_smoothing) y + label_smoothing / V, whatever soft labels add up
-        to, as in `torch.nn.CrossEntropyLoss`.
+        In [0, 1]: a row's target y becomes (1 - label_smoothing) y + label_smoothing / V, whatever the sum of soft
+        labels, as in `torch.nn.CrossEntropyLoss`.
     weight : array_like of shape (V,), optional
-        Multiplies each class's part of the (smoothed) target.
+        Class weights, which multiply the (smoothed) target.
     temperature : float
-        Above 0: logits are divided by it.
+        Divides the logits; above 0.
 
     Raises
     ------
     TypeError
-        labels are not integers; inputs, weights, biases or weight are not real; a parameter is of the wrong type.
+        labels are not integers; inputs, weights, biases or weight are not real; a parameter has a wrong type.
     ValueError
-        A label lies outside [0, V); a soft label outside [0, 1]; shapes do not fit; a parameter is out of its range;
+        A label is outside [0, V); a soft label is outside [0, 1]; shapes do not match; a parameter is out of its range;
         weights has no row.
 
     Notes
     -----
-    *inputs* (N, D) sets the type: float32 and float64 are used as they are, float16 is computed in float32, integers in
-    float64. *weights* (V, D) and *biases* (V,) are used as they are if they are of that type and C-contiguous, else
-    copied. *labels* is (N,) or (N, 1), of any integer dtype; or soft labels, a CSR matrix (N, V) such as SciPy's, whose
-    data are each row's target: then the loss is :math:`\sum_c y_c (\log \sum_j e^{z_j} - z_c)`. A row of it without
-    entries is not known, as under *ignore_index*.
+    *inputs* (N, D) determines the dtype: float32 and float64 are computed in their own precision, float16 in float32,
+    integers in float64. *weights* (V, D) and *biases* (V,) are copied unless they have that dtype and are C-contiguous.
+    *labels* has shape (N,) or (N, 1) and any integer dtype. Soft labels are a CSR matrix (N, V), such as SciPy's, of
+    the rows' targets :math:`y`; the loss of a row is then :math:`\sum_c y_c (\log \sum_j e^{z_j} - z_c)`, and a row
+    without entries is unknown, as with *ignore_index*.
 
-    The default of *ignore_index*, and what the mean is divided by, are those of `torch.nn.CrossEntropyLoss`. Rows of
-    sample_weight 0 take no part, whatever their label.
+    The default of *ignore_index* and the divisor of the mean are those of `torch.nn.CrossEntropyLoss`. Rows with
+    sample_weight 0 are ignored, whatever their label.
 
-    Beside its results and arrays of N numbers, a call takes some 65 MB for D up to 256, and never more than 150. Where
-    the label's logit is the largest, the value is log1p of the others' share and keeps its relative accuracy down to 0.
-    In gradients a class's probability under 2e-31 (float64: 2e-292) of the row's greatest counts as 0. Results do not
-    depend on the number of threads.
+    In addition to its results and arrays of N numbers, a call takes some 65 MB for D up to 256, and at most 150 MB. If
+    the label's logit is the largest, the value is computed by log1p from the probabilities of the other classes and
+    keeps its relative accuracy down to 0. In gradients, probabilities below 2e-31 (float64: 2e-292) times the largest
+    of the row count as 0. Results do not depend on the number of threads.
 
     Examples
     --------
