@@ -380,10 +380,11 @@ GAMES = {
         from lossext._kernels import drivers
         for level in drivers.isa_levels():  # masked loads, which the highest level has, do not fault
             drivers.set_isa(level)
+            rows = (1, 2, 9, 10, 17, 18, 65) if level == drivers.isa_levels()[-1] else (1, 9, 18)
             for cls in lx.registry():
                 for real in ("f4", "f8"):
                     for c in (1, 2, 3, 5, 7, 17, 70):
-                        for n in (1, 2, 9, 10, 17, 18, 65):
+                        for n in rows:
                             at_the_wall(cls, n, c, real)
     """,
     "predictions change": """

@@ -50,7 +50,7 @@ def same_bits(a, b):
 
 def check(loss, x, y, *, soft=False, what="", **keywords):
     """value_and_grad against the twin, value and grad against value_and_grad."""
-    what = f"{what} {loss!r} {np.shape(x)} {np.asarray(x).dtype} {np.asarray(y).dtype} {keywords.keys()}"
+    what = what, loss, np.shape(x), np.asarray(x).dtype, np.asarray(y).dtype, list(keywords)
     value, grad = loss.value_and_grad(x, y, **keywords)
     exact = reference(loss, x, y, keywords.get("sample_weight"), keywords.get("grad_output", 1.0))
     extra = roundings(
@@ -60,8 +60,8 @@ def check(loss, x, y, *, soft=False, what="", **keywords):
     if loss.reduction != "none":
         # one more rounding; and double lanes that add doubles lose some
         value_ulps += 1 if np.asarray(value).dtype != np.float64 else 1 + np.sqrt(np.size(x))
-    assert_close(value, exact.value, exact.value_terms, value_ulps, f"value {what}")
-    assert_close(grad, exact.grad, exact.grad_terms, loss.declaration.grad_ulp + extra, f"grad {what}")
+    assert_close(value, exact.value, exact.value_terms, value_ulps, ("value", what))
+    assert_close(grad, exact.grad, exact.grad_terms, loss.declaration.grad_ulp + extra, ("grad", what))
     assert same_bits(loss.grad(x, y, **keywords), grad), what
     keywords.pop("grad_output", None)
     keywords.pop("out", None)
@@ -590,14 +590,14 @@ def test_second_derivatives(cls, dtype, reduction, level):
     rng = np.random.default_rng(30)
     for shape in shapes_of(cls):
         x, y = input_of(shape, dtype, rng, cls), target_of(cls, shape, rng)
-        for loss in losses_for(cls, shape, rng, 4, reduction=reduction):
+        for loss in losses_for(cls, shape, rng, 2, reduction=reduction):
             keywords = {"grad_output": rng.integers(1, 8, value_shape(loss, shape)) / 4}
             if shape:
                 keywords["sample_weight"] = rng.integers(1, 8, shape[0]) / 4
             grad, hess = loss.grad_and_hess(x, y, **keywords)
             exact, extra = reference(loss, x, y, **keywords), roundings(loss, **keywords)
-            assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp + extra, f"{loss!r} {shape}")
-            assert_close(hess, exact.hess, exact.hess_terms, cls.declaration.hess_ulp + extra, f"{loss!r} {shape}")
+            assert_close(grad, exact.grad, exact.grad_terms, cls.declaration.grad_ulp + extra, (loss, shape))
+            assert_close(hess, exact.hess, exact.hess_terms, cls.declaration.hess_ulp + extra, (loss, shape))
     x, y = input_of((701, 301), dtype, rng, cls), target_of(cls, (701, 301), rng)
     expected = plain(cls, p=2).grad_and_hess(x, y, n_threads=1)
     for threads in (2, 3):

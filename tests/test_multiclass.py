@@ -42,8 +42,8 @@ def check(loss, x, y, ulps=6, **keywords):
     value, grad = loss.value_and_grad(x, y, **keywords)
     exact = reference(loss, x, y, **keywords)
     n = 1 if loss.reduction == "none" or x.dtype == np.float32 else np.sqrt(x.size)
-    assert_close(value, exact.value, exact.value_terms, ulps + n, f"value {loss} {x.shape}")
-    assert_close(grad, exact.grad, exact.grad_terms, ulps, f"grad {loss} {x.shape}")
+    assert_close(value, exact.value, exact.value_terms, ulps + n, ("value", loss, x.shape))
+    assert_close(grad, exact.grad, exact.grad_terms, ulps, ("grad", loss, x.shape))
     return value, grad
 
 

@@ -717,10 +717,11 @@ def reference(
         return Twin(value=value if divisor else wide(np.nan), value_terms=value_terms, **derivatives)
 
 
-def assert_close(got: Any, exact: Wide, terms: Wide, ulps: float, what: str = "") -> None:
+def assert_close(got: Any, exact: Wide, terms: Wide, ulps: float, what: object = "") -> None:
     """`got` is within `ulps` units in the last place of `terms` from `exact`; NaN and inf stand where they should.
 
-    Results under the smallest normal number may be flushed to 0, and overflow on the way is let pass.
+    Results under the smallest normal number may be flushed to 0, and overflow on the way is let pass.  `what` is
+    printed only where it is off, since the weights of a loss take long to print.
     """
     got = np.asarray(got)
     info = np.finfo(got.dtype)
