@@ -41,7 +41,8 @@ def arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="LIBRARY=PYTHON",
-        help="interpreter of the environment where this library is installed (default: this one); may be repeated",
+        help="interpreter of the environment where this library is installed, beside lossext (default: this one); may "
+        "be repeated",
     )
     parser.add_argument("--rounds", type=int, default=5, help="A B A B ...: how often (default: 5)")
     parser.add_argument("--json", type=Path, help="rows measured again replace those of the file, the others stay")

@@ -1,5 +1,6 @@
 """The coordinator's side: one process for each library, their calls timed in turn."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -64,7 +65,8 @@ class Worker:
 
     def stop(self) -> None:
         assert self.process.stdin
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # of a process that has ended by itself
+            self.process.stdin.close()
         self.process.wait()
         self.log.close()
 

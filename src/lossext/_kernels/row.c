@@ -14,8 +14,12 @@ INLINE int takes_majorizer(const lx_job *job) { return (void)job, 0; }
 
 #include "tally.h"
 
-/* Up to how many columns a lane holds a row: measured. */
-enum { FEW = (KEEP ? 192 : 144) / sizeof(real), LANES_UP_TO = KEEP || 4 * LANES > (int)FEW ? (int)FEW : 4 * LANES };
+/* Up to how many columns a lane holds a row: measured.  Where terms are dear, also rows of less than four vectors, as
+ * long rows go by four. */
+enum {
+    FEW = (KEEP ? 192 : 144) / (int)sizeof(real),
+    LANES_UP_TO = KEEP ? (FEW > 4 * LANES - 1 ? FEW : 4 * LANES - 1) : (FEW < 4 * LANES ? FEW : 4 * LANES)
+};
 
 /* Some rows and what a loss makes of them; in vectors one row a lane. */
 typedef struct {
@@ -139,25 +143,23 @@ static NOINLINE int rows_along(const lx_job *job, group *g)
     const real *x = (const real *)job->input + at;
     real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;
     const int local = job->stream && count * cols <= (ptrdiff_t)ALONG_ELEMENTS;
-    const ptrdiff_t keep = KEEP && (grad || hess) ? -1 : 0, step = keep ? cols : 0;
+    const ptrdiff_t keep = KEEP && (grad || hess) ? -1 : 0;
     real *kept = !keep || local ? buffer : grad ? grad : hess;
     int bad = 0;
-    for (ptrdiff_t i = 0; PEAK && i < count; i++) {
-        if (TARGETS)
-            SHARED(greatest_along)(x + i * cols, cols, &g->rows, i);
-        SHARED(peak_along)(x + i * cols, cols, BEST, &g->rows, i);
-    }
+    if (PEAK && TARGETS)
+        SHARED(greatest_along)(x, cols, &g->rows);
+    if (PEAK)
+        SHARED(peak_along)(x, cols, BEST, &g->rows);
     begin_rows(job, g);
     if (EAGER && grad && !hess && !job->stream) {
-        for (ptrdiff_t i = 0; i < count; i++)
-            fold_and_map_along(job, g, i, grad + i * cols);
+        fold_and_map_along(job, g, grad);
         finish_rows(job, g);
         for (ptrdiff_t i = 0; i < count; i++)
             place_single_slopes(g, i, 0, cols, grad + i * cols);
         return 0;
     }
-    for (ptrdiff_t i = 0; SUMS && i < count; i++)
-        bad |= fold_along(job, g, i, kept + i * step, keep);
+    if (SUMS)
+        bad = fold_along(job, g, kept, keep);
     finish_rows(job, g);
     const real *from = KEEP ? kept : x;
 #ifdef HAS_MAJORIZER
@@ -171,8 +173,8 @@ static NOINLINE int rows_along(const lx_job *job, group *g)
 #endif
     for (ptrdiff_t i = 0; hess && i < count; i++)
         write_curvatures(job, g, i, from);
-    for (ptrdiff_t i = 0; grad && i < count; i++)
-        write_slopes(job, g, i, from, job->stream && (!KEEP || local) ? buffer : NULL);
+    if (grad)
+        write_slopes(job, g, from, job->stream && (!KEEP || local) ? buffer : NULL);
     return bad ? LX_BAD_TARGET : 0;
 }
 
@@ -188,7 +190,7 @@ static ptrdiff_t rows_of_group(const lx_job *job, int lanes)
         return LANES * (fit > GROUP ? GROUP : fit > least ? fit : least);
     }
     const ptrdiff_t fit = (job->grad || job->hess || PEAK ? ALONG_ELEMENTS : 4 * ALONG_ELEMENTS) / cols;
-    return fit > GROUP * LANES ? GROUP * LANES : fit > 1 ? fit : 1;
+    return fit > GROUP * LANES ? GROUP * LANES : fit > LANES ? fit / LANES * LANES : fit > 1 ? fit : 1;
 }
 
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)

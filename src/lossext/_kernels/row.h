@@ -19,7 +19,8 @@
  *          EAGER };                the factor, where it depends on no totals: slopes of long rows are then written
  *                                  while totals are added up; else 0
  *   row begin(p, own, peak)        the row's context, from the score of the class: a struct of nothing but vectors
- *   vec term(r, x)                 what is added up, >= 0; what it gives for the class does not matter
+ *   vec term(r, x)                 what is added up, >= 0; for the class too under UNIT, else what it gives there does
+ *                                  not matter
  *   result finish(p, r, totals)    value, factor, slope and curvatures of the class; it may write to the context
  *   vec slope(r, e)                from e.t the term, e.f the factor with all weights, e.w the weights, e.y the target
  *   vec curvature(r, e)            likewise; also residual, fisher under HAS_RESIDUAL, HAS_FISHER
@@ -37,9 +38,9 @@
 #include "simd/lanes.h"
 #include "simd/vmath.h"
 
-/* Totals of a row.  TERM: sum of terms; UNIT: the same where no term exceeds 1; SQUARE: of their squares; COUNT: number
- * of terms above 0; TIES: number of terms of 1, which are then left out of the sum; COST: sum of cost(); TARGET: of
- * targets. */
+/* Totals of a row.  TERM: sum of the others' terms; UNIT: of all terms, none of which exceeds 1; SQUARE: of the others'
+ * squares; COUNT: number of the others' above 0; TIES: number of all that are 1, which are then left out of the sum;
+ * COST: sum of cost(); TARGET: of targets. */
 enum { TERM = 1, UNIT = 2, SQUARE = 4, COUNT = 8, TIES = 16, COST = 32, TARGET = 64 };
 
 typedef struct {
@@ -131,7 +132,7 @@ void SHARED(gather)(const lx_job *job, const row_group *g, const real *from, ptr
 void SHARED(scatter)(const lx_job *job, const row_group *g, const real *columns, ptrdiff_t j, ptrdiff_t n, real *to);
 void SHARED(greatest_lanes)(const real *columns, ptrdiff_t j, ptrdiff_t n, row_group *g, ptrdiff_t k);
 void SHARED(peak_lanes)(const real *columns, ptrdiff_t j, ptrdiff_t n, int best, row_group *g, ptrdiff_t k);
-void SHARED(greatest_along)(const real *x, ptrdiff_t cols, row_group *g, ptrdiff_t i);
-void SHARED(peak_along)(const real *x, ptrdiff_t cols, int best, row_group *g, ptrdiff_t i);
+void SHARED(greatest_along)(const real *x, ptrdiff_t cols, row_group *g);
+void SHARED(peak_along)(const real *x, ptrdiff_t cols, int best, row_group *g);
 
 #endif

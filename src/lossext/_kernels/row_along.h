@@ -37,7 +37,7 @@ INLINE tally fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_
         UNROLL(4) \
         for (int k = 0; k < 4; k++) { \
             const vec score = v_load(s.x + at + k * LANES); \
-            t[k] = WITHOUT_OWN(masked, term(&r, score), at + k * LANES); \
+            t[k] = WITHOUT_OWN(masked && !(SUMS & UNIT), term(&r, score), at + k * LANES); \
             target[k] = TARGETS ? WITHOUT_OWN(masked, v_load(s.y + at + k * LANES), at + k * LANES) : v_zero(); \
             costs[k] = cost(&r, score, target[k]); \
             if (TARGETS) \
@@ -60,17 +60,20 @@ INLINE tally fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_
             tally_settle(&sums);
     }
 #undef FOUR
+    vec rest = v_zero();
     UNROLL(1)
     for (; at < n; at += LANES) {
         const ptrdiff_t count = n - at < LANES ? n - at : LANES;
-        const mask others = m_without(m_first(count), m_lane(own - at));
-        const vec score = v_load_count(s.x + at, count), t = v_where(others, term(&r, score));
+        const mask here = m_first(count), others = m_without(here, m_lane(own - at));
+        const vec score = v_load_count(s.x + at, count), t = v_where(SUMS & UNIT ? here : others, term(&r, score));
         const vec target = TARGETS ? v_where(others, v_load_count(s.y + at, count)) : v_zero();
         e.t = t;
         if (KEEP || eager)
             v_store_count(kept + (at & keep), eager ? slope(&r, e) : t, count);
-        tally_one(&sums, t, v_where(others, cost(&r, score, target)), target, 1);
+        tally_one(&sums, t, v_where(others, cost(&r, score, target)), target, &rest, 1);
     }
+    if (SUMS & UNIT)
+        sums.recent[AT_TERM] = wide_add(sums.recent[AT_TERM], rest);
 #undef WITHOUT_OWN
     return sums;
 }
@@ -86,28 +89,34 @@ INLINE stretch stretch_of(const lx_job *job, const group *g, ptrdiff_t i, ptrdif
     return s;
 }
 
-/* True if a target is bad. */
-static NOINLINE int fold_along(const lx_job *job, group *g, ptrdiff_t i, real *kept, ptrdiff_t keep)
+/* Of all rows, whose terms go to `kept`, one after the other or to one place; true if a target is bad. */
+static NOINLINE int fold_along(const lx_job *job, group *g, real *kept, ptrdiff_t keep)
 {
     ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
-    tally sums = tally_zero();
     int bad = 0;
-    for (ptrdiff_t j = 0; j < job->cols;) {
-        const stretch s = stretch_of(job, g, i, j, room, &bad);
-        const ptrdiff_t own = g->rows.y[i] - j;
-        sums = fold_stretch(g, i, s, kept + (j & keep), keep, sums, 0);
-        if (TARGETS && (size_t)own < (size_t)s.n)
-            lanes_of(&g->totals[i / LANES].own_target)[i % LANES] = s.y[own];
-        j += s.n;
+    UNROLL(1)
+    for (ptrdiff_t i = 0; i < g->rows.count; i++, kept += job->cols & keep) {
+        tally sums = tally_zero();
+        UNROLL(1)
+        for (ptrdiff_t j = 0; j < job->cols;) {
+            const stretch s = stretch_of(job, g, i, j, room, &bad);
+            const ptrdiff_t own = g->rows.y[i] - j;
+            sums = fold_stretch(g, i, s, kept + (j & keep), keep, sums, 0);
+            if (TARGETS && (size_t)own < (size_t)s.n)
+                lanes_of(&g->totals[i / LANES].own_target)[i % LANES] = s.y[own];
+            j += s.n;
+        }
+        totals_of_row(&sums, &g->totals[i / LANES], i % LANES, settles(job->cols));
     }
-    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, settles(job->cols));
     return bad;
 }
 
-static NOINLINE void fold_and_map_along(const lx_job *job, group *g, ptrdiff_t i, real *grad)
+static NOINLINE void fold_and_map_along(const lx_job *job, group *g, real *grad)
 {
-    const tally sums = fold_stretch(g, i, stretch_of(job, g, i, 0, NULL, NULL), grad, -1, tally_zero(), 1);
-    totals_of_row(&sums, &g->totals[i / LANES], i % LANES, settles(job->cols));
+    for (ptrdiff_t i = 0; i < g->rows.count; i++, grad += job->cols) {
+        const tally sums = fold_stretch(g, i, stretch_of(job, g, i, 0, NULL, NULL), grad, -1, tally_zero(), 1);
+        totals_of_row(&sums, &g->totals[i / LANES], i % LANES, settles(job->cols));
+    }
 }
 
 /* to[j] = each(r, e) for the columns of a stretch, from terms or scores; what stands at the class is overwritten
@@ -125,10 +134,7 @@ static NOINLINE void fold_and_map_along(const lx_job *job, group *g, ptrdiff_t i
         v_store_count(to + at, each(&r, e), count); \
     }
 
-static NOINLINE void map_along(const group *g, ptrdiff_t i, stretch s, real *to)
-{
-    MAP_ALONG(to, slope)
-}
+INLINE void map_along(const group *g, ptrdiff_t i, stretch s, real *to) { MAP_ALONG(to, slope) }
 
 /* The slopes that finish gives to single columns of row i, of which `to` holds n from column j on. */
 static void place_single_slopes(const group *g, ptrdiff_t i, ptrdiff_t j, ptrdiff_t n, real *to)
@@ -140,23 +146,30 @@ static void place_single_slopes(const group *g, ptrdiff_t i, ptrdiff_t j, ptrdif
         to[best] += lane(&g->result[i / LANES].best_slope, i % LANES);
 }
 
-/* Slopes of row i from its terms or scores, by the buffer and around the caches where there is one: of kept terms in
- * their place. */
-static void write_slopes(const lx_job *job, const group *g, ptrdiff_t i, const real *from, real *buffer)
+/* Slopes of all rows from their terms or scores: in their place, or around the caches by the buffer, which holds all of
+ * them, terms kept there included, or a part of one. */
+static NOINLINE void write_slopes(const lx_job *job, const group *g, const real *from, real *buffer)
 {
     ALIGNED real room[TARGETS ? ALONG_ELEMENTS : 1];
-    const ptrdiff_t cols = job->cols, here = i * cols;
-    real *grad = (real *)job->grad + (g->rows.first + i) * cols;
-    for (ptrdiff_t j = 0; j < cols;) {
-        stretch s = stretch_of(job, g, i, j, room, NULL);
-        if (buffer && s.n > (ptrdiff_t)ALONG_ELEMENTS)
-            s.n = ALONG_ELEMENTS;
-        s.x = from + here + j;
-        real *to = buffer ? buffer + (KEEP ? here + j : 0) : grad + j;
-        map_along(g, i, s, to);
-        place_single_slopes(g, i, j, s.n, to);
-        if (buffer)
-            SHARED(copy)(grad + j, to, s.n, 1);
-        j += s.n;
+    const ptrdiff_t cols = job->cols, all = g->rows.count * cols;
+    const int whole = buffer && all <= (ptrdiff_t)ALONG_ELEMENTS;
+    real *const grad = (real *)job->grad + g->rows.first * cols;
+    UNROLL(1)
+    for (ptrdiff_t i = 0, at = 0; i < g->rows.count; i++, at += cols) {
+        UNROLL(1)
+        for (ptrdiff_t j = 0; j < cols;) {
+            stretch s = stretch_of(job, g, i, j, room, NULL);
+            if (buffer && s.n > (ptrdiff_t)ALONG_ELEMENTS)
+                s.n = ALONG_ELEMENTS;
+            s.x = from + at + j;
+            real *to = whole ? buffer + at + j : buffer ? buffer : grad + at + j;
+            map_along(g, i, s, to);
+            place_single_slopes(g, i, j, s.n, to);
+            if (buffer && !whole)
+                SHARED(copy)(grad + at + j, to, s.n, 1);
+            j += s.n;
+        }
     }
+    if (whole)
+        SHARED(copy)(grad, buffer, all, 1);
 }

@@ -23,7 +23,7 @@ INLINE tally fold_columns(row r, vec id, real *x, const real *y, piece p, tally 
     do { \
         const vec score = v_load(x + (at) * LANES); \
         const mask other = v_not_equal(id, j); \
-        z = v_where(other, term(&r, score)); \
+        z = SUMS & UNIT ? term(&r, score) : v_where(other, term(&r, score)); \
         target = TARGETS ? v_where(other, v_load(y + (at) * LANES)) : v_zero(); \
         costs = TARGETS ? v_where(other, cost(&r, score, target)) : cost(&r, score, target); \
         j += one(); \
@@ -38,12 +38,15 @@ INLINE tally fold_columns(row r, vec id, real *x, const real *y, piece p, tally 
         if (settled && (end - x) % (SETTLE * LANES) < 4 * LANES)
             tally_settle(&s);
     }
+    vec rest = v_zero();
     UNROLL(1)
     for (; x < end; x += LANES, y += TARGETS ? LANES : 0) {
         vec t, costs, target;
         TERM_OF(t, costs, target, 0);
-        tally_one(&s, t, costs, target, 0);
+        tally_one(&s, t, costs, target, &rest, 0);
     }
+    if (SUMS & UNIT)
+        s.recent[AT_TERM] = wide_add(s.recent[AT_TERM], rest);
 #undef TERM_OF
     return s;
 }

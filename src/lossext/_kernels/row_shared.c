@@ -159,47 +159,52 @@ static ptrdiff_t column_of(const real *x, ptrdiff_t cols, real score, ptrdiff_t 
     return -1;
 }
 
-/* Of row i of the group: the lowest column of the greatest score. */
-void SHARED(greatest_along)(const real *x, ptrdiff_t cols, row_group *g, ptrdiff_t i)
+/* Of the group's rows: the lowest column of the greatest score. */
+void SHARED(greatest_along)(const real *x, ptrdiff_t cols, row_group *g)
 {
     const vec least = v_set((real)-INFINITY);
-    vec a[4] = {least, least, least, least};
-    ptrdiff_t at = 0;
-    for (; at + 4 * LANES <= cols; at += 4 * LANES)
-        UNROLL(4)
-        for (int k = 0; k < 4; k++)
-            a[k] = v_max(v_load(x + at + k * LANES), a[k]);
-    for (; at < cols; at += LANES)
-        a[0] = v_max(cols - at < LANES ? v_load_first(x + at, cols - at, (real)-INFINITY) : v_load(x + at), a[0]);
-    const ptrdiff_t found = column_of(x, cols, v_greatest(v_max(v_max(a[0], a[1]), v_max(a[2], a[3]))), -1);
-    g->y[i] = found < 0 ? 0 : found;
-    lanes_of(g->own)[i] = x[g->y[i]];
-}
-
-/* The greatest of the others; `best`: and the lowest column that has it. */
-void SHARED(peak_along)(const real *x, ptrdiff_t cols, int best, row_group *g, ptrdiff_t i)
-{
-    const ptrdiff_t y = g->y[i];
-    const vec least = v_set(-REAL_MAX);
-    const int masked = cols <= 16 * LANES; /* in short rows no branch depends on the class: it would be mispredicted */
-    vec a[4] = {least, least, least, least};
-    ptrdiff_t at = 0;
-    for (; at + 4 * LANES <= cols; at += 4 * LANES)
-        if (masked || (size_t)(y - at) < 4 * LANES) {
-            UNROLL(4)
-            for (int k = 0; k < 4; k++)
-                a[k] = v_max(v_select(m_lane(y - at - k * LANES), least, v_load(x + at + k * LANES)), a[k]);
-        } else {
+    for (ptrdiff_t i = 0; i < g->count; i++, x += cols) {
+        vec a[4] = {least, least, least, least};
+        ptrdiff_t at = 0;
+        for (; at + 4 * LANES <= cols; at += 4 * LANES)
             UNROLL(4)
             for (int k = 0; k < 4; k++)
                 a[k] = v_max(v_load(x + at + k * LANES), a[k]);
-        }
-    for (; at < cols; at += LANES) {
-        const ptrdiff_t count = cols - at < LANES ? cols - at : LANES;
-        const vec score = count == LANES ? v_load(x + at) : v_load_first(x + at, count, -REAL_MAX);
-        a[0] = v_max(v_select(m_lane(y - at), least, score), a[0]);
+        for (; at < cols; at += LANES)
+            a[0] = v_max(cols - at < LANES ? v_load_first(x + at, cols - at, (real)-INFINITY) : v_load(x + at), a[0]);
+        const ptrdiff_t found = column_of(x, cols, v_greatest(v_max(v_max(a[0], a[1]), v_max(a[2], a[3]))), -1);
+        g->y[i] = found < 0 ? 0 : found;
+        lanes_of(g->own)[i] = x[g->y[i]];
     }
-    const real peak = v_greatest(v_max(v_max(a[0], a[1]), v_max(a[2], a[3])));
-    lanes_of(g->peak)[i] = peak;
-    g->best[i] = best ? column_of(x, cols, peak, y) : -1;
+}
+
+/* The greatest of the others; `best`: and the lowest column that has it. */
+void SHARED(peak_along)(const real *x, ptrdiff_t cols, int best, row_group *g)
+{
+    const vec least = v_set(-REAL_MAX);
+    const int masked = cols <= 16 * LANES; /* in short rows no branch depends on the class: it would be mispredicted */
+    for (ptrdiff_t i = 0; i < g->count; i++, x += cols) {
+        const ptrdiff_t y = g->y[i];
+        vec a[4] = {least, least, least, least};
+        ptrdiff_t at = 0;
+#define OTHERS(k, at, score) a[k] = v_select(m_lane(y - (at)), a[k], v_max(score, a[k]))
+        for (; at + 4 * LANES <= cols; at += 4 * LANES)
+            if (masked || (size_t)(y - at) < 4 * LANES) {
+                UNROLL(4)
+                for (int k = 0; k < 4; k++)
+                    OTHERS(k, at + k * LANES, v_load(x + at + k * LANES));
+            } else {
+                UNROLL(4)
+                for (int k = 0; k < 4; k++)
+                    a[k] = v_max(v_load(x + at + k * LANES), a[k]);
+            }
+        for (; at + LANES <= cols; at += LANES)
+            OTHERS(1, at, v_load(x + at));
+        if (at < cols)
+            OTHERS(0, at, v_load_first(x + at, cols - at, -REAL_MAX));
+#undef OTHERS
+        const real peak = v_greatest(v_max(v_max(a[0], a[1]), v_max(a[2], a[3])));
+        lanes_of(g->peak)[i] = peak;
+        g->best[i] = best ? column_of(x, cols, peak, y) : -1;
+    }
 }

@@ -2,7 +2,6 @@
  * sum exactly, so that the error of a long row's total does not grow with its length. */
 enum { SETTLE = 16 }; /* vectors between two calls of it */
 
-
 /* Where the sums that a loss asks for lie, without room for others: a tally is copied for every short row. */
 enum {
     AT_TERM = 0,
@@ -85,11 +84,14 @@ INLINE void tally_four(tally *s, const vec *terms, const vec *costs, const vec *
         s->recent[AT_TARGET] = wide_join(s->recent[AT_TARGET], sum_of_four(targets));
 }
 
-INLINE void tally_one(tally *s, vec term, vec cost, vec target, const int along)
+/* UNIT is added to `rest`: there are three vectors at most. */
+INLINE void tally_one(tally *s, vec term, vec cost, vec target, vec *rest, const int along)
 {
     tally_count(s, term, along);
-    const wide t = wide_of(without_ties(term));
-    if (SUMS & (TERM | UNIT))
+    const wide t = wide_of(term);
+    if (SUMS & UNIT)
+        *rest += without_ties(term);
+    if (SUMS & TERM)
         s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], TERM_SCALE != 1 ? wide_scale(t, TERM_SCALE) : t);
     if (SUMS & SQUARE)
         s->recent[AT_SQUARE] = wide_add_square(s->recent[AT_SQUARE], t);

@@ -56,7 +56,8 @@ INLINE vec v_exp_negative(vec x)
     vec shifted = v_fma(x, v_set(LOG2_E), v_set(EXP_ROUNDER));
     vec n = shifted - v_set(EXP_ROUNDER);
     vec r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), x));
-    return (v_fma(v_exp_tail(r), r * r, r) + v_set(1)) * v_exponent(shifted);
+    vec power = v_exponent(shifted);
+    return v_fma(v_fma(v_exp_tail(r), r * r, r), power, power);
 }
 
 /* x / ln 2 as a whole number, for floor <= x <= EXP_CEILING */

@@ -1,9 +1,9 @@
 /* What losses of the softmax of a row against its class have in common.
  *
- * With the greatest of the others as the peak, S = sum_{j != y} e^((x_j - peak) / T) and
+ * With the greatest of the others as the peak, t_j = e^((x_j - peak) / T), at most 1, S = sum_j t_j and
  * ahead = (x_y - peak) / T,
  *
- *   log sum_j e^(x_j / T) - x_y / T = log1p(S e^-ahead) if ahead >= 0, else log1p((S - 1) + e^ahead) - ahead,
+ *   log sum_j e^(x_j / T) - x_y / T = log1p((S - 1) e^-ahead) if ahead >= 0, else log1p(S - 1) - ahead,
  *
  * so that a small loss keeps its digits, as does the class's slope, which is minus the sum of the others'. */
 #ifndef TEMPERATURE
@@ -19,11 +19,11 @@ typedef struct {
 } row;
 
 /* a / T and what that rounding lost, a + lost over T. */
-INLINE vec exact_quotient(vec a, vec lost, vec temperature, vec *rest)
+INLINE vec exact_quotient(vec a, vec lost, vec temperature, vec rate, vec *rest)
 {
-    const vec q = a / temperature, p = q * temperature;
+    const vec q = a * rate, p = q * temperature;
     const vec left = (a - p) - v_product_error(q, temperature, p);
-    *rest = finite_or_zero((left + lost) / temperature);
+    *rest = finite_or_zero((left + lost) * rate);
     return q;
 }
 
@@ -33,7 +33,7 @@ INLINE row begin(const parameters *p, vec own, vec peak)
     vec lost;
     const vec ahead = exact_difference(own, peak, &lost);
     (void)p;
-    r.ahead = exact_quotient(ahead, lost, TEMPERATURE, &r.lost);
+    r.ahead = exact_quotient(ahead, lost, TEMPERATURE, r.rate, &r.lost);
     return r;
 }
 
@@ -47,17 +47,19 @@ typedef struct {
 
 INLINE shares shares_of(row *r, const totals *t)
 {
-    const vec below = (t->count - one()) + t->term, sum = one() + below; /* t->term is without the ties at the peak */
-    const mask ahead = v_ge(r->ahead, v_zero());
-    vec e = v_exp_negative(v_minus_abs(r->ahead));
-    e = v_fma(e, v_select(ahead, v_zero() - r->lost, r->lost), e);
-    const vec own = v_select(ahead, one(), e), others = v_select(ahead, sum * e, sum), all = own + others;
+    const mask ahead = v_ge(r->ahead, v_zero()); /* then t_y is 1 */
+    const vec near = v_exp_negative(v_minus_abs(r->ahead)); /* else this, as it was added up */
+    const vec e = v_fma(near, v_select(ahead, v_zero() - r->lost, r->lost), near);
+    const vec all_but_one = (t->count - one()) + t->term; /* t->term is without the ties at the peak */
+    const vec more = v_select(ahead, all_but_one, all_but_one + (e - near)); /* S - 1 */
+    const vec own = v_select(ahead, one(), e), others = v_select(ahead, more * e, one() + (more - e));
+    const vec all = own + others;
     shares s;
-    s.value = v_log1p(v_select(ahead, others, below + e)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
-    r->share = v_select(ahead, e, one()) / all;
-    r->rest = v_select(ahead, v_fma(below, e, one()), below + e) / all;
-    s.own = own / all;
-    s.others = others / all;
+    s.value = v_log1p(v_select(ahead, others, more)) - v_where(v_lt(r->ahead, v_zero()), r->ahead + r->lost);
+    r->share = v_quotient(v_select(ahead, e, one()), all);
+    r->rest = v_quotient(v_select(ahead, v_fma(more - one(), e, one()), more), all);
+    s.own = v_quotient(own, all);
+    s.others = v_quotient(others, all);
     s.odds = own / others;
     return s;
 }
