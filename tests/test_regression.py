@@ -273,6 +273,36 @@ def test_what_is_missing_is_not_read(name, dtype, isa, rng):
             assert all(map(np.array_equal, results[0], other))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("target_dtype", DTYPES)
+@pytest.mark.parametrize("n", [5, 3000])
+def test_targets_outside_the_domain_are_not_missing(dtype, target_dtype, n, isa):
+    for name, worse in (
+        ("BCEWithLogitsLoss", 5.0),
+        ("BCEWithLogitsLoss", -1.0),
+        ("MSELoss", math.inf),
+    ):
+        x, y, mask = np.ones(n, dtype), np.ones(n, target_dtype), np.arange(n) != n - 2
+        y[1] = math.nan
+        for loss in (getattr(lx, name)(missing="nan"), getattr(lx, name)(missing="nan", reduction="sum")):
+            y[n - 2] = worse
+            for call in (loss, loss.grad, loss.value_and_grad):
+                with pytest.raises(ValueError, match=rf"target\[{n - 2}\]"):
+                    call(x, y)
+                call(x, y, mask=mask)
+            y[n - 2] = math.nan
+            assert loss.grad(x, y)[n - 2] == 0
+            with pytest.raises(ValueError, match=r"target\[1\]"):
+                type(loss)().value_and_grad(x, y, mask=mask)
+
+
+def test_targets_a_little_beyond_a_bound_in_their_own_type(isa):
+    x = np.zeros(3)
+    for kind in DTYPES:
+        y = np.array([1 + 2 * np.finfo(kind).eps, -np.finfo(kind).eps, 0.5], kind)
+        np.testing.assert_array_equal(lx.BCEWithLogitsLoss().grad(x, y), lx.BCEWithLogitsLoss().grad(x, [1, 0, 0.5]))
+
+
 @pytest.mark.parametrize("n", [7, 300, 5000, 20_011])
 def test_counts_of_what_is_known(n, isa, rng):
     x, y = rng.normal(size=(2, n))

@@ -175,10 +175,10 @@ static NOINLINE void limit_pass(const chunk *given, real *to, tally *total)
 
 static NOINLINE void slope_pass(const chunk *given, real *to, const int stream)
 {
-#define LOOP_OF(weighted, stream) \
+#define LOOP(weighted) \
     FOR_EACH_VECTOR_AHEAD(given, CHEAP && stream, store(to + i, weighted_slope(c, e, i, weighted), stream))
-    STREAM_OR_NOT(given->grad_weighted);
-#undef LOOP_OF
+    EACH_WAY(given->grad_weighted, LOOP);
+#undef LOOP
 }
 
 #ifndef HAS_SHARED

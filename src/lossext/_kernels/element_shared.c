@@ -243,7 +243,7 @@ static double count_of(const uint8_t *bytes, const real *y, ptrdiff_t n)
 {
     ptrdiff_t count = 0;
     if (!y)
-        return (double)count_true(bytes, n);
+        return (double)(bytes ? count_true(bytes, n) : n);
     if (!bytes)
         return (double)count_numbers(y, n);
     for (ptrdiff_t i = 0; i < n; i++)
@@ -474,9 +474,7 @@ static double count_known(const lx_job *job, const place *p, ptrdiff_t n, chunk_
     spread product = {room->one, 0};
     if (weighted)
         product = weights_of(job, p, n, room, &any);
-    const uint8_t *bytes = NULL;
-    if (any || job->mask.layout != LX_ABSENT || !job->nan_is_missing)
-        bytes = bytes_of_mask(job, p, n, room->known);
+    const uint8_t *bytes = job->mask.layout == LX_ABSENT ? NULL : bytes_of_mask(job, p, n, room->known);
     const real *y = NULL;
     if (job->nan_is_missing && is_plain(&job->target))
         y = (const real *)job->target.data + p->at;
@@ -488,7 +486,7 @@ static double count_known(const lx_job *job, const place *p, ptrdiff_t n, chunk_
         return count_of(bytes, y, n);
     const real *weight = as_array(product, n, room->weight);
     for (ptrdiff_t i = 0; i < n; i++)
-        room->upstream[i] = bytes[i] && (!y || y[i] == y[i]) ? weight[i] : 0;
+        room->upstream[i] = (!bytes || bytes[i]) && (!y || y[i] == y[i]) ? weight[i] : 0;
     return sum_of(room->upstream, n);
 }
 

@@ -5,7 +5,8 @@
 #include "job.h"
 #include "simd/simd.h"
 
-/* A target of the other type is checked before it is rounded, as rounding could make it valid; NaN stays NaN. */
+/* A target of the other type is checked before it is rounded, as rounding could make it valid.  One beyond a bound
+ * becomes infinite, which is outside the domain, too; NaN stays NaN, which may mark a missing target. */
 INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to)
 {
     const other_real *from = (const other_real *)job->target.data + at;
@@ -13,9 +14,11 @@ INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to
     const double low = job->domain.low - slack, high = job->domain.high + slack;
     for (ptrdiff_t i = 0; i < n; i++) {
         const double y = from[i], t = job->domain.sign ? fabs(y) : y;
-        to[i] = t >= low && t <= high ? (real)y : (real)NAN;
-        if (job->domain.slack > 0) /* clip a target that is slightly below the bound */
+        to[i] = (real)(t > high ? HUGE_VAL : t < low ? -HUGE_VAL : y);
+        if (job->domain.slack > 0 && t >= low && t <= high) { /* clip what is slightly beyond a bound, in ulp of its own type */
             to[i] = to[i] < (real)job->domain.low ? (real)job->domain.low : to[i];
+            to[i] = to[i] > (real)job->domain.high ? (real)job->domain.high : to[i];
+        }
     }
 }
 
