@@ -1,16 +1,30 @@
 /* Block kernel of an element loss: LX_LOSS is its header.
  *
- * A block is worked through in chunks that stay in the first-level cache, in passes (what the others share, values,
- * curvatures, slopes): one fused loop would wait for its own long chains of operations (measured: 1.8 times as long).
- * Only losses without a shared part are cheap enough for one pass over both value and slope. */
+ * A block is worked through in chunks that stay in the first-level cache, in passes: what values and derivatives
+ * share, values, curvatures, slopes.  Losses that share nothing are cheap enough for one pass over value and slope;
+ * costly ones have one pass for all, so that what they share besides is computed once, in registers.  Long chains of
+ * operations, such as log1p of the shared part, stay passes of their own: fused, the processor waits for them. */
 #include "element.h"
 
 #include LX_LOSS
 
 #ifdef HAS_SHARED
+enum { SHARES = 1 };
+#else
+enum { SHARES = 0 };
+#endif
+#ifdef HAS_SHARED_LOG1P
+enum { SHARES_LOG1P = 1 };
+#else
+enum { SHARES_LOG1P = 0 };
+#endif
+#ifdef COSTLY
 enum { CHEAP = 0 };
 #else
-enum { CHEAP = 1 };
+enum { CHEAP = !SHARES };
+#endif
+#ifndef PARTS
+INLINE parts parts_of(E e) { return e.part; }
 #endif
 #ifdef VARYING
 enum { VARIES = 1 };
@@ -24,12 +38,13 @@ enum { TAKES_LIMIT = 0 };
 INLINE vec limit(E e) { return value(e); }
 #endif
 
-enum { N_PARAMETERS = sizeof(E) / sizeof(vec) - 4 };
+enum { N_PARAMETERS = (sizeof(E) - sizeof(parts)) / sizeof(vec) - 5 };
 
 INLINE E element_at(const chunk *c, ptrdiff_t i)
 {
     E e;
-    vec *parameters = (vec *)&e + 4;
+    memset(&e.part, 0, sizeof e.part);
+    vec *parameters = (vec *)(&e.part + 1);
     for (int k = 0; k < (int)N_PARAMETERS; k++)
         parameters[k] = VARIES ? spread_at(c->varying[k], i) : v_set(c->parameter[k]);
     e.x = v_load(c->x + i);
@@ -39,7 +54,8 @@ INLINE E element_at(const chunk *c, ptrdiff_t i)
 #else
     e.rest = v_zero();
 #endif
-    e.shared = CHEAP ? v_zero() : v_load(c->shared + i); /* shared() itself does not look at it */
+    e.shared = SHARES ? v_load(c->shared + i) : v_zero(); /* shared() itself does not look at it */
+    e.log1p = SHARES_LOG1P ? v_load(c->log1p + i) : v_zero();
     return e;
 }
 
@@ -117,11 +133,69 @@ INLINE void store(real *to, vec v, const int stream)
     } while (0)
 #define FOR_EACH_VECTOR(given, step) FOR_EACH_VECTOR_AHEAD(given, 0, step)
 
+#ifdef HAS_SHARED
+static NOINLINE void shared_pass(const chunk *given, real *to)
+{
+    FOR_EACH_VECTOR_AHEAD(given, c->prefetches, v_store(to + i, shared(e)));
+}
+#endif
+
+#ifdef COSTLY
+INLINE vec curvature_of(E e, int kind)
+{
+#ifdef HAS_MAJORIZER
+    if (kind == LX_MAJORIZER)
+        return majorizer(e);
+#endif
+#ifdef HAS_FISHER
+    if (kind == LX_FISHER)
+        return fisher(e);
+#endif
+#ifdef HAS_RESIDUAL
+    if (kind == LX_RESIDUAL)
+        return residual(e);
+#endif
+    return curvature(e);
+}
+
+INLINE vec value_or_limit(E e)
+{
+    const vec v = value(e);
+    if (!TAKES_LIMIT || !m_any(v_is_nan(v)))
+        return v;
+    return v_select(v_is_nan(v), limit(e), v);
+}
+
+/* What is asked for; the others are NULL.  An element is read before its results are written: they may take the place
+ * of the input. */
+static NOINLINE void results(const lx_job *job, const chunk *given, real *value, real *slopes, real *bends, int stream,
+                             tally *total)
+{
+    const int kind = job->curvature;
+    tally sum = *total;
+#define STEP_FOR_ALL \
+    E full = e; \
+    full.part = parts_of(e); \
+    if (value) { \
+        const vec v = value_or_limit(full); \
+        const vec weighted = c->weighted ? if_known(c, times(v, spread_at(c->weight, i)), i) : v; \
+        tally_add(&sum, weighted, i); \
+        v_store(value + i, weighted); \
+    } \
+    if (bends) \
+        v_store(bends + i, scaled(c, curvature_of(full, kind), i)); \
+    if (slopes) { \
+        const vec s = slope(full); \
+        store(slopes + i, c->grad_weighted ? scaled(c, s, i) : s * v_set(c->grad_scale), stream); \
+    }
+    FOR_EACH_VECTOR_AHEAD(given, !SHARES && c->prefetches, STEP_FOR_ALL);
+#undef STEP_FOR_ALL
+    *total = sum;
+}
+#else
+
 /* A pass is compiled for chunks with weights and with none, and of cheap losses in the caches with missing elements
  * alone: weights cost these a fifth of their time. */
-#ifdef COSTLY
-#define EACH_WAY(weighted, loop) loop(WEIGHTED)
-#else
 #define EACH_WAY(weighted, loop) \
     do { \
         if (CHEAP && weighted == PARTLY_KNOWN) \
@@ -131,12 +205,8 @@ INLINE void store(real *to, vec v, const int stream)
         else \
             loop(0); \
     } while (0)
-#endif
 
 /* Likewise for results written around the caches and for others: LOOP_OF(weighted, stream). */
-#ifdef COSTLY
-#define STREAM_OR_NOT(weighted) LOOP_OF(WEIGHTED, stream)
-#else
 #define LOOP_TO_CACHES(weighted) LOOP_OF(weighted, 0)
 #define LOOP_AROUND_CACHES(weighted) LOOP_OF(weighted, 1)
 #define STREAM_OR_NOT(weighted) \
@@ -146,14 +216,6 @@ INLINE void store(real *to, vec v, const int stream)
         else \
             EACH_WAY(weighted, LOOP_TO_CACHES); \
     } while (0)
-#endif
-
-#ifdef HAS_SHARED
-static NOINLINE void shared_pass(const chunk *given, real *to)
-{
-    FOR_EACH_VECTOR_AHEAD(given, c->prefetches, v_store(to + i, shared(e)));
-}
-#endif
 
 static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
 {
@@ -235,8 +297,8 @@ static void curvatures(int kind, const chunk *c, real *to)
 #ifdef HAS_LOG1P
 /* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
  * all terms are positive, so that no digit is lost.  32 of them, in chains that do not wait for each other, keep the
- * product far from overflow. */
-INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
+ * product far from overflow.  Slopes are made on the way unless `slopes` is NULL. */
+INLINE void add_log1p_total(const chunk *given, real *slopes, tally *total, const int partly)
 {
     enum { CHAINS = 4, FACTORS = 8 };
     const chunk copy = *given, *const c = &copy;
@@ -250,6 +312,10 @@ INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
             const vec a = partly ? if_known(c, e.shared, at) : e.shared;
             tally_add(&sum, partly ? if_known(c, linear(e), at) : linear(e), at);
             product[k] = v_fma(product[k], a, product[k] + a);
+            if (slopes) {
+                const vec s = plain_slope(e) * v_set(c->grad_scale);
+                v_store(slopes + at, partly ? if_known(c, s, at) : s);
+            }
         }
         if (i / (CHAINS * LANES) % FACTORS == FACTORS - 1 || i + CHAINS * LANES == c->n) {
             vec all = v_zero();
@@ -263,12 +329,12 @@ INLINE void add_log1p_total(const chunk *given, tally *total, const int partly)
     *total = sum;
 }
 
-static NOINLINE void log1p_total_pass(const chunk *c, tally *total)
+static NOINLINE void log1p_total_pass(const chunk *c, real *slopes, tally *total)
 {
     if (c->weighted)
-        add_log1p_total(c, total, 1);
+        add_log1p_total(c, slopes, total, 1);
     else
-        add_log1p_total(c, total, 0);
+        add_log1p_total(c, slopes, total, 0);
 }
 
 INLINE int takes_products(const lx_job *job, const chunk *c)
@@ -280,15 +346,15 @@ INLINE int takes_products(const lx_job *job, const chunk *c)
 }
 #else
 INLINE int takes_products(const lx_job *job, const chunk *c) { return (void)job, (void)c, 0; }
-static void log1p_total_pass(const chunk *c, tally *total) { (void)c, (void)total; }
+static void log1p_total_pass(const chunk *c, real *slopes, tally *total) { (void)c, (void)slopes, (void)total; }
 #endif
 
-/* Values to `to`, and their sum, which is NaN only if a value's limit is. */
-static void values(const lx_job *job, const chunk *c, real *to, tally *total)
+/* Values to `to`, and their sum, which is NaN only if a value's limit is; slopes as well unless they are NULL. */
+static void values(const lx_job *job, const chunk *c, real *to, real *slopes, tally *total)
 {
     tally sum = *total;
     if (takes_products(job, c))
-        log1p_total_pass(c, &sum);
+        log1p_total_pass(c, slopes, &sum);
     else
         value_pass(c, to, &sum);
     if (TAKES_LIMIT) {
@@ -303,10 +369,35 @@ static void values(const lx_job *job, const chunk *c, real *to, tally *total)
     *total = sum;
 }
 
+/* Whether log1p_total_pass can make the slopes as well: not in the place of the input, which limits read again. */
+INLINE int takes_slopes(const lx_job *job, const chunk *c, const real *slopes, int stream)
+{
+    return slopes && slopes != c->x && !stream && c->grad_weighted < WEIGHTED && takes_products(job, c);
+}
+
+static void results(const lx_job *job, const chunk *c, real *value, real *slopes, real *bends, int stream, tally *total)
+{
+#ifndef HAS_SHARED
+    if (job->reduce == LX_TOTAL && slopes && !bends && !TAKES_LIMIT) { /* both have the same weights */
+        value_and_slope_pass(c, slopes, total, stream);
+        return;
+    }
+#endif
+    const int along = !bends && takes_slopes(job, c, slopes, stream);
+    if (value)
+        values(job, c, value, along ? slopes : NULL, total);
+    if (bends) /* before the slopes: they may take the place of the input */
+        curvatures(job->curvature, c, bends);
+    if (slopes && !along)
+        slope_pass(c, slopes, stream);
+}
+#endif
+
 int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     chunk_room room;
-    ALIGNED real shared_room[ROOM], value_room[ROOM], grad_room[ROOM];
+    ALIGNED real shared_room[SHARES ? ROOM : 1], log1p_room[SHARES_LOG1P ? ROOM : 1];
+    ALIGNED real value_room[ROOM], grad_room[ROOM], hess_room[ROOM];
     ALIGNED real varying_room[VARIES ? N_PARAMETERS : 1][ROOM];
     unfinished_row row = {0, 0};
     tally sum = tally_zero();
@@ -314,6 +405,7 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
     int bad = 0;
     SHARED(begin_chunks)(job, &c, &room);
     c.shared = shared_room;
+    c.log1p = log1p_room;
 
     /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines,
      * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
@@ -326,38 +418,24 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
         bad |= SHARED(lay_chunk)(job, at, n, &c, &room);
         for (int k = 0; VARIES && k < (int)N_PARAMETERS; k++)
             SHARED(lay_varying)(job, k, at, n, &c, varying_room[k]);
-        real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;
-        const int whole = c.n == n, stream = whole && job->stream && reals_to_line(grad) == 0;
-        real *to = whole ? grad : grad_room;
 #ifdef HAS_SHARED
         shared_pass(&c, shared_room);
-#else
-        if (job->reduce == LX_TOTAL && grad && !hess && !TAKES_LIMIT) { /* both have the same weights */
-            value_and_slope_pass(&c, to, &sum, stream);
-            if (!whole)
-                memcpy(grad, to, (size_t)n * sizeof(real));
-            continue;
-        }
+        if (SHARES_LOG1P)
+            SHARED(log1p_of)(shared_room, c.n, log1p_room);
 #endif
-        if (job->reduce == LX_ELEMENTS) {
-            real *value = (real *)job->value + at;
-            values(job, &c, whole ? value : value_room, &sum);
-            if (!whole)
-                memcpy(value, value_room, (size_t)n * sizeof(real));
-        } else if (job->reduce != LX_NO_VALUE) {
-            values(job, &c, value_room, &sum);
-            if (job->reduce == LX_ROWS)
-                SHARED(add_to_rows)(job, at, value_room, n, &row);
-        }
-        if (hess) { /* before the slopes: they may take the place of the input */
-            curvatures(job->curvature, &c, value_room);
-            memcpy(hess, value_room, (size_t)n * sizeof(real));
-        }
-        if (grad) {
-            slope_pass(&c, to, stream);
-            if (!whole)
-                memcpy(grad, to, (size_t)n * sizeof(real));
-        }
+        real *value = job->reduce == LX_ELEMENTS ? (real *)job->value + at : value_room;
+        real *grad = job->grad ? (real *)job->grad + at : NULL, *hess = job->hess ? (real *)job->hess + at : NULL;
+        const int whole = c.n == n, stream = whole && job->stream && reals_to_line(grad) == 0;
+        real *values_to = job->reduce == LX_NO_VALUE ? NULL : whole ? value : value_room;
+        results(job, &c, values_to, !grad || whole ? grad : grad_room, hess ? hess_room : NULL, stream, &sum);
+        if (job->reduce == LX_ROWS)
+            SHARED(add_to_rows)(job, at, value_room, n, &row);
+        if (!whole && job->reduce == LX_ELEMENTS)
+            memcpy(value, value_room, (size_t)n * sizeof(real));
+        if (!whole && grad)
+            memcpy(grad, grad_room, (size_t)n * sizeof(real));
+        if (hess)
+            memcpy(hess, hess_room, (size_t)n * sizeof(real));
     }
     tally_settle(&sum);
     total->sum += wide_total(sum.settled.sum);

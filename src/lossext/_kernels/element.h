@@ -7,11 +7,13 @@
  *   #define HAS_MAJORIZER              vec majorizer(e): curvature of the best parabola that touches the loss at x and
  *                                      lies above it; likewise HAS_FISHER, HAS_RESIDUAL.  Without it: curvature(e)
  *   #define HAS_SHARED                 vec shared(e): what value and slope both need, found in e.shared
+ *   #define HAS_SHARED_LOG1P           e.log1p is log1p(e.shared), which is in [0, 1]
  *   #define HAS_LIMIT                  vec limit(e): the value where value(e) is NaN, asked for only there
  *   #define HAS_LOG1P                  vec linear(e): value(e) = linear(e) + log1p(e.shared) if every parameter is 1
  *   #define HAS_REST                   e.rest is 1 - y, which of a smoothed target has more digits than one() - e.y
- *   #define COSTLY                     of long formulas, beside which a product with weights of 1 is nothing: each pass
- *                                      is compiled but once
+ *   #define COSTLY                     of long formulas: one pass makes all that is asked for, weights and all
+ *   #define PARTS q, power             before PARAMETERS, of a COSTLY loss: parts parts_of(e), what value and
+ *                                      derivatives need besides, found as e.part.q
  *   #define VARYING                    before PARAMETERS: a parameter can be one number, one a column or one an element
  *   VARIANT(P, 1, 2)                   a kernel for each value of P, which is a constant there
  *
@@ -45,7 +47,7 @@ enum { PARTLY_KNOWN = 1, WEIGHTED = 2 };
 /* A chunk as the passes over it see it: n is a multiple of STEP. */
 typedef struct {
     ptrdiff_t n;
-    const real *x, *y, *shared;
+    const real *x, *y, *shared, *log1p;
     int prefetches;     /* whether the input is too large for the second cache */
     const real *next_x; /* what a later chunk reads: a processor that is asked for one array after the other is late */
     const char *next_y;
@@ -76,6 +78,7 @@ void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, ch
 typedef struct {
     double sum, rest;
 } unfinished_row;
+void SHARED(log1p_of)(const real *unit, ptrdiff_t n, real *to);
 void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, ptrdiff_t n, unfinished_row *row);
 
 INLINE vec one(void) { return v_set(1); }
@@ -100,13 +103,23 @@ INLINE vec times(vec a, vec b)
     return v_select(m_without(nan, v_is_nan(a + b)), v_zero(), product);
 }
 
+/* A loss without PARTS has one of that name, which nothing uses. */
 #define NO_PARAMETERS \
     typedef struct { \
-        vec x, y, rest, shared; \
+        vec PARTS; \
+    } parts; \
+    typedef struct { \
+        vec x, y, rest, shared, log1p; \
+        parts part; \
     } E;
 #define PARAMETERS(...) \
     typedef struct { \
-        vec x, y, rest, shared, __VA_ARGS__; \
+        vec PARTS; \
+    } parts; \
+    typedef struct { \
+        vec x, y, rest, shared, log1p; \
+        parts part; \
+        vec __VA_ARGS__; \
     } E;
 #define VARIANT(name, ...) /* read by setup.py, which defines the name */
 

@@ -427,6 +427,13 @@ void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, ch
     }
 }
 
+/* log1p of n numbers in [0, 1], n a multiple of STEP: a loop of its own, for a long formula waits for it */
+void SHARED(log1p_of)(const real *unit, ptrdiff_t n, real *to)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        v_store(to + i, v_log1p_unit(v_load(unit + i)));
+}
+
 /* ---- sums of rows, and counts ---- */
 
 INLINE void add_to_row(unfinished_row *row, double more)

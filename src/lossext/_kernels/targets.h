@@ -15,7 +15,7 @@ INLINE void convert_other(const lx_job *job, ptrdiff_t at, ptrdiff_t n, real *to
     for (ptrdiff_t i = 0; i < n; i++) {
         const double y = from[i], t = job->domain.sign ? fabs(y) : y;
         to[i] = (real)(t > high ? HUGE_VAL : t < low ? -HUGE_VAL : y);
-        if (job->domain.slack > 0 && t >= low && t <= high) { /* clip what is slightly beyond a bound, in ulp of its own type */
+        if (job->domain.slack > 0 && t >= low && t <= high) { /* clip what is slightly beyond a bound */
             to[i] = to[i] < (real)job->domain.low ? (real)job->domain.low : to[i];
             to[i] = to[i] > (real)job->domain.high ? (real)job->domain.high : to[i];
         }

@@ -51,7 +51,7 @@ INLINE vec v_log_limits(vec a, vec finite)
 #endif
 }
 INLINE vec v_sqrt(vec a) { return OP(sqrt)(a); }
-/* a / b for 1 <= b < 2^64, nearly always correctly rounded; a division instruction takes three times as long */
+/* a / b for 2^-64 <= b < 2^64, nearly always correctly rounded; a division instruction takes three times as long */
 #define NATIVE_QUOTIENT
 INLINE vec v_quotient(vec a, vec b)
 {

@@ -105,9 +105,9 @@ INLINE vec v_expm1(vec x)
     return v_copysign(v_scale((r.hi + (v_set(1) - back)) + tail, n), x); /* -0 stays -0 */
 }
 
-/* expm1(d) - d for any d, never negative: d^2/2 + d^3 c(d) for |d| <= 1/2, elsewhere from
+/* exp(d), and *excess = expm1(d) - d for any d, never negative: d^2/2 + d^3 c(d) for |d| <= 1/2, elsewhere from
  * exp(d) = 2^n (s + t), s = 1 + r rounded and t the remainder: (2^n s - 1 - d) + 2^n t with a nearly exact bracket. */
-INLINE vec v_expm1_minus(vec d)
+INLINE vec v_exp_and_excess(vec d, vec *excess)
 {
 #ifdef LX_DOUBLE
     static const real even[] = {0.16666666666666666, 0.008333333333334055, 0.000198412698396338,
@@ -118,7 +118,7 @@ INLINE vec v_expm1_minus(vec d)
     static const real c[] = {1.6666667e-01f, 4.1666664e-02f, 8.333174e-03f,
                              1.38891e-03f,   1.9966115e-04f, 2.4822451e-05f};
 #endif
-    const vec one = v_set(1), capped = v_min(v_set(EXP_CEILING), d), x = v_max(v_set(EXP_FLOOR), capped);
+    const vec one = v_set(1), capped = v_min(v_set(EXP_CEILING), d), x = v_max(v_set(EXP_BOTTOM), capped);
     const mask far = v_gt(v_abs(d), v_set((real)0.5));
     const vec n = v_where(far, v_exp_whole(x));
     const pair r = v_exp_rest(x, n), s = pair_sum(one, r.hi);
@@ -130,12 +130,19 @@ INLINE vec v_expm1_minus(vec d)
 #endif
     const vec grown = v_scale(s.hi, n);
     const vec bracket = (v_max(grown, -capped) - one) + v_min(grown, -capped);
-    return v_scale(tail + v_where(far, s.lo + r.lo), n) + v_where(far, bracket);
+    *excess = v_scale(tail + v_where(far, s.lo + r.lo), n) + v_where(far, bracket);
+    return v_scale(one + (r.hi + (r.lo + tail)), n);
 }
 
-/* tanh(t) / t, 1 at 0: 1 + z A(z) / B(z) with z = t^2 and a rational minimax approximation for |t| < 1, elsewhere
- * (1 - e) / (|t| + |t| e) with e = exp(-2 |t|). */
-INLINE vec v_tanh_ratio_of(vec t, vec e)
+INLINE vec v_expm1_minus(vec d)
+{
+    vec excess;
+    v_exp_and_excess(d, &excess);
+    return excess;
+}
+
+/* z A(z) and B(z) of tanh(t) / t = 1 + z A(z) / B(z), z = t^2, a rational minimax approximation for |t| < 1 */
+INLINE void v_tanh_fraction(vec z, vec *numerator, vec *denominator)
 {
 #ifdef LX_DOUBLE
     static const real a[] = {-1311.7449902541894, -84.23744708573102, -0.9566769039986154, -6.765715299825864e-05};
@@ -145,12 +152,30 @@ INLINE vec v_tanh_ratio_of(vec t, vec e)
     static const real a[] = {-21.204866f, -0.9342782f}, b[] = {63.614597f, 28.248663f, 1.0f};
     enum { TERMS = 2 };
 #endif
-    const vec one = v_set(1), size = v_abs(t), z = t * t;
+    *numerator = z * v_polynomial(a, TERMS, z);
+    *denominator = v_polynomial(b, sizeof b / sizeof *b, z);
+}
+
+/* tanh(t) / t, 1 at 0, from e = exp(-2 |t|): where |t| >= 1, (1 - e) / (|t| + |t| e) */
+INLINE vec v_tanh_ratio_of(vec t, vec e)
+{
+    const vec one = v_set(1), size = v_abs(t);
     const mask near = v_lt(size, one);
     const vec below = v_max(v_fma(size, e, size), size); /* inf where |t| is, though inf e is NaN */
-    const vec numerator = v_select(near, z * v_polynomial(a, TERMS, z), one - e);
-    const vec denominator = v_select(near, v_polynomial(b, sizeof b / sizeof *b, z), below);
-    return v_where(near, one) + numerator / denominator;
+    vec a, b;
+    v_tanh_fraction(t * t, &a, &b);
+    return v_where(near, one) + v_select(near, a, one - e) / v_select(near, b, below);
+}
+
+/* tanh(t) from the same: where |t| >= 1, (1 - e) / (1 + e) */
+INLINE vec v_tanh_of(vec t, vec e)
+{
+    const vec one = v_set(1);
+    const mask near = v_lt(v_abs(t), one);
+    vec a, b;
+    v_tanh_fraction(t * t, &a, &b);
+    const vec part = v_quotient(v_select(near, t * a, v_copysign(one - e, t)), v_select(near, b, one + e));
+    return v_where(near, t) + part;
 }
 
 INLINE vec v_tanh_ratio(vec t) { return v_tanh_ratio_of(t, v_exp_negative(v_set(-2) * v_abs(t))); }

@@ -73,8 +73,9 @@ typedef double other_real;
 #define AHEAD ((ptrdiff_t)(12288 / sizeof(real)))
 
 #ifndef NATIVE_QUOTIENT
-INLINE vec v_quotient(vec a, vec b) { return a / b; } /* for 1 <= b < 2^64 */
+INLINE vec v_quotient(vec a, vec b) { return a / b; } /* for QUOTIENT_LEAST <= b < 2^64 */
 #endif
+#define QUOTIENT_LEAST ((real)5.42101086242752217e-20) /* 2^-64 */
 
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE mask v_is_nan(vec a) { return v_not_equal(a, a); }

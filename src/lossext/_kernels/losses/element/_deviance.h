@@ -19,6 +19,13 @@ INLINE vec log_ratio(vec x, vec y)
     return (x - log_y.hi) - log_y.lo;
 }
 
+/* The least n of v_scale: where the machine scales, results go below the least normal number */
+#ifdef NATIVE_SCALE
+#define LEAST_SCALE (-2 * (real)MOST_EXPONENT)
+#else
+#define LEAST_SCALE (-(real)MOST_EXPONENT)
+#endif
+
 /* y exp(t + rest) for finite y >= 0 where exp(t) alone may overflow; `rest` is below t's rounding */
 INLINE vec times_exp(vec y, vec t, vec rest)
 {
@@ -28,7 +35,7 @@ INLINE vec times_exp(vec y, vec t, vec rest)
     const pair r = v_exp_rest(x, n);
     const vec s = r.hi + v_where(v_lt(v_abs(t), v_set(most)), rest);
     const vec grown = m * (v_fma(v_exp_tail(s), s * s, s) + v_set(1));
-    const vec sum = v_max(v_set(-(real)MOST_EXPONENT), n + k);
+    const vec sum = v_max(v_set(LEAST_SCALE), n + k);
     const vec product = v_scale(grown, v_select(v_gt(sum, v_set((real)MOST_EXPONENT + 1)), v_set(most), sum));
     return v_select(v_gt(y, v_zero()), product, y);
 }

@@ -9,7 +9,9 @@
  *   the second part is 0 where r is
  *   residual = |s(x) - y|
  *
- * Powers of s as _powers.h says; c = 0 is that loss with its two gammas. */
+ * Powers of s as _powers.h says; c = 0 is that loss with its two gammas.  Of a hard target one part is 0: one logarithm
+ * is enough, log(1 + e^-|x|) where y is 1 and log(1 - r) where it is 0. */
+#define PARTS up, down, rest, sp_down, log, positive, factor, grown, v
 PARAMETERS(gamma_neg, gamma_pos, clip)
 #define COSTLY
 #define HAS_SHARED
@@ -18,86 +20,74 @@ PARAMETERS(gamma_neg, gamma_pos, clip)
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
-typedef struct {
-    vec up, down, above, below, log1p_t; /* s(x), s(-x), max(x, 0), max(-x, 0) */
-} parts;
+/* a b, 0 where a is */
+INLINE vec share(vec a, vec b) { return v_where(v_not_equal(a, v_zero()), a * b); }
+
+/* a logarithm whose factor is 0 where it is infinite */
+INLINE vec finite_log(vec log) { return v_min(v_set(REAL_MAX), log); }
 
 INLINE parts parts_of(E e)
 {
     const mask left = v_lt(e.x, v_zero());
+    const vec t = e.shared, sum = one() + t, sum_lost = t - (sum - one());
+    const vec far = v_quotient(one(), sum), near = v_quotient(t, sum); /* their powers count every rounding */
+    const vec above = v_max(v_zero(), e.x), below = v_max(v_zero(), -e.x);
+    const int clips = m_any(v_gt(e.clip, v_zero())), hard = !m_any(v_not_equal(e.y * e.y, e.y));
     parts p;
-    p.up = v_select(left, e.shared, one()) / (one() + e.shared); /* its powers count every rounding */
-    p.down = v_select(left, one(), e.shared) / (one() + e.shared);
-    p.above = v_max(v_zero(), e.x);
-    p.below = v_max(v_zero(), -e.x);
-    p.log1p_t = v_log1p_unit(e.shared);
+    p.up = v_select(left, near, far);
+    p.down = v_select(left, far, near);
+    p.rest = p.down + e.clip;
+    const vec r = v_max(v_zero(), p.up - e.clip), k = p.up * p.down;
+
+    /* 1 - r from r, whose digits count, or from the rest */
+    const mask low = v_lt(r, v_set((real)0.5)), positive = hard ? v_gt(e.y, v_zero()) : m_none();
+    const vec others = v_select(low, one() - r, p.rest), others_lost = v_where(low, (one() - others) - r);
+    vec log1p_t = v_zero();
+    if (clips) {
+        const vec of = v_select(positive, sum, others), lost = v_select(positive, sum_lost, others_lost);
+        log1p_t = v_log_limits(of, v_log_with_rest(of, lost)); /* NaN stays */
+        p.log = -log1p_t;
+    }
+    if (!clips || !hard)
+        log1p_t = v_log_with_rest(sum, sum_lost);
+    if (!clips)
+        p.log = above + log1p_t;
+    p.sp_down = below + log1p_t;
+    p.positive = e.y * (is_power(e.gamma_pos, 1) ? p.down : sigmoid_power(above, log1p_t, e.gamma_pos));
+
+    const mask active = v_not_equal(r, v_zero());
+    p.factor = v_where(active, one() - e.y);
+    p.v = clips ? v_quotient(k, v_max(v_set(QUOTIENT_LEAST), p.rest)) : p.up;
+    if (is_power(e.gamma_neg, 4)) {
+        p.grown = p.factor * k * (r * (r * r));
+        p.factor = p.factor * ((r * r) * (r * r));
+    } else {
+        p.factor = p.factor * (clips ? any_power(r, e.gamma_neg) : sigmoid_power(below, log1p_t, e.gamma_neg));
+        p.grown = p.factor * (clips ? v_where(active, k / r) : p.down);
+    }
     return p;
 }
 
-INLINE vec positive_factor(E e, parts p)
-{
-    return e.y * (is_power(e.gamma_pos, 1) ? p.down : sigmoid_power(p.above, p.log1p_t, e.gamma_pos));
-}
-
-typedef struct {
-    vec factor, log, u, v; /* (1 - y) r^gamma_neg, 0 where r is; L, u and v as above */
-    vec rest, d;
-} negative;
-
-INLINE vec negative_power(E e, parts p, vec r, int clips)
-{
-    if (is_power(e.gamma_neg, 4))
-        return (r * r) * (r * r);
-    return clips ? any_power(r, e.gamma_neg) : sigmoid_power(p.below, p.log1p_t, e.gamma_neg);
-}
-
-INLINE negative negative_of(E e, parts p)
-{
-    const vec r = v_max(v_zero(), p.up - e.clip), rest = p.down + e.clip, k = p.up * p.down;
-    const mask clips = v_gt(e.clip, v_zero()), active = v_not_equal(r, v_zero());
-    const mask low = v_lt(r, v_set((real)0.5)); /* 1 - r from r, whose digits count, or from the rest */
-    const vec sum = v_select(low, one() - r, rest), lost = v_where(low, (one() - sum) - r);
-    negative n;
-    n.log = v_select(clips, -v_log_with_rest(sum, lost), p.above + p.log1p_t);
-    n.factor = v_where(active, one() - e.y);
-    n.u = v_select(clips, v_where(active, k / r), p.down);
-    n.v = v_select(clips, k / rest, p.up);
-    n.rest = rest;
-    n.d = p.down - p.up;
-    n.factor = n.factor * negative_power(e, p, r, m_any(clips));
-    return n;
-}
-
-INLINE vec value(E e)
-{
-    const parts p = parts_of(e);
-    const negative n = negative_of(e, p);
-    return times(positive_factor(e, p), p.below + p.log1p_t) + times(n.factor, n.log);
-}
+INLINE vec value(E e) { return share(e.part.positive, e.part.sp_down) + share(e.part.factor, e.part.log); }
 
 INLINE vec slope(E e)
 {
-    const parts p = parts_of(e);
-    const negative n = negative_of(e, p);
-    const vec positive = v_fma(e.gamma_pos, times(p.up, p.below + p.log1p_t), p.down);
-    return v_fnma(positive_factor(e, p), positive, n.factor * v_fma(e.gamma_neg, times(n.u, n.log), n.v));
+    const parts p = e.part;
+    const vec steep = v_fma(e.gamma_pos, p.up * finite_log(p.sp_down), p.down);
+    return v_fnma(p.positive, steep, v_fma(e.gamma_neg * p.grown, finite_log(p.log), p.factor * p.v));
 }
 
 INLINE vec curvature(E e)
 {
-    const parts p = parts_of(e);
-    const negative n = negative_of(e, p);
-    const vec g = e.gamma_pos, h = e.gamma_neg, two = v_set(2);
-    const vec sum = v_fma(p.down, p.down, e.clip * n.d) / n.rest; /* v + d, s(-x) where c is 0 */
-    const vec turn = v_select(v_gt(e.clip, v_zero()), sum, p.down);
-    const vec bent = g * v_fma(g, p.up, -p.down) * times(p.up, p.below + p.log1p_t);
+    const parts p = e.part;
+    const vec g = e.gamma_pos, h = e.gamma_neg, two = v_set(2), d = p.down - p.up, log = finite_log(p.log);
+    const mask clips = v_gt(e.clip, v_zero());
+    const vec r = p.up - e.clip, u = v_select(clips, v_where(v_gt(r, v_zero()), p.up * p.down / r), p.down);
+    const vec sum = v_fma(p.down, p.down, e.clip * d) / p.rest; /* v + d, s(-x) where c is 0 */
+    const vec bent = g * v_fma(g, p.up, -p.down) * (p.up * finite_log(p.sp_down));
     const vec positive = v_fma(v_fma(two, g, one()) * p.up, p.down, bent);
-    const vec bent_back = h * v_fma(h - one(), n.u, n.d) * times(n.u, n.log);
-    return v_fma(positive_factor(e, p), positive, n.factor * (bent_back + n.v * (two * h * n.u + turn)));
+    const vec bent_back = h * p.grown * v_fma(v_fma(h - one(), u, d), log, two * p.v);
+    return v_fma(p.positive, positive, bent_back + p.factor * p.v * v_select(clips, sum, p.down));
 }
 
-INLINE vec residual(E e)
-{
-    const parts p = parts_of(e);
-    return v_abs(v_fnma(e.y, p.down, (one() - e.y) * p.up));
-}
+INLINE vec residual(E e) { return v_abs(v_fnma(e.y, e.part.down, (one() - e.y) * e.part.up)); }

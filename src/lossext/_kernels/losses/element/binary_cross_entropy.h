@@ -9,18 +9,39 @@
  * caps values at 100. */
 NO_PARAMETERS
 #define COSTLY
-#define HAS_LIMIT
 #define HAS_FISHER
 
-/* 0 less the logarithms: no value is -0 */
-INLINE vec value(E e) { return v_zero() - v_fma(one() - e.y, v_log1p(-e.x), e.y * v_log(e.x)); }
+/* Where every target is 0 or 1, one logarithm and one quotient are enough. */
+INLINE int is_hard(E e) { return !m_any(v_not_equal(e.y * e.y, e.y)); }
+INLINE mask is_positive(E e) { return v_gt(e.y, v_zero()); }
 
-INLINE vec limit(E e) { return v_zero() - (times(one() - e.y, v_log1p(-e.x)) + times(e.y, v_log(e.x))); }
+/* log(x) in `lanes`, else log(1 - x) */
+INLINE vec log_in(mask lanes, vec x)
+{
+    const vec rest = one() - x, u = v_select(lanes, x, rest), lost = v_without((one() - rest) - x, lanes);
+    vec k;
+    const vec f = v_split_any(u, &k) - one(), part = lost * v_power_of_2(v_within(v_set(-64), -k, v_set(64)));
+    return v_log_limits(u, v_log_of_parts(k, f, part));
+}
+
+/* 0 less the logarithms: no value is -0 */
+INLINE vec value(E e)
+{
+    const vec log = log_in(is_hard(e) ? is_positive(e) : m_none(), e.x);
+    if (is_hard(e))
+        return v_zero() - log;
+    return v_zero() - (times(one() - e.y, log) + times(e.y, log_in(m_not(m_none()), e.x)));
+}
 
 /* a / b, 0 where a is */
 INLINE vec share(vec a, vec b) { return v_where(v_not_equal(a, v_zero()), a / b); }
 
-INLINE vec slope(E e) { return share(one() - e.y, one() - e.x) - share(e.y, e.x); }
+INLINE vec slope(E e)
+{
+    if (is_hard(e))
+        return v_set(1) / v_select(is_positive(e), -e.x, one() - e.x);
+    return share(one() - e.y, one() - e.x) - share(e.y, e.x);
+}
 
 INLINE vec curvature(E e)
 {

@@ -5,26 +5,26 @@
  *   residual = |s(2x) - y| = |(1 - y) s(2x) - y s(-2x)|,     s(z) = 1 / (1 + e^-z)
  *
  * A term with factor 0 is 0 even where its exponential overflows. */
+#define PARTS up, down /* (1 - y) e^x, y e^-x */
 NO_PARAMETERS
 #define COSTLY
 #define HAS_RESIDUAL
 
 INLINE vec power(vec x) { return v_exp(x); }
-INLINE vec up(E e) { return times(one() - e.y, power(e.x)); }
-INLINE vec down(E e) { return times(e.y, power(-e.x)); }
 
 /* Where every target is 0 or 1, one exponential is enough. */
-INLINE int is_hard(E e) { return !m_any(v_not_equal(e.y * e.y, e.y)); }
-INLINE vec of_hard(E e) { return power(v_select(v_gt(e.y, v_zero()), -e.x, e.x)); }
-
-INLINE vec value(E e) { return is_hard(e) ? of_hard(e) : down(e) + up(e); }
-
-INLINE vec slope(E e)
+INLINE parts parts_of(E e)
 {
-    if (is_hard(e))
-        return v_select(v_gt(e.y, v_zero()), -of_hard(e), of_hard(e));
-    return up(e) - down(e);
+    const mask positive = v_gt(e.y, v_zero());
+    if (m_any(v_not_equal(e.y * e.y, e.y)))
+        return (parts){times(one() - e.y, power(e.x)), times(e.y, power(-e.x))};
+    const vec one_of_both = power(v_select(positive, -e.x, e.x));
+    return (parts){v_without(one_of_both, positive), v_where(positive, one_of_both)};
 }
+
+INLINE vec value(E e) { return e.part.down + e.part.up; }
+
+INLINE vec slope(E e) { return e.part.up - e.part.down; }
 
 INLINE vec curvature(E e) { return value(e); }
 

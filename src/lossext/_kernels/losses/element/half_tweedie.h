@@ -6,10 +6,15 @@
  *   curvature = a e^(a x) - b y e^(b x)
  *   fisher = e^(a x)
  *
+ * For power 1.5, with w the greater of e^(x/2), y e^(-x/2) and m = expm1(-|t|/2), which is -1 at y = 0,
+ *
+ *   value = 2 (e^(x/4) - y^(1/2) e^(-x/4))^2 = 2 w m^2,        slope = sign(t) w (-m) (2 + m)
+ *
  * For y <= 0 without the powers of y, but for power 0: (e^x - y)^2 / 2.  Near t = 0 the terms of the first form cancel.
  * D is exp(m) sum_k h_k / (k + 2)! about the nodes' mean m, with the complete symmetric polynomials h_k of the nodes
  * less m; these follow from h_k = -e2 h_(k-2) + e3 h_(k-3), so that Clenshaw's rule adds them up. */
 #include "_deviance.h"
+#define PARTS w, m /* of power 1.5 */
 PARAMETERS(power)
 #define COSTLY
 #define HAS_SHARED
@@ -28,6 +33,20 @@ INLINE vec times_power_of_mean(vec y, vec c, vec x)
     const vec t = c * x;
     const mask some = v_not_equal(c, v_zero()); /* 0 times inf is NaN */
     return times_exp(y, v_where(some, t), v_where(some, v_product_error(c, x, t)));
+}
+
+INLINE int is_default(E e) { return !m_any(v_not_equal(e.power, v_set((real)1.5))); }
+
+INLINE parts parts_of(E e)
+{
+    parts p = {v_zero(), v_zero()};
+    if (is_default(e)) {
+        const mask positive = v_gt(e.y, v_zero()), by_mean = m_or(m_not(positive), v_ge(e.shared, v_zero()));
+        const vec half = v_set((real)0.5) * e.x;
+        p.w = times_exp(v_select(by_mean, one(), e.y), v_select(by_mean, half, -half), v_zero());
+        p.m = v_expm1(v_select(positive, v_set((real)-0.5) * v_abs(e.shared), v_set(EXPM1_FLOOR)));
+    }
+    return p;
 }
 
 /* exp(-m) D for nodes with mean m that are at most RADIUS away from it; e2, e3 of the nodes less m */
@@ -52,7 +71,7 @@ INLINE vec divided_difference(vec e2, vec e3)
     return s0;
 }
 
-INLINE vec value(E e)
+static NOINLINE vec value_of_any(E e)
 {
     const vec a = a_of(e), b = b_of(e), third = v_set((real)(1.0 / 3)), mean = (a + b) * third;
     const mask positive = v_gt(e.y, v_zero());
@@ -94,6 +113,11 @@ INLINE vec value(E e)
     return v_select(near, constant, powers + v_copysign(constant, factor));
 }
 
+INLINE vec value(E e)
+{
+    return is_default(e) ? (e.part.w * e.part.m) * (e.part.m + e.part.m) : value_of_any(e);
+}
+
 INLINE vec limit(E e) { return v_select(v_is_nan(e.x), e.x, v_set((real)INFINITY)); }
 
 INLINE mask is_positive(E e) { return v_gt(e.y, v_zero()); }
@@ -107,12 +131,20 @@ INLINE vec times_greater(E e, vec c)
     return v_copysign(times_power_of_mean(size, v_select(by_mean, a_of(e), b_of(e)), e.x), c);
 }
 
-INLINE vec slope(E e)
+static NOINLINE vec slope_of_any(E e)
 {
     const vec share = v_expm1(v_minus_abs(e.shared)), apart = v_select(is_above(e), -share, share);
     const mask negative = v_lt(e.y, v_zero());
     const vec together = m_any(negative) ? v_select(negative, v_exp(e.x) - e.y, one()) : one();
     return times_greater(e, v_select(is_positive(e), apart, together));
+}
+
+INLINE vec slope(E e)
+{
+    if (!is_default(e))
+        return slope_of_any(e);
+    const vec size = e.part.w * v_fma(e.part.m, e.part.m, e.part.m + e.part.m); /* -|slope| */
+    return v_select(m_and(is_positive(e), v_lt(e.shared, v_zero())), size, -size);
 }
 
 INLINE vec curvature(E e)

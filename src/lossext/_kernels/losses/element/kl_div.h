@@ -7,16 +7,25 @@
 VARIANT(LOG_TARGET, 0, 1)
 NO_PARAMETERS
 #define COSTLY
+#define HAS_LIMIT
 
 INLINE vec probability(E e) { return LOG_TARGET ? v_exp(e.y) : e.y; }
 
-INLINE vec value(E e)
+INLINE vec of_logarithm(E e)
 {
-    const vec log_t = LOG_TARGET ? e.y : v_log(e.y), gap = log_t - e.x;
-    const vec product = LOG_TARGET ? v_copysign(times_exp(v_abs(gap), e.y, v_zero()), gap) : e.y * gap;
-    const mask some = v_gt(log_t, v_set((real)-INFINITY)), beyond = v_gt(v_abs(gap), v_set(REAL_MAX));
-    return v_select(some, v_select(beyond, gap, product), v_where(v_is_nan(e.x), e.x)); /* 0 times inf is 0 */
+    const vec gap = e.y - e.x, product = v_copysign(times_exp(v_abs(gap), e.y, v_zero()), gap);
+    const mask some = v_gt(e.y, v_set((real)-INFINITY)), beyond = v_gt(v_abs(gap), v_set(REAL_MAX));
+    return v_select(some, v_select(beyond, gap, product), v_where(v_is_nan(e.x), e.x));
 }
+
+INLINE vec of_probability(E e) /* not -0 */
+{
+    return v_fma(e.y, v_where(v_gt(e.y, v_zero()), v_log(e.y)) - e.x, v_zero());
+}
+
+INLINE vec value(E e) { return LOG_TARGET ? of_logarithm(e) : of_probability(e); }
+
+INLINE vec limit(E e) { return v_where(v_is_nan(e.x), e.x); } /* 0 times inf is 0 */
 
 INLINE vec slope(E e) { return v_select(v_is_nan(e.x), e.x, -probability(e)); }
 

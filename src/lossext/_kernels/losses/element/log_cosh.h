@@ -9,6 +9,7 @@
 NO_PARAMETERS
 #define COSTLY
 #define HAS_SHARED
+#define HAS_SHARED_LOG1P
 #define HAS_MAJORIZER
 #ifdef LX_DOUBLE
 #define LOG_2_LOST 2.3190468138462996e-17 /* by rounding log 2 */
@@ -35,14 +36,13 @@ INLINE vec value(E e)
     const vec size = v_abs(e.x - e.y), d2 = size * size, half = v_set((real)0.5) * d2;
     const vec near = v_fma(d2 * d2, v_polynomial2(even, TERMS, odd, TERMS, d2), half);
     const vec log_2 = v_set((real)0.69314718055994530942);
-    const vec far = (size - log_2) + (v_log1p_unit(e.shared) - v_set(LOG_2_LOST));
+    const vec far = (size - log_2) + (e.log1p - v_set(LOG_2_LOST));
     return v_select(v_lt(size, one()), near, far);
 }
 
 INLINE vec slope(E e)
 {
-    const vec d = v_within(v_set(-64), e.x - e.y, v_set(64)); /* inf times 0 is NaN */
-    return d * v_tanh_ratio_of(d, e.shared);
+    return v_tanh_of(e.x - e.y, e.shared);
 }
 
 INLINE vec curvature(E e)

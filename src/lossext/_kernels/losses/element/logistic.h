@@ -22,24 +22,31 @@ INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 INLINE vec negative(E e) { return e.rest; }
 INLINE vec positive(E e) { return times(e.pos_weight, e.y); }
 
-/* The part without a logarithm. */
-INLINE vec linear(E e) { return v_select(v_gt(e.x, v_zero()), negative(e), positive(e)) * v_abs(e.x); }
+/* The weight of max(x, 0) or max(-x, 0) */
+INLINE vec side(E e, vec positive) { return v_select(v_gt(e.x, v_zero()), negative(e), positive); }
 
-INLINE vec value(E e) { return v_fma(negative(e) + positive(e), v_log1p_unit(e.shared), linear(e)); }
+INLINE vec linear(E e) { return side(e, e.y) * v_abs(e.x); }
+
+INLINE vec value(E e)
+{
+    return v_fma(negative(e) + positive(e), v_log1p_unit(e.shared), side(e, positive(e)) * v_abs(e.x));
+}
 
 INLINE vec limit(E e) /* 0 * inf is 0 at an infinite logit */
 {
-    const vec side = v_select(v_gt(e.x, v_zero()), negative(e), positive(e));
-    return v_fma(negative(e) + positive(e), v_log1p_unit(e.shared), times(side, v_abs(e.x)));
+    return v_fma(negative(e) + positive(e), v_log1p_unit(e.shared), times(side(e, positive(e)), v_abs(e.x)));
 }
 
-INLINE vec slope(E e)
+INLINE vec slope_with(E e, vec positive)
 {
     const vec far = v_quotient(one(), one() + e.shared), near = e.shared * far; /* s(|x|), s(-|x|) */
     const mask below = v_lt(e.x, v_zero());
     const vec up = v_select(below, near, far), down = v_select(below, far, near); /* s(x), s(-x) */
-    return v_fnma(positive(e), down, negative(e) * up);
+    return v_fnma(positive, down, negative(e) * up);
 }
+
+INLINE vec slope(E e) { return slope_with(e, positive(e)); }
+INLINE vec plain_slope(E e) { return slope_with(e, e.y); }
 
 INLINE vec curvature(E e)
 {

@@ -6,13 +6,13 @@
  *   else:       slope = 1 - y / (x + eps),  curvature = y / (x + eps)^2, fisher = 1 / (x + eps) */
 #include "_deviance.h"
 VARIANT(LOG_INPUT, 0, 1)
+#define PARTS mean /* e^x, or x + eps */
 PARAMETERS(full, eps)
 #define COSTLY
-#define HAS_SHARED
 #define HAS_LIMIT
 #define HAS_FISHER
 
-INLINE vec shared(E e) { return LOG_INPUT ? v_exp(e.x) : e.x + e.eps; }
+INLINE parts parts_of(E e) { return (parts){LOG_INPUT ? v_exp(e.x) : e.x + e.eps}; }
 
 /* What does not depend on the prediction; the same for all elements, `full` decides */
 INLINE vec constant(E e) { return m_any(v_gt(e.full, v_zero())) ? v_log_factorial(e.y) : v_zero(); }
@@ -21,20 +21,20 @@ INLINE vec constant(E e) { return m_any(v_gt(e.full, v_zero())) ? v_log_factoria
 INLINE vec log_of_mean(E e)
 {
     vec k;
-    const vec lost = pair_add(e.x, e.eps).lo, f = v_split_any(e.shared, &k) - one();
+    const vec lost = pair_add(e.x, e.eps).lo, f = v_split_any(e.part.mean, &k) - one();
     const vec part = lost * v_power_of_2(v_within(v_set(-64), -k, v_set(64)));
-    return v_log_limits(e.shared, v_log_of_parts(k, f, part));
+    return v_log_limits(e.part.mean, v_log_of_parts(k, f, part));
 }
 
 INLINE vec value(E e)
 {
-    return (LOG_INPUT ? e.shared - e.y * e.x : e.x - e.y * log_of_mean(e)) + constant(e);
+    return (LOG_INPUT ? e.part.mean - e.y * e.x : e.x - e.y * log_of_mean(e)) + constant(e);
 }
 
 /* 0 times inf is 0, and an infinite mean outweighs its logarithm */
 INLINE vec limit(E e)
 {
-    const vec mean = LOG_INPUT ? e.shared : e.x, log_mean = LOG_INPUT ? e.x : log_of_mean(e);
+    const vec mean = LOG_INPUT ? e.part.mean : e.x, log_mean = LOG_INPUT ? e.x : log_of_mean(e);
     const vec plain = mean - times(e.y, log_mean) + constant(e);
     return v_select(v_gt(mean, v_set(REAL_MAX)), mean, plain);
 }
@@ -42,15 +42,15 @@ INLINE vec limit(E e)
 INLINE vec slope(E e)
 {
     if (LOG_INPUT)
-        return e.shared - e.y;
-    return one() - v_select(v_gt(e.y, v_zero()), e.y / e.shared, v_min(v_zero(), e.shared)); /* 0, or NaN */
+        return e.part.mean - e.y;
+    return one() - v_select(v_gt(e.y, v_zero()), e.y / e.part.mean, v_min(v_zero(), e.part.mean)); /* 0, or NaN */
 }
 
 INLINE vec curvature(E e)
 {
     if (LOG_INPUT)
-        return e.shared;
-    return v_select(v_gt(e.y, v_zero()), e.y / e.shared / e.shared, v_min(v_zero(), e.shared));
+        return e.part.mean;
+    return v_select(v_gt(e.y, v_zero()), e.y / e.part.mean / e.part.mean, v_min(v_zero(), e.part.mean));
 }
 
-INLINE vec fisher(E e) { return LOG_INPUT ? e.shared : one() / e.shared; }
+INLINE vec fisher(E e) { return LOG_INPUT ? e.part.mean : one() / e.part.mean; }

@@ -10,79 +10,67 @@
  *
  * With t = e^-|x|, q = w / (1 + t), w = t or 1 for a hard target; so q^gamma = exp(-gamma |x| - gamma log1p(t)), whose
  * exponent is kept in two numbers, has all its digits where 1 - s(x) has none. */
+#define PARTS a, far, near, q, power, cross, steep /* s(|x|), s(-|x|), q, q^gamma, B, B' */
 PARAMETERS(positive, negative, gamma)
 #define COSTLY
 #define HAS_REST
 #define HAS_SHARED
+#define HAS_SHARED_LOG1P
 #define HAS_RESIDUAL
 #include "_powers.h"
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
-typedef struct {
-    vec side, w, log1p_t, far; /* side: y where x < 0, else 1 - y; far: s(|x|) */
-    mask below;
-} parts;
+INLINE mask is_below(E e) { return v_lt(e.x, v_zero()); }
 
 INLINE parts parts_of(E e)
 {
+    const mask below = is_below(e);
+    const vec side = v_select(below, e.y, e.rest), w = v_fma(v_select(below, e.rest, e.y), e.shared, side);
+    const vec size = v_abs(e.x);
     parts p;
-    p.below = v_lt(e.x, v_zero());
-    p.side = v_select(p.below, e.y, e.rest);
-    p.w = v_fma(v_select(p.below, e.rest, e.y), e.shared, p.side);
-    p.log1p_t = v_log1p_unit(e.shared);
     p.far = v_quotient(one(), one() + e.shared);
+    p.near = e.shared * p.far;
+    const vec up = v_select(below, p.near, p.far), down = v_select(below, p.far, p.near);
+    p.a = v_fma(e.positive, e.y, e.negative * e.rest);
+    p.q = v_quotient(w, one() + e.shared); /* powers count every rounding */
+    p.cross = e.log1p + v_where(v_gt(side, v_zero()), side * size);
+    p.steep = v_fnma(e.y, down, e.rest * up);
+    p.power = p.q * p.q;
+    if (is_power(e.gamma, 2))
+        return p;
+    const mask soft = m_and(v_gt(e.y, v_zero()), v_lt(e.y, one()));
+    p.power = sigmoid_power(v_where(v_not_ge(side, v_set((real)0.5)), size), e.log1p, e.gamma);
+    if (m_any(soft))
+        p.power = v_select(soft, any_power(w / (one() + e.shared), e.gamma), p.power);
     return p;
 }
 
-/* q^gamma times the weight */
-INLINE vec factor(E e, parts p)
-{
-    const vec a = v_fma(e.positive, e.y, e.negative * e.rest), q = p.w / (one() + e.shared);
-    if (is_power(e.gamma, 2))
-        return a * (q * q);
-    const mask soft = m_and(v_gt(e.y, v_zero()), v_lt(e.y, one()));
-    const vec hard = sigmoid_power(v_where(v_not_ge(p.side, v_set((real)0.5)), v_abs(e.x)), p.log1p_t, e.gamma);
-    return a * (m_any(soft) ? v_select(soft, any_power(q, e.gamma), hard) : hard);
-}
+INLINE vec finite_cross(E e) { return v_min(v_set(REAL_MAX), e.part.cross); } /* what it multiplies is 0 beyond */
 
-INLINE vec cross_entropy(E e, parts p) { return p.log1p_t + times(p.side, v_abs(e.x)); }
+INLINE vec value(E e) { return times(e.part.a * e.part.power, e.part.cross); }
 
-INLINE vec steepness(E e, parts p) /* B' */
+INLINE vec growth(E e) /* d; at t = 0 that of a hard target which x agrees with */
 {
-    const vec near = e.shared * p.far;
-    const vec up = v_select(p.below, near, p.far), down = v_select(p.below, p.far, near);
-    return v_fnma(e.y, down, e.rest * up);
-}
-
-INLINE vec growth(E e, parts p) /* d; at t = 0 that of a hard target which x agrees with */
-{
-    const vec ratio = v_select(v_gt(p.w, v_zero()), e.shared / p.w, one());
-    return (e.rest - e.y) * ratio * p.far;
-}
-
-INLINE vec value(E e)
-{
-    const parts p = parts_of(e);
-    return times(factor(e, p), cross_entropy(e, p));
+    const vec ratio = v_select(v_gt(e.part.q, v_zero()), e.part.near / e.part.q, one());
+    return (e.rest - e.y) * ratio * e.part.far;
 }
 
 INLINE vec slope(E e)
 {
-    const parts p = parts_of(e);
-    return factor(e, p) * v_fma(e.gamma, times(growth(e, p), cross_entropy(e, p)), steepness(e, p));
+    const parts p = e.part;
+    if (!is_power(e.gamma, 2))
+        return p.a * p.power * v_fma(e.gamma, growth(e) * finite_cross(e), p.steep);
+    const vec turned = (e.rest - e.y) * (p.near * p.far); /* q d, which is no quotient */
+    return p.a * p.q * v_fma(turned + turned, finite_cross(e), p.q * p.steep);
 }
 
 INLINE vec curvature(E e)
 {
-    const parts p = parts_of(e);
-    const vec gap = (one() - e.shared) * p.far, c = v_select(p.below, gap, -gap), d = growth(e, p);
-    const vec bent = e.gamma * v_fma(e.gamma - one(), d, c) * times(d, cross_entropy(e, p));
-    const vec turned = v_fma(v_set(2) * e.gamma * d, steepness(e, p), e.shared * p.far * p.far);
-    return factor(e, p) * (bent + turned);
+    const parts p = e.part;
+    const vec gap = p.far - p.near, c = v_select(is_below(e), gap, -gap), d = growth(e);
+    const vec bent = e.gamma * v_fma(e.gamma - one(), d, c) * (d * finite_cross(e));
+    return p.a * p.power * (bent + v_fma(v_set(2) * e.gamma * d, p.steep, p.near * p.far));
 }
 
-INLINE vec residual(E e)
-{
-    return v_abs(v_fma(e.positive, e.y, e.negative * e.rest) * steepness(e, parts_of(e)));
-}
+INLINE vec residual(E e) { return v_abs(e.part.a * e.part.steep); }

@@ -26,6 +26,7 @@ INLINE vec residual(E e)
 }
 
 INLINE vec slope(E e) { return v_copysign(residual(e), -e.y); }
+INLINE vec plain_slope(E e) { return slope(e); }
 
 INLINE vec curvature(E e)
 {
