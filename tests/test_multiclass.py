@@ -100,6 +100,37 @@ def test_sure_classes_keep_their_digits(dtype, level):
         check(lx.CrossEntropyLoss(reduction="none"), x, np.array([[1.0, 0, 0]]), ulps=4)
 
 
+@every_dtype
+@pytest.mark.parametrize("columns", [2, 3, 10, 52, 100, 1000])
+def test_second_derivatives_keep_their_digits(dtype, columns, level):
+    rng = np.random.default_rng(4)
+    for scale in (0.1, 0.3, 1):  # larger distances add the rounding of the distance itself
+        x = (rng.uniform(-scale, scale, (100, columns))).astype(dtype)
+        _, hess = lx.CrossEntropyLoss(reduction="sum").grad_and_hess(x, rng.integers(0, columns, 100))
+        e = np.exp(x.astype(np.longdouble))
+        total = e.sum(axis=1, keepdims=True)
+        others = np.stack([np.delete(e, j, axis=1).sum(axis=1) for j in range(columns)], axis=1)
+        exact = e / total * (others / total)
+        assert np.max(np.abs(hess - exact) / exact) <= 3 * np.finfo(dtype).eps
+
+
+@every_dtype
+@pytest.mark.parametrize("columns", [3, 30, 100])
+def test_values_at_infinite_scores(dtype, columns, level):
+    rest = np.zeros(columns - 2)
+    for own, other, value in (
+        (np.inf, np.inf, np.nan),
+        (np.inf, 0, 0),
+        (0, np.inf, np.inf),
+        (-np.inf, 0, np.inf),
+        (0, -np.inf, np.log1p(columns - 2)),
+        (np.nan, 0, np.nan),
+        (0, np.nan, np.nan),
+    ):
+        x = np.array([own, other, *rest], dtype)[None]
+        np.testing.assert_allclose(lx.CrossEntropyLoss()(x, [0]), value, rtol=1e-6)
+
+
 def test_limits_at_infinite_scores():
     x = np.array([[np.inf, 0.0, 1.0], [0.0, np.inf, 1.0], [-np.inf, 0.0, 1.0], [1.0, -np.inf, 0.0]])
     value, grad = lx.CrossEntropyLoss(reduction="none").value_and_grad(x, [0, 0, 0, 0])

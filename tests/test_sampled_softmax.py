@@ -474,7 +474,7 @@ MESSAGES = [
     (ValueError, "sample_weight has shape (3,)", {}, {"sample_weight": [1, 2, 3]}),
     (TypeError, "sample_weight has dtype complex128", {}, {"sample_weight": [1j] * 4}),
     (ValueError, "grad_output has shape (); allowed is the value's, (4,)", {}, {"grad_output": 1.0}),
-    (ValueError, "grad_output has shape (4,); the value is a scalar", {"reduction": "sum"}, {"grad_output": [1] * 4}),
+    (ValueError, "grad_output has shape (4,); allowed is a scalar", {"reduction": "sum"}, {"grad_output": [1] * 4}),
     (ValueError, "n_threads = 0 is not at least 1", {}, {"n_threads": 0}),
     (TypeError, "n_threads must be an int", {}, {"n_threads": 1.0}),
 ]  # fmt: skip

@@ -155,7 +155,7 @@ def test_errors():
         lx.scipy_objective(loss, X, y, "1")
     with pytest.raises(ValueError, match=r"sample_weight has shape \(2,\)"):
         lx.scipy_objective(loss, X, y, sample_weight=[1, 2])
-    with pytest.raises(TypeError, match="y has dtype float64; class ids"):
+    with pytest.raises(TypeError, match="y has dtype float64; allowed are integer dtypes"):
         lx.scipy_objective(lx.MultiMarginLoss(), X, y / 1)
     objective = lx.scipy_objective(loss, X, y)
     for call in (objective, objective.unpack, lambda w: objective.hessp(w, np.ones(2))):
