@@ -1,9 +1,9 @@
 /* Block kernel of an element loss: LX_LOSS is its header.
  *
- * A block is worked through in chunks that stay in the first-level cache, in passes: what values and derivatives
- * share, values, curvatures, slopes.  Losses that share nothing are cheap enough for one pass over value and slope;
- * costly ones have one pass for all, so that what they share besides is computed once, in registers.  Long chains of
- * operations, such as log1p of the shared part, stay passes of their own: fused, the processor waits for them. */
+ * A block is processed in chunks that stay in the L1 cache, in separate passes: shared subexpressions, values,
+ * curvatures, slopes.  Losses without a shared subexpression are cheap enough for one pass over value and slope;
+ * costly losses have one pass for all results, which computes their other subexpressions once, in registers.  Long
+ * dependency chains, such as log1p of the shared part, stay separate passes: fused, their latency would dominate. */
 #include "element.h"
 
 #include LX_LOSS
@@ -54,13 +54,13 @@ INLINE E element_at(const chunk *c, ptrdiff_t i)
 #else
     e.rest = v_zero();
 #endif
-    e.shared = SHARES ? v_load(c->shared + i) : v_zero(); /* shared() itself does not look at it */
+    e.shared = SHARES ? v_load(c->shared + i) : v_zero(); /* shared() itself does not use it */
     e.log1p = SHARES_LOG1P ? v_load(c->log1p + i) : v_zero();
     return e;
 }
 
-/* Sums of values: in double lanes, for doubles with what every sixteenth vector's rounding takes away, so that the
- * error of a total depends neither on its length nor on the number of lanes. */
+/* Sums of values in double lanes; for doubles, partial sums of sixteen vectors are added with their rounding error,
+ * so that the error of a total depends neither on its length nor on the number of lanes. */
 enum { SETTLE = 16 };
 typedef struct {
     wide plain;
@@ -86,7 +86,7 @@ INLINE void tally_add(tally *t, vec v, ptrdiff_t i)
         tally_settle(t);
 }
 
-/* a of an element that counts, else 0: not by a weight of 0, since a may be NaN. */
+/* a if the element counts, else 0; not by a weight of 0, since a may be NaN. */
 INLINE vec if_known(const chunk *c, vec a, ptrdiff_t i) { return v_where(known_at(c, i), a); }
 
 INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
@@ -96,7 +96,7 @@ INLINE vec weighted_value(const chunk *c, E e, ptrdiff_t i, const int weighted)
     return weighted ? if_known(c, value(e), i) : value(e);
 }
 
-/* A derivative, by its weights. */
+/* A derivative times its weights. */
 INLINE vec scaled(const chunk *c, vec derivative, ptrdiff_t i)
 {
     return if_known(c, times(derivative, spread_at(c->grad_weight, i) * v_set(c->grad_scale)), i);
@@ -118,7 +118,7 @@ INLINE void store(real *to, vec v, const int stream)
         v_store(to, v);
 }
 
-/* Passes copy their chunk: else it would be read again after every store, which might change it. */
+/* Passes copy the chunk struct: otherwise the compiler would reload it after every store, which might alias it. */
 #define FOR_EACH_VECTOR_AHEAD(given, prefetches, step) \
     do { \
         const chunk copy = *(given), *const c = &copy; \
@@ -166,9 +166,9 @@ INLINE vec value_or_limit(E e)
     return v_select(v_is_nan(v), limit(e), v);
 }
 
-/* What is asked for; the others are NULL.  An element is read before its results are written: they may take the place
- * of the input. */
-static NOINLINE void results(const lx_job *job, const chunk *given, real *value, real *slopes, real *bends, int stream,
+/* Computes the results whose pointer is not NULL.  A vector is read before any of its results is written, as they may
+ * overwrite the input. */
+static NOINLINE void results(const lx_job *job, const chunk *given, real *value, real *slopes, real *hess, int stream,
                              tally *total)
 {
     const int kind = job->curvature;
@@ -182,8 +182,8 @@ static NOINLINE void results(const lx_job *job, const chunk *given, real *value,
         tally_add(&sum, weighted, i); \
         v_store(value + i, weighted); \
     } \
-    if (bends) \
-        v_store(bends + i, scaled(c, curvature_of(full, kind), i)); \
+    if (hess) \
+        v_store(hess + i, scaled(c, curvature_of(full, kind), i)); \
     if (slopes) { \
         const vec s = slope(full); \
         store(slopes + i, c->grad_weighted ? scaled(c, s, i) : s * v_set(c->grad_scale), stream); \
@@ -194,8 +194,8 @@ static NOINLINE void results(const lx_job *job, const chunk *given, real *value,
 }
 #else
 
-/* A pass is compiled for chunks with weights and with none, and of cheap losses in the caches with missing elements
- * alone: weights cost these a fifth of their time. */
+/* A pass is compiled for chunks with and without weights and, for cheap losses, for chunks with missing elements but
+ * no weights, as weights would cost them a fifth of their time. */
 #define EACH_WAY(weighted, loop) \
     do { \
         if (CHEAP && weighted == PARTLY_KNOWN) \
@@ -206,7 +206,7 @@ static NOINLINE void results(const lx_job *job, const chunk *given, real *value,
             loop(0); \
     } while (0)
 
-/* Likewise for results written around the caches and for others: LOOP_OF(weighted, stream). */
+/* A loop is also compiled with and without streaming stores: LOOP_OF(weighted, stream). */
 #define LOOP_TO_CACHES(weighted) LOOP_OF(weighted, 0)
 #define LOOP_AROUND_CACHES(weighted) LOOP_OF(weighted, 1)
 #define STREAM_OR_NOT(weighted) \
@@ -228,7 +228,7 @@ static NOINLINE void value_pass(const chunk *given, real *to, tally *total)
     *total = sum;
 }
 
-/* Where one of the values that value_pass left is NaN, the limit. */
+/* Replaces values of value_pass that are NaN by the limit. */
 static NOINLINE void limit_pass(const chunk *given, real *to, tally *total)
 {
     FOR_EACH_VECTOR(given, const vec v = v_load(to + i); const vec l = times(limit(e), spread_at(c->weight, i));
@@ -244,7 +244,7 @@ static NOINLINE void slope_pass(const chunk *given, real *to, const int stream)
 }
 
 #ifndef HAS_SHARED
-/* Where both are cheap: one pass for the total and the slopes. */
+/* For cheap losses: one pass for the total and the slopes. */
 static NOINLINE void value_and_slope_pass(const chunk *given, real *to, tally *total, const int stream)
 {
     tally sum = *total;
@@ -295,9 +295,9 @@ static void curvatures(int kind, const chunk *c, real *to)
 }
 
 #ifdef HAS_LOG1P
-/* Without weights, the logarithms of a chunk are taken of products: log1p(a) + log1p(b) = log1p(a + b + ab), in which
- * all terms are positive, so that no digit is lost.  32 of them, in chains that do not wait for each other, keep the
- * product far from overflow.  Slopes are made on the way unless `slopes` is NULL. */
+/* Without weights, sums of logarithms are computed as logarithms of products: log1p(a) + log1p(b) =
+ * log1p(a + b + ab), where all terms are positive, so no digits are lost.  Products of 32 factors, in independent
+ * chains, stay far from overflow.  It also computes the slopes unless `slopes` is NULL. */
 INLINE void add_log1p_total(const chunk *given, real *slopes, tally *total, const int partly)
 {
     enum { CHAINS = 4, FACTORS = 8 };
@@ -349,7 +349,8 @@ INLINE int takes_products(const lx_job *job, const chunk *c) { return (void)job,
 static void log1p_total_pass(const chunk *c, real *slopes, tally *total) { (void)c, (void)slopes, (void)total; }
 #endif
 
-/* Values to `to`, and their sum, which is NaN only if a value's limit is; slopes as well unless they are NULL. */
+/* Writes values to `to` and adds them to the total, which becomes NaN only if the limit of a value is; also writes
+ * the slopes unless `slopes` is NULL. */
 static void values(const lx_job *job, const chunk *c, real *to, real *slopes, tally *total)
 {
     tally sum = *total;
@@ -369,25 +370,25 @@ static void values(const lx_job *job, const chunk *c, real *to, real *slopes, ta
     *total = sum;
 }
 
-/* Whether log1p_total_pass can make the slopes as well: not in the place of the input, which limits read again. */
+/* Whether log1p_total_pass can compute the slopes, too: not over the input, which limits read again. */
 INLINE int takes_slopes(const lx_job *job, const chunk *c, const real *slopes, int stream)
 {
     return slopes && slopes != c->x && !stream && c->grad_weighted < WEIGHTED && takes_products(job, c);
 }
 
-static void results(const lx_job *job, const chunk *c, real *value, real *slopes, real *bends, int stream, tally *total)
+static void results(const lx_job *job, const chunk *c, real *value, real *slopes, real *hess, int stream, tally *total)
 {
 #ifndef HAS_SHARED
-    if (job->reduce == LX_TOTAL && slopes && !bends && !TAKES_LIMIT) { /* both have the same weights */
+    if (job->reduce == LX_TOTAL && slopes && !hess && !TAKES_LIMIT) { /* value and slope have the same weights */
         value_and_slope_pass(c, slopes, total, stream);
         return;
     }
 #endif
-    const int along = !bends && takes_slopes(job, c, slopes, stream);
+    const int along = !hess && takes_slopes(job, c, slopes, stream);
     if (value)
         values(job, c, value, along ? slopes : NULL, total);
-    if (bends) /* before the slopes: they may take the place of the input */
-        curvatures(job->curvature, c, bends);
+    if (hess) /* before the slopes, which may overwrite the input */
+        curvatures(job->curvature, c, hess);
     if (slopes && !along)
         slope_pass(c, slopes, stream);
 }
@@ -407,14 +408,15 @@ int LX_KERNEL(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *tota
     c.shared = shared_room;
     c.log1p = log1p_room;
 
-    /* Large arrays of malloc's begin 16 bytes behind a cache line: a short first chunk puts the others on lines,
-     * without which a stream takes up to 1.6 times as long.  The true address is not asked for, or results would depend
-     * on it.  In the caches this costs more than it saves: elements that fill no whole vectors are laid out anew. */
+    /* Large arrays from malloc begin 16 bytes after a cache line: a short first chunk aligns the others to cache
+     * lines, without which a stream takes up to 1.6 times as long.  The actual address is not used, so that
+     * results do not depend on it.  In the caches this costs more than it saves, as elements that fill no whole
+     * vectors are copied. */
     ptrdiff_t n = c.prefetches && last - first >= 4 * LX_CHUNK ? (ptrdiff_t)(48 / sizeof(real)) : LX_CHUNK;
     for (ptrdiff_t at = first; at < last; at += n, n = LX_CHUNK) {
         n = n < last - at ? n : last - at;
         if (n > STEP)
-            n -= n % STEP; /* what is left is a short chunk of its own */
+            n -= n % STEP; /* the remainder becomes a separate short chunk */
         bad |= SHARED(lay_chunk)(job, at, n, &c, &room);
         for (int k = 0; VARIES && k < (int)N_PARAMETERS; k++)
             SHARED(lay_varying)(job, k, at, n, &c, varying_room[k]);

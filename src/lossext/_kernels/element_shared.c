@@ -1,4 +1,4 @@
-/* What no element loss changes: operands laid out for a chunk, sums of rows, counts of what is known. */
+/* Functions independent of the loss: contiguous operands of a chunk, sums of rows, counts of known elements. */
 #include "element.h"
 #include "targets.h"
 
@@ -13,7 +13,7 @@ INLINE place place_of(ptrdiff_t at, ptrdiff_t cols)
     return p;
 }
 
-enum { LARGE_BYTES = 4 << 20 }; /* input beyond the second cache */
+enum { LARGE_BYTES = 4 << 20 }; /* input larger than the L2 cache */
 
 void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
 {
@@ -31,7 +31,7 @@ void SHARED(begin_chunks)(const lx_job *job, chunk *c, chunk_room *room)
 
 /* ---- weights ---- */
 
-/* One value a row, spread over its columns; writes up to LANES - 1 beyond n. */
+/* Repeats one value per row over its columns; writes up to LANES - 1 elements past n. */
 static void spread_rows(const real *per_row, const place *p, ptrdiff_t n, ptrdiff_t cols, real *to)
 {
     per_row += p->row;
@@ -40,7 +40,7 @@ static void spread_rows(const real *per_row, const place *p, ptrdiff_t n, ptrdif
             v_store(to + k, v_set(*per_row));
 }
 
-/* n elements of an operand: its own memory, or `room` filled. */
+/* n elements of an operand: its own memory, or a copy in the buffer `room`. */
 static const real *operand_at(const lx_operand *o, const place *p, ptrdiff_t n, ptrdiff_t cols, real *room)
 {
     const real *data = o->data;
@@ -56,7 +56,7 @@ static const real *operand_at(const lx_operand *o, const place *p, ptrdiff_t n, 
     return room;
 }
 
-/* to = a * b, of which a may be `to`; 0 * inf is 0. */
+/* to = a * b with 0 * inf = 0; a may be `to`. */
 static void multiply(const real *a, const real *b, ptrdiff_t n, real *to)
 {
     ptrdiff_t i = 0;
@@ -66,7 +66,8 @@ static void multiply(const real *a, const real *b, ptrdiff_t n, real *to)
         v_store_first(to + i, times(v_load_first(a + i, n - i, 1), v_load_first(b + i, n - i, 1)), n - i);
 }
 
-/* The product of all weights of a chunk: one vector of ones or of a scalar, an array's own memory, or `room` filled. */
+/* The product of all weights of a chunk: one vector of ones or of a scalar, an array's own memory, or the buffer
+ * `room`. */
 static spread weights_of(const lx_job *job, const place *p, ptrdiff_t n, chunk_room *room, int *weighted)
 {
     ALIGNED real other[ROOM];
@@ -102,9 +103,9 @@ INLINE vec magnitude_or_self(vec y, int sign) { return sign ? v_abs(y) : y; }
 
 enum { FINITE = 1, WITHIN = 2 };
 
-/* Whether n targets, a multiple of STEP, are all finite, or those that are numbers lie in [low, high], or both; else, or
- * if one is infinite, 0.  Comparisons into masks are dearer than the least and the greatest, which skip NaN, and a sum
- * of zeros, which a number that is not finite makes NaN. */
+/* Whether n targets, a multiple of STEP, are all finite (FINITE), or are in [low, high] or NaN (WITHIN), or both; 0 if
+ * one is infinite.  Minimum and maximum, which skip NaN, and a sum of y * 0, which is NaN if a y is not finite, are
+ * cheaper than comparisons into masks. */
 INLINE int surely_inside(const real *y, ptrdiff_t n, real low, real high, int sign, const int what)
 {
     enum { CHAINS = 4 };
@@ -133,7 +134,7 @@ INLINE int surely_inside(const real *y, ptrdiff_t n, real low, real high, int si
     return !m_any(bad);
 }
 
-/* Whether all known ones of a chunk's targets lie in [low, high]. */
+/* Whether all known targets of a chunk are in [low, high]. */
 static int all_inside(const lx_job *job, const chunk *c, real low, real high)
 {
     const int sign = job->domain.sign;
@@ -150,7 +151,7 @@ static int all_inside(const lx_job *job, const chunk *c, real low, real high)
     return !m_any(bad);
 }
 
-/* Stored entries of the rows that a chunk of zeros meets, into it if there is a `to`; how many there are. */
+/* Counts the stored entries of the rows in a chunk, and writes them over zeros to `to` if not NULL. */
 static ptrdiff_t scatter_entries(const lx_job *job, const place *p, ptrdiff_t n, real *to)
 {
     ptrdiff_t first = p->column, row = p->row, length, count = 0;
@@ -161,7 +162,7 @@ static ptrdiff_t scatter_entries(const lx_job *job, const place *p, ptrdiff_t n,
     return count;
 }
 
-/* n targets in the kernel's own type to `to`. */
+/* Converts n targets to the kernel's own type. */
 static void read_targets(const lx_job *job, const place *p, ptrdiff_t n, real *to)
 {
     if (job->target.layout == LX_CSR) {
@@ -176,7 +177,7 @@ static void read_targets(const lx_job *job, const place *p, ptrdiff_t n, real *t
     }
 }
 
-/* Whether a prediction of a known target lies outside; NaN does not. */
+/* Whether a prediction with a known target is outside [low, high]; NaN is not. */
 static int any_outside(const chunk *c, real low, real high)
 {
     mask bad = m_none();
@@ -187,7 +188,7 @@ static int any_outside(const chunk *c, real low, real high)
     return m_any(bad);
 }
 
-/* A byte for each of n elements, 0 where the mask says that the target is missing: the mask's own memory, or `room`. */
+/* A byte for each of n elements, 0 where the mask marks the target as missing: in the mask itself, or in `room`. */
 static const uint8_t *bytes_of_mask(const lx_job *job, const place *p, ptrdiff_t n, uint8_t *room)
 {
     const uint8_t *given = job->mask.data;
@@ -213,7 +214,7 @@ static ptrdiff_t count_numbers(const real *y, ptrdiff_t n)
     return count;
 }
 
-/* How many of n bytes are not 0: sums of eight at a time, of words few enough that no byte overflows. */
+/* The number of nonzero bytes among n: eight are added at a time, in so few words that no byte overflows. */
 static ptrdiff_t count_true(const uint8_t *bytes, ptrdiff_t n)
 {
     enum { WORDS = 255 };
@@ -226,7 +227,7 @@ static ptrdiff_t count_true(const uint8_t *bytes, ptrdiff_t n)
             memcpy(&word, bytes + i + 8 * k, 8);
             sum += word, any |= word;
         }
-        if (any & ~ones) /* others than NumPy's 0 and 1 */
+        if (any & ~ones) /* bytes other than NumPy's 0 and 1 */
             for (ptrdiff_t k = 0; k < 8 * words; k++)
                 count += bytes[i + k] != 0;
         else
@@ -238,7 +239,7 @@ static ptrdiff_t count_true(const uint8_t *bytes, ptrdiff_t n)
     return count;
 }
 
-/* Elements of a byte that is not 0, if there are `bytes`, and of a target that is a number, if there are targets. */
+/* The number of elements whose byte, if there are `bytes`, is not 0 and whose target, if given, is not NaN. */
 static double count_of(const uint8_t *bytes, const real *y, ptrdiff_t n)
 {
     ptrdiff_t count = 0;
@@ -267,7 +268,7 @@ static void fill_up(real *a, ptrdiff_t n, ptrdiff_t end, real with)
         a[i] = with;
 }
 
-/* Targets in `room` into the domain: a little beyond a bound becomes the bound.  True if a known one lies outside. */
+/* Clips targets in `room` that are slightly beyond a bound.  True if a known target is outside the domain. */
 static int bring_inside(const lx_job *job, const chunk *c, real *y)
 {
     const lx_domain *domain = &job->domain;
@@ -283,7 +284,7 @@ static int bring_inside(const lx_job *job, const chunk *c, real *y)
     return bad;
 }
 
-/* n elements to `room`, filled up to `end`. */
+/* Copies n elements to `room` and pads them to `end`. */
 static const real *filled_up(const real *from, ptrdiff_t n, ptrdiff_t end, real with, real *room)
 {
     if (from != room)
@@ -292,7 +293,7 @@ static const real *filled_up(const real *from, ptrdiff_t n, ptrdiff_t end, real 
     return room;
 }
 
-/* The weights in `room`, where one vector stands for all. */
+/* Writes weights given by one vector for all elements to `room`. */
 static const real *as_array(spread weight, ptrdiff_t n, real *room)
 {
     if (weight.mask)
@@ -318,7 +319,7 @@ static void lay_upstream(const lx_job *job, const place *p, ptrdiff_t n, spread 
     c->grad_weighted = WEIGHTED;
 }
 
-/* Label smoothing of y, and of 1 - y by itself: near 1 a rounded y has lost the digits of its distance from 1. */
+/* Label smoothing of y, and separately of 1 - y, which cannot be computed accurately from a rounded y near 1. */
 static void smooth(const lx_job *job, chunk *c, chunk_room *room)
 {
     const real scale = (real)job->target_scale, shift = (real)job->target_shift;
@@ -331,7 +332,7 @@ static void smooth(const lx_job *job, chunk *c, chunk_room *room)
     c->lost.mask = -1;
 }
 
-/* Where passes are to prefetch. */
+/* Sets what the passes prefetch. */
 static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
 {
     static const unsigned char size_of[] = {sizeof(real), sizeof(other_real), 1, 4, 8, 1, 2};
@@ -344,7 +345,7 @@ static void look_ahead(const lx_job *job, ptrdiff_t at, chunk *c)
     }
 }
 
-/* Targets, and which elements count. */
+/* Prepares targets and the mask of elements that count. */
 static int lay_targets(const lx_job *job, const place *p, ptrdiff_t n, chunk *c, chunk_room *room)
 {
     static const ALIGNED real zeros[LX_CHUNK] = {0}; /* all targets of most chunks where few entries are stored */
@@ -388,7 +389,8 @@ static int lay_targets(const lx_job *job, const place *p, ptrdiff_t n, chunk *c,
     return bad;
 }
 
-/* All that a chunk of n elements from `at` on needs, but for varying parameters.  What is bad, as a kernel says it. */
+/* Prepares all operands of a chunk of n elements from `at` on, except varying parameters.  Returns the kernel's
+ * error code. */
 int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, chunk_room *room)
 {
     const place p = place_of(at, job->cols);
@@ -411,7 +413,7 @@ int SHARED(lay_chunk)(const lx_job *job, ptrdiff_t at, ptrdiff_t n, chunk *c, ch
     return bad;
 }
 
-/* The k-th parameter of a chunk, where it varies. */
+/* The k-th parameter of a chunk, if it varies. */
 void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, chunk *c, real *room)
 {
     const lx_operand *o = &job->varying[k];
@@ -427,7 +429,7 @@ void SHARED(lay_varying)(const lx_job *job, int k, ptrdiff_t at, ptrdiff_t n, ch
     }
 }
 
-/* log1p of n numbers in [0, 1], n a multiple of STEP: a loop of its own, for a long formula waits for it */
+/* log1p of n numbers in [0, 1], n a multiple of STEP, in a separate loop: inside a long formula it adds latency */
 void SHARED(log1p_of)(const real *unit, ptrdiff_t n, real *to)
 {
     for (ptrdiff_t i = 0; i < n; i += LANES)
@@ -451,7 +453,7 @@ INLINE double total_of_row(const unfinished_row *row)
     return row->sum + (fabs(row->rest) <= DBL_MAX ? row->rest : 0);
 }
 
-/* Adds n values to the sum of the row that they begin in, and writes the rows that they complete. */
+/* Adds n values to the sum of the row in which they begin, and writes the sums of completed rows. */
 void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, ptrdiff_t n, unfinished_row *row)
 {
     const place p = place_of(at, job->cols);
@@ -474,7 +476,7 @@ void SHARED(add_to_rows)(const lx_job *job, ptrdiff_t at, const real *values, pt
     }
 }
 
-/* The number of known ones of n elements from p on, or, if `weighted`, the sum of their weights. */
+/* The number of known elements among n from p on or, if `weighted`, the sum of their weights. */
 static double count_known(const lx_job *job, const place *p, ptrdiff_t n, chunk_room *room, int weighted)
 {
     int any = 0;
@@ -504,7 +506,7 @@ int SHARED(count_elements)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, l
     v_store(room.one, v_set(1));
     const int plain = job->counts == 1 && (job->mask.layout == LX_ABSENT || job->mask.layout == LX_FULL)
                       && (!job->nan_is_missing || is_plain(&job->target));
-    const ptrdiff_t most = plain ? PTRDIFF_MAX : LX_CHUNK; /* what needs no room has no need of chunks */
+    const ptrdiff_t most = plain ? PTRDIFF_MAX : LX_CHUNK; /* counts without a buffer need no chunks */
     for (ptrdiff_t at = first, n; at < last; at += n) {
         const place p = place_of(at, job->cols);
         n = last - at < most ? last - at : most;

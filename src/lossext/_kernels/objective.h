@@ -30,8 +30,8 @@ typedef struct {
     double factor, floor;  /* of Hessians */
     double least;          /* distance from the kink */
     double positive;       /* factor of both derivatives where the target is 1 */
-    double *spread;        /* of kinked ones: sum and number of h^(-1/2) of the finite Hessians h > 0, and the greatest h,
-                              without weights, for each block of `block` rows and each column of it */
+    double *spread;        /* if kinked: sum and number of h^(-1/2) over the finite Hessians h > 0, and the greatest
+                              h, without weights, for each block of `block` rows and each column of it */
     ptrdiff_t block;
     const float *limit;    /* of LX_LIMIT, one a column, in as many rows as make it `limits` long */
     ptrdiff_t limits;

@@ -14,14 +14,14 @@ INLINE int takes_majorizer(const lx_job *job) { return (void)job, 0; }
 
 #include "tally.h"
 
-/* Up to how many columns a lane holds a row: measured.  Where terms are dear, also rows of less than four vectors, as
- * long rows go by four. */
+/* The largest number of columns for which rows are processed as lanes (measured).  If terms are expensive,
+ * also rows of less than four vectors, as long rows are processed four vectors at a time. */
 enum {
     FEW = (KEEP ? 192 : 144) / (int)sizeof(real),
     LANES_UP_TO = KEEP ? (FEW > 4 * LANES - 1 ? FEW : 4 * LANES - 1) : (FEW < 4 * LANES ? FEW : 4 * LANES)
 };
 
-/* Some rows and what a loss makes of them; in vectors one row a lane. */
+/* A group of rows and their results; vectors have one row per lane. */
 typedef struct {
     row_group rows;
     row row[GROUP];
@@ -70,11 +70,11 @@ static NOINLINE void finish_rows(const lx_job *job, group *g)
 
 /* ---- a group of rows, in the order of the protocol ---- */
 
-/* Of `length` columns each; the whole row is one piece unless it lies along axis 1. */
+/* Processes pieces of `length` columns; a row is one piece unless classes are along axis 1 of (N, C, inner). */
 #define FOR_EACH_PIECE(p) \
     for (piece p = {0, length, cols}; p.n = p.j + length < cols ? length : cols - p.j, p.j < cols; p.j += length)
 
-/* True if a target is bad. */
+/* Returns true if a target is invalid. */
 static NOINLINE int rows_as_lanes(const lx_job *job, group *g, ptrdiff_t left)
 {
     columns c;
@@ -122,7 +122,7 @@ static NOINLINE int rows_as_lanes(const lx_job *job, group *g, ptrdiff_t left)
         }
     }
 #ifdef HAS_MAJORIZER
-    if (takes_majorizer(job)) { /* no gradient takes the place of the input then */
+    if (takes_majorizer(job)) { /* the gradient does not overwrite the input in this case */
         vec sums[GROUP], greatest[GROUP];
         FOR_EACH_PIECE(p) {
             read_columns(job, g, job->input, p, &c, left);
@@ -135,7 +135,7 @@ static NOINLINE int rows_as_lanes(const lx_job *job, group *g, ptrdiff_t left)
     return bad ? LX_BAD_TARGET : 0;
 }
 
-/* True if a target is bad. */
+/* Returns true if a target is invalid. */
 static NOINLINE int rows_along(const lx_job *job, group *g)
 {
     ALIGNED real buffer[ALONG_ELEMENTS];
@@ -180,11 +180,11 @@ static NOINLINE int rows_along(const lx_job *job, group *g)
 
 /* ---- the block ---- */
 
-/* Rows of a group: what stays in the first-level cache from the first pass to the last. */
+/* The number of rows in a group, which stay in the L1 cache from the first pass to the last. */
 static ptrdiff_t rows_of_group(const lx_job *job, int lanes)
 {
     const ptrdiff_t cols = job->cols;
-    if (lanes) { /* where columns lie as lanes, at least a cache line of each */
+    if (lanes) { /* if lanes are contiguous in memory, at least one cache line of each column */
         const ptrdiff_t fit = COLUMN_ELEMENTS / ((cols + PIECE) * LANES);
         const ptrdiff_t least = job->inner > 1 ? (REALS_PER_LINE + LANES - 1) / LANES : 1;
         return LANES * (fit > GROUP ? GROUP : fit > least ? fit : least);

@@ -1,36 +1,35 @@
-/* The row family: losses of a row of scores x_j against a class, or against a row of targets y_j.
+/* The row family: losses of a row of scores x_j for a class, or for a row of targets y_j.
  *
- * What concerns a row as a whole (begin, finish) is computed with ONE ROW A LANE.  What concerns its scores (term,
- * slope, curvature) is computed on vectors that are
+ * Functions of a whole row (begin, finish) are computed with one row per lane.  Functions of its scores (term,
+ * slope, curvature) are computed on vectors that are
  *
- *   row_lanes.h   short rows: one column of LANES rows, so again one row a lane;
- *   row_along.h   long rows: neighbouring columns of one row, whose context is spread to all lanes.
+ *   row_lanes.h   short rows: one column of LANES rows, so also one row per lane;
+ *   row_along.h   long rows: adjacent columns of one row, whose context is broadcast to all lanes.
  *
- * A loss sees vectors and cannot tell.  A header losses/row/<name>.h says
+ * The formulas of a loss are the same for both.  A header losses/row/<name>.h defines
  *
- *   PARAMETERS(margin)             names of the loss's numbers, found as p->margin; NO_PARAMETERS where there are none
- *   VARIANT(P, 1, 2)               a kernel for each value of P, which is a constant there
- *   enum { TARGETS,                0: a row has a class, given by its id; 1: a row of targets, and the family takes
- *                                  the column of the greatest score for the class
- *          PEAK,                   1: begin wants the greatest score of the others
- *          BEST,                   1: and finish gives a slope of its own to the lowest column that has it
- *          SUMS,                   which totals finish wants, see below
- *          KEEP,                   1: terms are dear, so slope() finds them kept; 0: they are computed again
- *          EAGER };                the factor, where it depends on no totals: slopes of long rows are then written
- *                                  while totals are added up; else 0
- *   row begin(p, own, peak)        the row's context, from the score of the class: a struct of nothing but vectors
- *   vec term(r, x)                 what is added up, >= 0; for the class too under UNIT, else what it gives there does
- *                                  not matter
- *   result finish(p, r, totals)    value, factor, slope and curvatures of the class; it may write to the context
- *   vec slope(r, e)                from e.t the term, e.f the factor with all weights, e.w the weights, e.y the target
- *   vec curvature(r, e)            likewise; also residual, fisher under HAS_RESIDUAL, HAS_FISHER
- *   #define HAS_COST               vec cost(r, x, y): a second quantity to add up, of the others
- *   #define HAS_MAJORIZER          vec majorizer(r, e) of the others, which also finds the score, e.x;
- *                                  vec own_majorizer(r, sum, greatest), best_majorizer(r, greatest): of the class and
- *                                  of the best, from the others' majorizers
+ *   PARAMETERS(margin)             names of the loss's parameters, used as p->margin; NO_PARAMETERS if it has none
+ *   VARIANT(P, 1, 2)               compiles a kernel for each value of P, which is a constant in it
+ *   enum { TARGETS,                0: a row has a class, given by its id; 1: a row of targets, for which the column
+ *                                  with the largest score serves as the class
+ *          PEAK,                   1: begin needs the largest of the other scores
+ *          BEST,                   1: finish also sets the slope of the lowest column with that score
+ *          SUMS,                   which totals finish needs, see below
+ *          KEEP,                   1: terms are expensive and kept for slope(); 0: they are recomputed
+ *          EAGER };                the factor, if it does not depend on totals, so that slopes of long rows are
+ *                                  written while totals are summed; else 0
+ *   row begin(p, own, peak)        the row's context, from the score of the class: a struct that contains only vectors
+ *   vec term(r, x)                 the summand, >= 0; with UNIT, the class is included, else its term is ignored
+ *   result finish(p, r, totals)    value, factor, and slope and curvature of the class; may modify the context
+ *   vec slope(r, e)                from the term e.t, the factor with all weights e.f, the weights e.w, the target e.y
+ *   vec curvature(r, e)            from the same; HAS_RESIDUAL and HAS_FISHER add residual(r, e) and fisher(r, e)
+ *   #define HAS_COST               vec cost(r, x, y): a second summand, for all columns but the class
+ *   #define HAS_MAJORIZER          vec majorizer(r, e) for columns other than the class, with their score e.x;
+ *                                  vec own_majorizer(r, sum, greatest), best_majorizer(r, greatest): for the class
+ *                                  and the best other column, from these majorizers
  *
- * and the family does the rest: the class and the ends of rows, layouts and types of targets, label smoothing, sums,
- * weights, unknown rows, streaming. */
+ * The family implements everything else: the class and the ends of rows, layouts and types of targets, label smoothing,
+ * sums, weights, unknown rows, streaming stores. */
 #ifndef LX_ROW_H
 #define LX_ROW_H
 
@@ -38,21 +37,21 @@
 #include "simd/lanes.h"
 #include "simd/vmath.h"
 
-/* Totals of a row.  TERM: sum of the others' terms; UNIT: of all terms, none of which exceeds 1; SQUARE: of the others'
- * squares; COUNT: number of the others' above 0; TIES: number of all that are 1, which are then left out of the sum;
- * COST: sum of cost(); TARGET: of targets. */
+/* Totals of a row, over the columns other than the class except where noted.  TERM: sum of terms; UNIT: sum of all
+ * terms, which are at most 1; SQUARE: sum of squared terms; COUNT: number of terms above 0; TIES: number of all terms
+ * equal to 1, which the sum then excludes; COST: sum of cost(); TARGET: sum of targets. */
 enum { TERM = 1, UNIT = 2, SQUARE = 4, COUNT = 8, TIES = 16, COST = 32, TARGET = 64 };
 
 typedef struct {
     vec term, square, count, cost, target;
-    vec own_target; /* the target at the class, where there is a row of them */
+    vec own_target; /* the target at the class, for rows of targets */
 } totals;
 
 typedef struct {
     vec value, factor, own_slope, own_curvature, own_residual, best_slope;
 } result;
 
-/* A column, or a row's neighbouring columns, when slopes are computed. */
+/* The arguments of slope(): a column of several rows, or adjacent columns of one row. */
 typedef struct {
     vec t, f, w, y, x; /* term, factor with the weights, the weights, target; for majorizers the score */
 } entry;
@@ -67,14 +66,15 @@ typedef struct {
 INLINE vec one(void) { return v_set(1); }
 INLINE vec finite_or_zero(vec a) { return v_where(v_ge(v_set(REAL_MAX), v_abs(a)), a); }
 
-/* a * b where 0 * inf is 0: infinite weights, and weights of 0 at an infinite loss. */
+/* a * b with 0 * inf = 0, for infinite weights and for weights of 0 with an infinite loss. */
 INLINE vec times(vec a, vec b)
 {
     const vec product = a * b;
     return v_select(m_without(v_is_nan(product), v_is_nan(a + b)), v_zero(), product);
 }
 
-/* a - b = difference + *lost, exactly (Knuth's TwoSum); lost is 0 where the difference is not finite. */
+/* a - b = difference + *lost exactly (Knuth's TwoSum), where lost is the rounding error; 0 if the difference is not
+ * finite. */
 INLINE vec exact_difference(vec a, vec b, vec *lost)
 {
     const vec d = a - b, back = d - a;
@@ -90,7 +90,7 @@ enum {
     ALONG_ELEMENTS = 16384 / sizeof(real)             /* of a group of long rows, unless a single row is longer */
 };
 
-/* Some rows' classes and weights; in vectors one row a lane. */
+/* Classes and weights of a group of rows; vectors have one row per lane. */
 typedef struct {
     ptrdiff_t first, count, vectors;
     ptrdiff_t y[GROUP * LANES], best[GROUP * LANES]; /* columns of the class and of the peak */
@@ -106,7 +106,7 @@ INLINE ptrdiff_t start_of_row(const lx_job *job, ptrdiff_t r)
     return job->inner == 1 ? r * job->cols : r / job->inner * job->inner * job->cols + r % job->inner;
 }
 
-/* Rows as lanes: from a group's vector of rows to the next. */
+/* Rows as lanes: the distance between consecutive vectors of rows in a group. */
 INLINE ptrdiff_t column_stride(ptrdiff_t cols) { return (cols + PIECE - 1) / PIECE * PIECE * LANES; }
 
 INLINE real *lanes_of(vec *v) { return (real *)v; }

@@ -1,7 +1,7 @@
-/* Long rows: vectors of neighbouring columns, one row after the other; the rows of a group stay in the caches between
- * the first pass and the last. */
+/* Long rows: vectors of adjacent columns, row by row; the rows of a group stay in the caches from the first pass to
+ * the last. */
 
-/* The context of row i, in all lanes: it is nothing but vectors. */
+/* The context of row i, broadcast to all lanes. */
 INLINE row row_of(const group *g, ptrdiff_t i)
 {
     row r;
@@ -10,7 +10,7 @@ INLINE row row_of(const group *g, ptrdiff_t i)
     return r;
 }
 
-/* Columns [j, j + n) of a long row's `cols`: all of them, or some where targets have to be laid out. */
+/* Columns [j, j + n) of a long row's `cols`: all of them, or a part if targets must be copied to a buffer. */
 typedef struct {
     const real *x, *y;
     ptrdiff_t j, n, cols;
@@ -18,10 +18,10 @@ typedef struct {
 
 INLINE int settles(ptrdiff_t cols) { return cols > SETTLE * LANES; }
 
-/* Terms go to kept[i & keep]: keep = 0 where nobody wants them, or they are cheap.
+/* Terms are written to kept[i & keep]; keep is 0 if they are not needed again or are cheap.
  *
- * In short rows every vector is masked, as branches that depend on the class would be mispredicted, and where terms are
- * dear; in long ones only the four vectors that hold it. */
+ * Every vector is masked in short rows, where branches that depend on the class would be mispredicted, and if terms
+ * are expensive; in long rows, only the four vectors that contain the class. */
 INLINE tally fold_stretch(group *g, ptrdiff_t i, stretch s, real *kept, ptrdiff_t keep, tally sums, const int eager)
 {
     const row r = row_of(g, i);
@@ -119,7 +119,7 @@ static NOINLINE void fold_and_map_along(const lx_job *job, group *g, real *grad)
     }
 }
 
-/* to[j] = each(r, e) for the columns of a stretch, from terms or scores; what stands at the class is overwritten
+/* to[j] = each(r, e) for the columns of a stretch, from terms or scores; the entry of the class is overwritten
  * afterwards. */
 #define MAP_ALONG(to, each) \
     const row r = row_of(g, i); \

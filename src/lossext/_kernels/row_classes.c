@@ -1,4 +1,4 @@
-/* What no row loss changes: classes, rows of targets, weights, values, counts. */
+/* Functions independent of the loss: classes, rows of targets, weights, values, counts. */
 #include "row.h"
 #include "targets.h"
 
@@ -10,7 +10,7 @@ INLINE int64_t class_of(const lx_job *job, ptrdiff_t r)
                                         : ((const int64_t *)job->target.data)[r];
 }
 
-/* Where it becomes an index: a caller may change it meanwhile, so it is read once, checked and used. */
+/* The class id as an index: read only once, checked and used, as another thread may change it. */
 INLINE int64_t class_read_once(const lx_job *job, ptrdiff_t r)
 {
     return job->target.type == LX_INT32 ? ((const volatile int32_t *)job->target.data)[r]
@@ -29,7 +29,7 @@ INLINE int row_is_known(const lx_job *job, ptrdiff_t r)
     for (ptrdiff_t i = 0; (type)ignored == ignored && i < n; i++) \
         known[i] = ((const type *)job->target.data)[r + i] == (type)ignored ? 0 : known[i];
 
-/* 1 for the known ones of n rows from r on, else 0; and how many there are.  In loops that become vectors. */
+/* Writes 1 for known rows among n from r on, else 0, and returns their number; the loops are vectorised. */
 static ptrdiff_t read_known(const lx_job *job, ptrdiff_t r, ptrdiff_t n, real *known)
 {
     const uint8_t *mask = job->mask.data;
@@ -47,7 +47,7 @@ static ptrdiff_t read_known(const lx_job *job, ptrdiff_t r, ptrdiff_t n, real *k
 }
 #undef LEAVE_OUT
 
-/* Whether one of n known rows from r on has a class that is none. */
+/* Whether a known row among n from r on has an invalid class. */
 static int any_bad_class(const lx_job *job, ptrdiff_t r, ptrdiff_t n, const real *known)
 {
     int bad = 0;
@@ -56,8 +56,8 @@ static int any_bad_class(const lx_job *job, ptrdiff_t r, ptrdiff_t n, const real
     return bad;
 }
 
-/* Class 0 stands for bad ones, and for those of rows that are not known.  Out of a copy that the compiler takes for
- * anybody's: a vector's select would else read the caller's memory once more, after the comparison. */
+/* Invalid and unknown classes are replaced by 0.  They are read from a copy that is opaque to the compiler;
+ * otherwise a vector select could read the caller's memory again after the comparison. */
 #define READ(type) \
     do { \
         type ids[GROUP * LANES]; \
@@ -71,7 +71,7 @@ static int any_bad_class(const lx_job *job, ptrdiff_t r, ptrdiff_t n, const real
         } \
     } while (0)
 
-/* True if there is a bad one. */
+/* True if a class is invalid. */
 int SHARED(read_classes)(const lx_job *job, row_group *g)
 {
     const real *x = (const real *)job->input + start_of_row(job, g->first), *is_known = lanes_of(g->known);
@@ -104,7 +104,7 @@ int SHARED(read_classes)(const lx_job *job, row_group *g)
 }
 #undef READ
 
-/* Of losses of rows of targets; true if one of the classes that stand for them is bad. */
+/* For rows of targets: true if a column that serves as the class is invalid. */
 int SHARED(read_known_rows)(const lx_job *job, row_group *g)
 {
     g->all_known = read_known(job, g->first, g->count, lanes_of(g->known)) == g->count;
@@ -166,8 +166,8 @@ const real *SHARED(targets_of)(const lx_job *job, ptrdiff_t r, ptrdiff_t j, ptrd
     return weighted ? room : from;
 }
 
-/* The same of columns [j, j + n) of a group's rows, into columns; `rows` is room for them as rows.  True if a target is
- * bad. */
+/* The same for columns [j, j + n) of a group's rows, transposed to columns; `rows` is a buffer.  True if a target is
+ * invalid. */
 int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t j, ptrdiff_t n, real *columns,
                                real *rows)
 {
@@ -201,7 +201,7 @@ int SHARED(columns_of_targets)(const lx_job *job, const row_group *g, ptrdiff_t 
 
 /* ---- weights ---- */
 
-/* Those of rows of targets stand in the targets already. */
+/* For rows of targets, the weights are already part of the targets. */
 void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class)
 {
     const real *weight = of_class ? job->weight[LX_WEIGHT].data : NULL;
@@ -217,8 +217,8 @@ void SHARED(read_weights)(const lx_job *job, row_group *g, int of_class)
 
 /* ---- values ---- */
 
-/* Of the rows in vector k of a group.  `by_row`: groups may begin at any row, so rows are added one after the other; a
- * total's bits would depend on the size of groups if each took the lane that it has there. */
+/* The values of the rows in vector k of a group.  With `by_row`, groups may begin at any row, so rows are added one
+ * by one; added lane by lane, totals would depend on the sizes of groups. */
 void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, const vec *value, int by_row,
                          exact_sum *total)
 {
@@ -234,7 +234,7 @@ void SHARED(take_values)(const lx_job *job, const row_group *g, ptrdiff_t k, con
         *total = exact_add(*total, wide_of(count == LANES ? weighted : v_where(m_first(count), weighted)));
 }
 
-/* Rows that are not known have no derivatives. */
+/* Unknown rows have derivatives of 0. */
 void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *derivative)
 {
     for (ptrdiff_t i = 0; i < g->count; i++) {
@@ -245,7 +245,7 @@ void SHARED(clear_unknown)(const lx_job *job, const row_group *g, real *derivati
     }
 }
 
-/* Where the class's slope overflowed before it was divided: minus the sum of the others', as they were written. */
+/* If the slope of the class overflowed before its division, it is computed as minus the sum of the other slopes. */
 void SHARED(mend_own_slopes)(const lx_job *job, const row_group *g, const vec *own_slope, ptrdiff_t k)
 {
     for (ptrdiff_t i = 0; i < LANES && k * LANES + i < g->count; i++) {
@@ -282,11 +282,11 @@ static double class_weight(const lx_job *job, ptrdiff_t r)
     return sum;
 }
 
-/* The number of known rows, or what else `counts` says. */
+/* The number of known rows, or the other quantity chosen by `counts`. */
 int SHARED(count_rows)(const lx_job *job, ptrdiff_t first, ptrdiff_t last, lx_total *total)
 {
     const real *sample_weight = job->weight[LX_SAMPLE_WEIGHT].data;
-    double lost = 0; /* what roundings took away (Kahan) */
+    double lost = 0; /* rounding error (Kahan) */
     real known[LX_CHUNK];
     for (ptrdiff_t at = first, n; at < last; at += n) {
         n = last - at < LX_CHUNK ? last - at : LX_CHUNK;

@@ -1,4 +1,4 @@
-/* Second derivatives, of the kind that the job asks for, of rows as lanes and of long rows. */
+/* Curvatures of the kind that the job selects, for rows as lanes and for long rows. */
 
 /* ---- rows as lanes ---- */
 
@@ -71,10 +71,10 @@ static void write_curvatures(const lx_job *job, const group *g, ptrdiff_t i, con
     }
 }
 
-/* ---- majorizers, from the scores: first of the others, from which those of the class and of the best follow ---- */
+/* ---- majorizers from the scores: those of the class and the best column follow from those of the others ---- */
 
 #ifdef HAS_MAJORIZER
-/* Where a row has several pieces, `sums` and `greatest` go through them. */
+/* If a row has several pieces, `sums` and `greatest` accumulate over them. */
 static NOINLINE void majorizer_lanes(const group *g, const real *x, real *to, piece p, vec *sums, vec *greatest)
 {
     for (ptrdiff_t k = 0, at = 0; k < g->rows.vectors; k++, at += column_stride(p.n)) {
@@ -96,7 +96,7 @@ static NOINLINE void majorizer_lanes(const group *g, const real *x, real *to, pi
     }
 }
 
-/* Those of the class and of the best. */
+/* The majorizers of the class and of the best column. */
 static void place_majorizers(const lx_job *job, const group *g, const vec *sums, const vec *greatest)
 {
     real *hess = job->hess;

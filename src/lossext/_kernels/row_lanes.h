@@ -1,11 +1,11 @@
-/* Rows as lanes: short rows, LANES of which at a time are turned into columns, and back when they hold the slopes; and
- * rows of any length whose columns lie as lanes in memory already (classes along axis 1). */
+/* Rows as lanes: short rows, of which LANES at a time are transposed to columns and, once these hold the slopes,
+ * back; and rows of any length that are already adjacent in memory (classes along axis 1). */
 
 typedef struct {
     ALIGNED real x[COLUMN_ELEMENTS];               /* columns of scores, then of terms, then of slopes */
     ALIGNED real y[TARGETS ? COLUMN_ELEMENTS : 1]; /* columns of targets */
-    ALIGNED real rows[COLUMN_ELEMENTS];            /* rows on their way to columns or back */
-    tally tallies[GROUP];                          /* of rows that are worked through piece by piece */
+    ALIGNED real rows[COLUMN_ELEMENTS];            /* rows before or after transposition */
+    tally tallies[GROUP];                          /* of rows that are processed piece by piece */
 } columns;
 
 /* Columns [j, j + n) of a row's `cols`. */
@@ -13,7 +13,7 @@ typedef struct {
     ptrdiff_t j, n, cols;
 } piece;
 
-/* Adds the terms of a piece up and puts them in place of the scores. */
+/* Adds the terms of a piece to the tally and writes them over the scores. */
 INLINE tally fold_columns(row r, vec id, real *x, const real *y, piece p, tally s)
 {
     vec j = v_set((real)p.j);
@@ -87,15 +87,15 @@ static NOINLINE void fold_lanes(group *g, columns *c, piece p)
 static NOINLINE void map_lanes(const group *g, columns *c, piece p)
 {
     MAP_LANES(c->x, slope, own_slope)
-    for (ptrdiff_t i = 0; BEST && i < g->rows.count; i++) { /* no column is -1 */
+    for (ptrdiff_t i = 0; BEST && i < g->rows.count; i++) { /* -1 matches no column */
         const ptrdiff_t best = g->rows.best[i] - p.j, k = i / LANES;
         if (g->rows.best[i] >= 0 && (size_t)best < (size_t)p.n)
             c->x[k * column_stride(p.n) + best * LANES + i % LANES] += lane(&g->result[k].best_slope, i % LANES);
     }
 }
 
-/* The last rows go through a buffer: they may be too few, and where `left` rows from the group's first on end, the array
- * ends or is another thread's; a vector reads up to a piece beyond its own rows. */
+/* The last rows go through a buffer: a vector may have too few rows and reads up to a piece past them, and after
+ * `left` rows from the start of the group the array ends or belongs to another thread. */
 static NOINLINE void read_columns(const lx_job *job, const group *g, const real *from, piece p, columns *c,
                                   ptrdiff_t left)
 {
@@ -118,8 +118,8 @@ static NOINLINE void read_columns(const lx_job *job, const group *g, const real 
     }
 }
 
-/* By a buffer: pieces written straight to lines that are not in a cache take three times as long, and pieces reach into
- * the next row. */
+/* Through a buffer: writing pieces directly to lines that are not cached takes three times as long, and pieces
+ * overwrite the start of the next row. */
 static NOINLINE void write_columns(const lx_job *job, const group *g, const real *from, piece p, real *to, columns *c)
 {
     const ptrdiff_t cols = p.n;

@@ -1,10 +1,10 @@
-/* Layouts of rows, and their greatest scores, which no row loss changes. */
+/* Functions independent of the loss: layouts of rows, and their largest scores. */
 #include "row.h"
 
 /* ---- rows as lanes ---- */
 
-/* columns[j LANES + i] = rows[i cols + j]; reads up to a piece beyond the last row, writes whole pieces of columns.
- * Meanwhile it prefetches as many lines `ahead`, in the order of memory. */
+/* columns[j LANES + i] = rows[i cols + j]; reads up to a piece past the last row and writes whole pieces of columns.
+ * It also prefetches as many lines from `ahead` on, in ascending order. */
 void SHARED(turn)(const real *rows, ptrdiff_t cols, real *columns, ptrdiff_t ahead)
 {
     const real *next = rows + ahead;
@@ -20,8 +20,8 @@ void SHARED(turn)(const real *rows, ptrdiff_t cols, real *columns, ptrdiff_t ahe
     }
 }
 
-/* The reverse; also writes up to a piece beyond the last row.  The last columns come first, since a piece writes into
- * the next row.  Meanwhile it prefetches the lines that the rows are to be copied to. */
+/* The reverse; writes up to a piece past the last row.  It starts with the last columns, since a piece overwrites
+ * the start of the next row.  It also prefetches the destination of the rows. */
 void SHARED(turn_back)(const real *columns, ptrdiff_t cols, real *rows, const real *lines)
 {
     for (ptrdiff_t j = (cols - 1) / PIECE * PIECE; j >= 0; j -= PIECE) {
@@ -36,7 +36,7 @@ void SHARED(turn_back)(const real *columns, ptrdiff_t cols, real *rows, const re
     }
 }
 
-/* Whole lines around the caches where they are to be. */
+/* Copies whole cache lines to their destination by streaming stores. */
 void SHARED(copy)(real *to, const real *from, ptrdiff_t n, int stream)
 {
     const ptrdiff_t head = stream ? reals_to_line(to) : 0;
@@ -51,10 +51,9 @@ void SHARED(copy)(real *to, const real *from, ptrdiff_t n, int stream)
     memcpy(to + i, from + i, (size_t)(n - i) * sizeof(real));
 }
 
-/* ---- classes along axis 1: columns lie as lanes already ---- */
+/* ---- classes along axis 1: rows are already adjacent in memory, as lanes ---- */
 
-/* Calls copy(columns, place in memory, rows, whole) for stretches of a group's rows that lie beside each other in one
- * vector. */
+/* Calls copy(columns, address, rows, whole) for runs of rows that are adjacent in memory and within one vector. */
 #define FOR_EACH_STRETCH(step) \
     for (ptrdiff_t i = 0, end; i < g->count; i = end) { \
         const ptrdiff_t r = g->first + i, here = job->inner - r % job->inner, room = LANES - i % LANES; \
@@ -99,7 +98,7 @@ void SHARED(scatter)(const lx_job *job, const row_group *g, const real *columns,
 #undef PUT
 }
 
-/* ---- the greatest scores; NaN is no score ---- */
+/* ---- the largest scores; NaN is ignored ---- */
 
 /* The lowest column of the greatest score of each row, and the greatest of the others, after columns [j, j + n). */
 void SHARED(greatest_lanes)(const real *columns, ptrdiff_t j, ptrdiff_t n, row_group *g, ptrdiff_t k)
@@ -144,7 +143,7 @@ void SHARED(peak_lanes)(const real *columns, ptrdiff_t j, ptrdiff_t n, int best_
         g->best[k * LANES + i] = (ptrdiff_t)lane(&best, i);
 }
 
-/* The lowest column but for `except` whose score is at least that; -1 if there is none. */
+/* The lowest column other than `except` with at least this score; -1 if there is none. */
 static ptrdiff_t column_of(const real *x, ptrdiff_t cols, real score, ptrdiff_t except)
 {
     for (ptrdiff_t at = 0; at < cols; at += LANES) {

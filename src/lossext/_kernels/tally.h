@@ -1,8 +1,8 @@
-/* A row's totals while they are added up, in double lanes.  A few vectors are added plainly; tally_settle adds their
- * sum exactly, so that the error of a long row's total does not grow with its length. */
-enum { SETTLE = 16 }; /* vectors between two calls of it */
+/* The running totals of a row, in double lanes.  A few vectors are summed plainly; tally_settle then adds their sum
+ * exactly, so that the error of the total does not grow with the length of the row. */
+enum { SETTLE = 16 }; /* vectors between two calls of tally_settle */
 
-/* Where the sums that a loss asks for lie, without room for others: a tally is copied for every short row. */
+/* Indices of the sums that a loss needs; there are no others, as a tally is copied for every short row. */
 enum {
     AT_TERM = 0,
     AT_SQUARE = AT_TERM + ((SUMS & (TERM | UNIT)) != 0),
@@ -15,7 +15,7 @@ typedef struct {
     wide recent[TALLIES + !TALLIES];       /* since the last call of tally_settle */
     exact_sum settled[TALLIES + !TALLIES]; /* until then */
     vec count;                             /* one row a lane */
-    ptrdiff_t counted;                     /* one row: bits of masks, beside the vectors */
+    ptrdiff_t counted;                     /* for one row: counted by population count of masks, outside the vectors */
 } tally;
 
 INLINE tally tally_zero(void)
@@ -40,7 +40,7 @@ INLINE void tally_settle(tally *s)
     }
 }
 
-/* Quarters of four terms cannot overflow when they are added. */
+/* Terms divided by four cannot overflow when four of them are added. */
 #define TERM_SCALE ((real)((SUMS & TERM) && !(SUMS & SQUARE) ? 0.25 : 1))
 
 INLINE wide square_of(wide a) { return wide_add_square(wide_zero(), a); }
@@ -70,13 +70,15 @@ INLINE void tally_four(tally *s, const vec *terms, const vec *costs, const vec *
     }
     if (SUMS & UNIT)
         s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], sum_of_four(t));
-    if ((SUMS & TERM) && (SUMS & SQUARE)) { /* they are made wide anyway */
+    if ((SUMS & TERM) && (SUMS & SQUARE)) { /* they are widened in any case */
         const wide a = wide_of(t[0]), b = wide_of(t[1]), c = wide_of(t[2]), d = wide_of(t[3]);
         s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], wide_join(wide_join(a, b), wide_join(c, d)));
-        s->recent[AT_SQUARE] = wide_join(s->recent[AT_SQUARE], wide_join(wide_add_square(square_of(a), b), wide_add_square(square_of(c), d)));
+        const wide squares = wide_join(wide_add_square(square_of(a), b), wide_add_square(square_of(c), d));
+        s->recent[AT_SQUARE] = wide_join(s->recent[AT_SQUARE], squares);
     } else if (SUMS & TERM) {
         const vec q = v_set(TERM_SCALE);
-        s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], wide_of(v_fma(t[0], q, t[1] * q) + v_fma(t[2], q, t[3] * q)));
+        const vec quarters = v_fma(t[0], q, t[1] * q) + v_fma(t[2], q, t[3] * q);
+        s->recent[AT_TERM] = wide_join(s->recent[AT_TERM], wide_of(quarters));
     }
     if (SUMS & COST)
         s->recent[AT_COST] = wide_join(s->recent[AT_COST], sum_of_four(costs));
@@ -130,7 +132,7 @@ INLINE totals totals_of_lanes(const tally *s, int settled)
     return t;
 }
 
-/* Those of one row, into lane i. */
+/* Writes the totals of one row to lane i. */
 INLINE void totals_of_row(const tally *s, totals *to, ptrdiff_t i, int settled)
 {
     if (SUMS & (TERM | UNIT))

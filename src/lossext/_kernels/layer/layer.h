@@ -16,13 +16,14 @@
 
 enum {
     LX_ROW_BLOCK = 96,   /* a multiple of the micro-kernel's height and width on every instruction set */
-    LX_CLASS_TILE = 192, /* at most; with a block of rows it fits the second cache */
+    LX_CLASS_TILE = 192, /* at most; together with a block of rows it fits into the L2 cache */
     LX_SLICE = 2048,     /* columns, at most */
     LX_MERGE_UNIT = 32   /* merged rows of a unit */
 };
 
-/* What becomes of a tile's logits z: exp(z - base of the tile), exp(z - row_base) row_rescale, sigmoid(z); or they stay.
- * The slopes of the loss are these times row_factor, which the gradients' products find in the inputs. */
+/* How the logits z of a tile are transformed: exp(z - base of the tile), exp(z - row_base) row_rescale, sigmoid(z),
+ * or not at all.  The slopes of the loss are these times row_factor, which is applied to the packed inputs of the
+ * gradient products. */
 enum { LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW };
 
 /* The rows' own classes.  With y = share, r = rest, Y = sum of a row's shares:
@@ -30,7 +31,7 @@ enum { LX_SOFTMAX, LX_NORMALIZED_SOFTMAX, LX_SIGMOID, LX_RAW };
  * sigmoid   loss = sum_j (y_j log(1 + exp(-t_j)) + r_j log(1 + exp(t_j))) + sum_s log(1 + exp(z_s)) */
 typedef struct {
     const int64_t *start;  /* (rows + 1,): row i has the labels start[i] ... start[i + 1] - 1 */
-    const int64_t *row;    /* of weights, one a label */
+    const int64_t *row;    /* row of weights, one per label */
     const void *bias, *share, *rest;
     void *logit, *grad;
 } lx_labels;
@@ -51,7 +52,7 @@ typedef struct {
     void *weights, *biases;
 } lx_groups;
 
-/* The largest logits of each row, descending; of equal ones the class that comes first. */
+/* The largest logits of each row in descending order; among equal ones, the lowest class comes first. */
 typedef struct {
     ptrdiff_t count;
     void *values;              /* (rows, count) */
@@ -70,7 +71,7 @@ typedef struct {
     const void *inputs, *weights; /* (rows, dim), (any, dim) */
     const int64_t *class_row;     /* (classes,): rows of weights; NULL: class s is row s */
     const void *bias;             /* (classes,) */
-    const void *upstream;         /* (rows,): of a row's gradient, scale included; NULL: no gradients are wanted */
+    const void *upstream;         /* (rows,): upstream gradient of each row, including the scale; NULL: no gradients */
     lx_labels labels;
     lx_hits hits;
     lx_groups groups;
@@ -81,13 +82,13 @@ typedef struct {
     void *grad_classes, *grad_bias; /* (classes, dim), (classes,) */
 
     /* work of the call */
-    ptrdiff_t tile;                /* classes of each tile but the last */
+    ptrdiff_t tile;                /* number of classes in each tile except the last */
     ptrdiff_t stride;              /* of packed rows, in reals: whole panels, zeros after a slice's columns */
-    int unpacked;                  /* logits straight from inputs and weights: of few rows or classes */
+    int unpacked;                  /* logits directly from inputs and weights, for few rows or classes */
     int direct;                    /* gradients too: what is kept of the logits becomes the slopes, labels' included */
-    int one_tile;                  /* all classes are in it: the labels' logits are taken from there */
+    int one_tile;                  /* one tile holds all classes, and the logits of the labels are taken from it */
     void *row_label;               /* (rows,): largest logit of the labels */
-    void *row_base, *row_factor;   /* (rows,): what exponentials are relative to; what they are multiplied by */
+    void *row_base, *row_factor;   /* (rows,): the reference of exponentials, and their factor */
     void *row_rescale;             /* (rows,): exp(row_base - largest logit), once that is known */
     double *row_sum;               /* (rows,): of exp(z - row_base), or of softplus(z), over the classes */
 
@@ -104,14 +105,14 @@ typedef struct {
     int mode;
     int first_of_rows, last_of_rows;       /* first, last wave of classes for these rows */
     int first_of_classes;                  /* first wave of rows for these classes */
-    int keep;                              /* what becomes of the logits is wanted for gradients */
+    int keep;                              /* transformed logits are needed for gradients */
     ptrdiff_t first_row, blocks, first_class, tiles;
     ptrdiff_t first_column, columns, panels; /* the slice */
     ptrdiff_t group;                       /* panels of a unit of products */
 } lx_wave;
 
-/* What becomes of row indices[r] of param, for its gradient g = values[r]; indices are unique.  Param's row is r where
- * `compact`.  Where a step is 0 / 0 nothing changes.  Without values g is a product of a sparse row and a dense matrix of
+/* Updates row indices[r] of param by its gradient g = values[r]; indices are unique.  Param's row is r where
+ * `compact`.  A step of 0 / 0 changes nothing.  Without values g is a product of a sparse row and a dense matrix of
  * `length` columns, the sum of factors[e] dense[entries[e]] over start[r] <= e < start[r + 1], plus `penalty` param, at
  * the unique `columns` (length) of param's `stride` ones; NULL: all.
  * LX_ADD      param += rate g
@@ -144,7 +145,7 @@ typedef struct {
                                 * + group: of the classes */
         finish_inputs,         /* block of all rows: adds the labels' part */
         merge,                 /* LX_MERGE_UNIT groups */
-        keep_largest;          /* block: takes the tiles in */
+        keep_largest;          /* block: merges the tiles */
     lx_step update_rows;       /* LX_MERGE_UNIT rows of an lx_row_update */
 } lx_layer_steps;
 

@@ -1,4 +1,4 @@
-/* Logits of the labels, and of a wave's tiles with what becomes of them. */
+/* Logits of the labels; logits of a wave's tiles and their transformation. */
 #ifndef LX_LAYER_LOGITS_H
 #define LX_LAYER_LOGITS_H
 
@@ -35,7 +35,7 @@ static void label_logits(const void *call, ptrdiff_t block)
         }
 }
 
-/* As label_logits, out of the products of the tile that has all classes */
+/* As label_logits, from the products of the tile that holds all classes */
 static void labels_of_tile(const lx_wave *wave, ptrdiff_t block)
 {
     const lx_layer *layer = wave->layer;
@@ -52,7 +52,7 @@ static void labels_of_tile(const lx_wave *wave, ptrdiff_t block)
         }
 }
 
-/* First place in [p, end) whose number is at least `least`, where numbers ascend. */
+/* The first position in the ascending array [p, end) with a number of at least `least`. */
 INLINE int64_t lower_bound(const int64_t *numbers, int64_t p, int64_t end, int64_t least)
 {
     while (p < end) {
@@ -65,7 +65,7 @@ INLINE int64_t lower_bound(const int64_t *numbers, int64_t p, int64_t end, int64
     return p;
 }
 
-/* Logits of the classes that a row does not meet become -inf. */
+/* Sets the logits of classes excluded from a row to -inf. */
 INLINE void leave_out(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, ptrdiff_t begin, ptrdiff_t end)
 {
     const lx_hits *hits = &wave->layer->hits;
@@ -88,8 +88,9 @@ INLINE void leave_out(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, ptrd
         }
 }
 
-/* z = scale z + bias, and exp(z - base) with its sum, for a column of vectors.  The base is the label's logit where the
- * largest of the column is near it, so that most tiles of a row agree in it, else that largest one. */
+/* z = scale z + bias, and exp(z - base) with its sum, for a column of vectors.  The base is the label's logit if the
+ * largest logit of the column is close to it, so that most tiles of a row have the same base; otherwise it is the
+ * largest logit. */
 INLINE void softmax_column(real *z, const real *bias, vec scale, ptrdiff_t n, vec label, vec *base, vec *sum, int keep)
 {
     vec peak = v_set(-REAL_MAX);
@@ -205,7 +206,7 @@ static void logits(const void *call, ptrdiff_t unit)
             p.add = wave->first_column > 0 || k > 0;
             p.ahead = (const char *)(p.a + n * DEPTH) + i / PANEL * (n / HEIGHT) * p.depth * p.ahead_step;
             rows_product(&p);
-            if (k + p.depth == width && wave->first_column + width == layer->dim) /* while it is in the first cache */
+            if (k + p.depth == width && wave->first_column + width == layer->dim) /* while it is in the L1 cache */
                 finish_logits(wave, tile, block, i, smaller(i + PANEL, rows));
         }
 }

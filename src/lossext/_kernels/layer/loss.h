@@ -1,12 +1,12 @@
-/* Loss of each row, and gradients of its labels' logits, once all classes are in. */
+/* The loss of each row and the gradients of its labels' logits, after all classes have been processed. */
 #ifndef LX_LAYER_LOSS_H
 #define LX_LAYER_LOSS_H
 
 #include "logits.h"
 
-/* `others` is the sum of exp(z), relative to exp(top).  Where a single label's logit is the largest, the loss is
- * log1p of the others' share, and its gradient minus their probability: neither loses digits where the loss is near
- * zero. */
+/* `others` is the sum of exp(z), relative to exp(top).  If the logit of a single label is the largest, the loss is
+ * computed by log1p from the other exponentials, and its gradient as minus their probability, so that neither loses
+ * digits near zero. */
 INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
 {
     const lx_labels *labels = &layer->labels;
@@ -49,7 +49,7 @@ INLINE void finish_softmax(const lx_layer *layer, ptrdiff_t i)
     }
 }
 
-/* share softplus(-t) + rest softplus(t); a factor of 0 takes an infinite softplus away */
+/* share softplus(-t) + rest softplus(t); a factor of 0 times an infinite softplus is 0 */
 INLINE void finish_sigmoid(const lx_layer *layer, ptrdiff_t i)
 {
     const lx_labels *labels = &layer->labels;
@@ -66,7 +66,7 @@ INLINE void finish_sigmoid(const lx_layer *layer, ptrdiff_t i)
     layer->loss[i] = loss;
 }
 
-/* Tiles' bases become what their sums and exponentials are to be multiplied by. */
+/* Replaces the bases of tiles by the factors of their sums and exponentials. */
 INLINE void rescale_tiles(const lx_wave *wave, ptrdiff_t block)
 {
     const lx_layer *layer = wave->layer;

@@ -1,4 +1,4 @@
-/* Gradients of the rows that a call touches, out of their labels' and classes'. */
+/* Gradients of the affected rows, merged from those of labels and classes. */
 #ifndef LX_LAYER_MERGE_H
 #define LX_LAYER_MERGE_H
 

@@ -1,5 +1,5 @@
-/* A slice's columns of weights and inputs, copied to where the products read them: by panels of PANEL columns, which
- * hold their rows one after the other, so that a product walks through memory in its order. */
+/* A slice's columns of weights and inputs, packed for the products into panels of PANEL columns, stored row after
+ * row, so that a product reads memory sequentially. */
 #ifndef LX_LAYER_PACK_H
 #define LX_LAYER_PACK_H
 

@@ -1,17 +1,17 @@
-/* Matrix products on one micro-kernel: HEIGHT rows by PANEL columns that stay in registers while the depth is walked.
- * Logits are kept transposed, class by class, so that the classes' rows are broadcast as they are, the softmax works
- * down the columns, and the same tile serves both gradients. */
+/* Matrix products on one micro-kernel: HEIGHT rows by PANEL columns of accumulators that stay in registers over the
+ * whole depth.  Logits are stored transposed, class by class, so that rows of classes are broadcast without packing,
+ * the softmax runs down columns, and both gradients use the same tile. */
 #ifndef LX_LAYER_PRODUCTS_H
 #define LX_LAYER_PRODUCTS_H
 
 #include "vectors.h"
 
 enum { HEIGHT = REGISTERS >= 32 ? 12 : 6 };
-enum { DEPTH = 256 }; /* of b's panel and a's rows that the first cache holds */
+enum { DEPTH = 256 }; /* so that a panel of b and the rows of a fit into the L1 cache */
 
 /* c[i][j] = (add: +=) sum over k < depth of a[k / PANEL a_panel + i a_row + k % PANEL a_step] b[k b_row + j],
- * i < height, j < width.  b can be read to whole vectors.  Meanwhile what the next product reads is fetched: the line
- * at `ahead`, which moves on by ahead_step bytes, at each k of HEIGHT rows. */
+ * i < height, j < width.  b can be read to whole vectors.  It also prefetches the operands of the next product:
+ * for each k of HEIGHT rows the line at `ahead`, which then advances by ahead_step bytes. */
 typedef struct {
     ptrdiff_t height, depth, width;
     const real *a;
@@ -29,7 +29,7 @@ typedef struct {
 INLINE void micro(int height, int vectors, product p)
 {
     vec sum[HEIGHT][2];
-    const real *a[HEIGHT / 3], *b = p.b; /* an address for each row would not stay in registers */
+    const real *a[HEIGHT / 3], *b = p.b; /* one pointer per row would not fit into registers */
     UNROLL(16)
     for (int i = 0; i < HEIGHT / 3; i++) {
         a[i] = p.a + 3 * i * p.a_row;
@@ -94,7 +94,7 @@ INLINE void panel_product(int vectors, product p)
     }
 }
 
-/* a by rows, and a by columns: constant steps make for short addresses */
+/* a by rows and a by columns; constant strides allow simple addressing modes */
 static void rows_product(const product *given)
 {
     product p = *given;
@@ -141,7 +141,7 @@ INLINE void few_dots(int few, const real *const *w, const real *x, ptrdiff_t n, 
         }
 }
 
-/* A tile's logits for a block straight from memory, without packing: for few rows or few classes. */
+/* Logits of a tile for a block, directly from memory without packing: for few rows or few classes. */
 static void unpacked_product(const lx_wave *wave, ptrdiff_t tile, ptrdiff_t block, real *z)
 {
     const lx_layer *layer = wave->layer;

@@ -81,7 +81,7 @@ INLINE void product_of_row(const lx_row_update *job, ptrdiff_t r, ptrdiff_t from
         add_scaled(out, dense + (ptrdiff_t)job->entries[e] * job->length, factors[e], n, 1);
 }
 
-/* A step on n numbers of a row from number `from` of `columns` on; a buffer brings side by side what is here and there. */
+/* A step on n numbers of a row from number `from` of `columns` on; scattered columns are gathered in a buffer. */
 INLINE void step_on_part(const lx_row_update *job, real *grad, ptrdiff_t from, ptrdiff_t n, real *param, real *first,
                          real *second)
 {

@@ -14,8 +14,8 @@ cdef enum:
     SPARE = 16    # candidates beyond those wanted, drawn at a time
 
 
-def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken not None, out, Py_ssize_t patience):
-    """Fill `out` with classes that are not in the set; (how many are in it when patience ended, how many tries).
+def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken not None, out, Py_ssize_t max_tries):
+    """Fill `out` with classes that are not in the set; (how many were filled within `max_tries`, how many tries).
 
     `classes` is at most 2^32 - 1. The draws are those of numpy.random.Generator.integers(classes, size=...), which
     rejects as in Lemire, "Fast random integer generation in an interval", 2019.
@@ -36,7 +36,7 @@ def draw_uniform(bit_generator, Py_ssize_t classes, IdSet taken not None, out, P
         drawn = <int64_t *> hold_sized(&held, out, b"out", 0, True).buf
         n = min(<Py_ssize_t> (held.views[0].len // sizeof(int64_t)), (taken.mask + 1) // 2 - taken.count)
         lock.acquire()
-        while n_drawn < n and tries <= patience:
+        while n_drawn < n and tries <= max_tries:
             for i in range(n - n_drawn + SPARE):
                 candidate = 0
                 if classes > 1:

@@ -1,4 +1,4 @@
-/* Rows of any length, and where things of a wave are. */
+/* Operations on rows of any length, and addresses of a wave's data. */
 #ifndef LX_LAYER_VECTORS_H
 #define LX_LAYER_VECTORS_H
 
@@ -20,7 +20,7 @@ INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 /* 0 for subnormal numbers, with which a product takes some hundred cycles; NaN stays */
 INLINE vec normal_or_zero(vec a) { return v_select(v_lt(v_abs(a), v_set(REAL_MIN)), v_zero(), a); }
 
-/* 0 for probabilities whose products could be subnormal: those with inputs over so many rows as an ulp has of 1. */
+/* 0 for probabilities whose products could be subnormal: below the smallest normal number divided by one ulp of 1. */
 INLINE vec weighty_or_zero(vec p) { return v_select(v_lt(p, v_set(NEGLIGIBLE)), v_zero(), p); }
 
 /* Of n numbers, zeros after them */
@@ -56,7 +56,7 @@ INLINE void add_scaled(real *out, const real *a, real factor, ptrdiff_t n, int a
 
 INLINE void prefetch_row(const real *row, ptrdiff_t n)
 {
-    n = smaller(n, 16 * REALS_PER_LINE); /* the processor sees the rest coming */
+    n = smaller(n, 16 * REALS_PER_LINE); /* the hardware prefetcher handles the rest */
     for (ptrdiff_t i = 0; i < n; i += REALS_PER_LINE)
         PREFETCH(row + i);
 }
@@ -87,7 +87,7 @@ INLINE const real *packed_weights_of(const lx_wave *wave, ptrdiff_t tile)
 {
     return (const real *)wave->layer->packed_weights + tile * wave->layer->tile * wave->layer->stride;
 }
-/* What is read after a tile and block: the next, or, of the last, the same again */
+/* The tile and block to prefetch: the next one, or the same again after the last */
 INLINE ptrdiff_t after(ptrdiff_t number, ptrdiff_t count) { return smaller(number + 1, count - 1); }
 INLINE real *by_tile(const lx_wave *wave, void *array, ptrdiff_t tile, ptrdiff_t block)
 {

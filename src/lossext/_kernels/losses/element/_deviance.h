@@ -1,10 +1,10 @@
-/* What half deviances with a log link share: x is the logarithm of the mean. */
+/* Functions shared by half deviances with a log link, where x is the logarithm of the mean. */
 #include "simd/vmath.h"
 
 /* y, 1 where it is not positive */
 INLINE vec positive_part(vec y) { return v_select(v_gt(y, v_zero()), y, v_set(1)); }
 
-/* a + b with its rounding, whichever is greater (Knuth) */
+/* a + b with its rounding error, for any a and b (Knuth) */
 INLINE pair pair_add(vec a, vec b)
 {
     const vec sum = a + b, from_b = sum - a;
@@ -12,7 +12,7 @@ INLINE pair pair_add(vec a, vec b)
     return c;
 }
 
-/* x - log(y) for y > 0, rounded once: an error of the logarithm would count as much as one of x, which may be small */
+/* x - log(y) for y > 0, rounded once, since an error of the logarithm would have the effect of an error of x */
 INLINE vec log_ratio(vec x, vec y)
 {
     const pair log_y = v_log_pair(y);
@@ -26,7 +26,7 @@ INLINE vec log_ratio(vec x, vec y)
 #define LEAST_SCALE (-(real)MOST_EXPONENT)
 #endif
 
-/* y exp(t + rest) for finite y >= 0 where exp(t) alone may overflow; `rest` is below t's rounding */
+/* y exp(t + rest) for finite y >= 0, where exp(t) alone may overflow; `rest` is below half an ulp of t */
 INLINE vec times_exp(vec y, vec t, vec rest)
 {
     const real most = 4 * (real)MOST_EXPONENT;

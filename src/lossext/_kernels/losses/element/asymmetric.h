@@ -9,8 +9,8 @@
  *   the second part is 0 where r is
  *   residual = |s(x) - y|
  *
- * Powers of s as _powers.h says; c = 0 is that loss with its two gammas.  Of a hard target one part is 0: one logarithm
- * is enough, log(1 + e^-|x|) where y is 1 and log(1 - r) where it is 0. */
+ * Powers of s: see _powers.h; c = 0 is the focal loss with two gammas.  Of a hard target one part is 0: one
+ * logarithm is enough, log(1 + e^-|x|) where y is 1 and log(1 - r) where it is 0. */
 #define PARTS up, down, rest, sp_down, log, positive, factor, grown, v
 PARAMETERS(gamma_neg, gamma_pos, clip)
 #define COSTLY
@@ -30,7 +30,7 @@ INLINE parts parts_of(E e)
 {
     const mask left = v_lt(e.x, v_zero());
     const vec t = e.shared, sum = one() + t, sum_lost = t - (sum - one());
-    const vec far = v_quotient(one(), sum), near = v_quotient(t, sum); /* their powers count every rounding */
+    const vec far = v_quotient(one(), sum), near = v_quotient(t, sum); /* powers amplify every rounding error */
     const vec above = v_max(v_zero(), e.x), below = v_max(v_zero(), -e.x);
     const int clips = m_any(v_gt(e.clip, v_zero())), hard = !m_any(v_not_equal(e.y * e.y, e.y));
     parts p;
@@ -39,7 +39,7 @@ INLINE parts parts_of(E e)
     p.rest = p.down + e.clip;
     const vec r = v_max(v_zero(), p.up - e.clip), k = p.up * p.down;
 
-    /* 1 - r from r, whose digits count, or from the rest */
+    /* 1 - r from r if r is small, else from the other terms */
     const mask low = v_lt(r, v_set((real)0.5)), positive = hard ? v_gt(e.y, v_zero()) : m_none();
     const vec others = v_select(low, one() - r, p.rest), others_lost = v_where(low, (one() - others) - r);
     vec log1p_t = v_zero();

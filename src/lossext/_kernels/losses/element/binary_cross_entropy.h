@@ -3,10 +3,10 @@
  *   value = -y log(x) - (1 - y) log(1 - x)
  *   slope = (1 - y) / (1 - x) - y / x
  *   curvature = (1 - y) / (1 - x)^2 + y / x^2
- *   fisher = 1 / (x (1 - x))                    (the mean of curvature if y is 1 with probability x)
+ *   fisher = 1 / (x (1 - x))                    (the expected curvature if y is 1 with probability x)
  *
- * A term with factor 0 is 0 even at x = 0 and x = 1.  Nothing is clipped: torch divides by max(x (1 - x), 1e-12) and
- * caps values at 100. */
+ * A term whose factor y or 1 - y is 0 is 0, even at x = 0 and x = 1.  Nothing is clipped: torch divides by
+ * max(x (1 - x), 1e-12) and caps values at 100. */
 NO_PARAMETERS
 #define COSTLY
 #define HAS_FISHER
@@ -24,7 +24,7 @@ INLINE vec log_in(mask lanes, vec x)
     return v_log_limits(u, v_log_of_parts(k, f, part));
 }
 
-/* 0 less the logarithms: no value is -0 */
+/* 0 minus the logarithms, so that no value is -0 */
 INLINE vec value(E e)
 {
     const vec log = log_in(is_hard(e) ? is_positive(e) : m_none(), e.x);

@@ -5,7 +5,7 @@
  *   curvature = w
  *   fisher = 1
  *
- * The form with t loses no digits at the optimum, that with w none far below it. */
+ * The form with t keeps its digits near the optimum, the form with w far below it. */
 #include "_deviance.h"
 #define PARTS w, excess /* excess = expm1(t) - t; w = e^t, or y e^-x where the rounding of t would count */
 NO_PARAMETERS

@@ -144,7 +144,7 @@ INLINE vec slope(E e)
     if (!is_default(e))
         return slope_of_any(e);
     const vec size = e.part.w * v_fma(e.part.m, e.part.m, e.part.m + e.part.m); /* -|slope| */
-    return v_select(m_and(is_positive(e), v_lt(e.shared, v_zero())), size, -size);
+    return v_select(m_and(is_positive(e), v_lt(e.shared, v_zero())), size, v_zero() - size); /* 0, not -0 */
 }
 
 INLINE vec curvature(E e)

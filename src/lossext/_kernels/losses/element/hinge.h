@@ -12,7 +12,7 @@ INLINE vec gap(E e) { return e.margin - v_select(v_gt(e.y, v_zero()), e.x, -e.x)
 
 INLINE vec value(E e)
 {
-    const vec h = v_max(v_zero(), gap(e)); /* in this order NaN comes through */
+    const vec h = v_max(v_zero(), gap(e)); /* in this order NaN propagates */
     return P == 1 ? h : h * h;
 }
 

@@ -7,7 +7,7 @@ PARAMETERS(margin)
 
 INLINE vec value(E e)
 {
-    const vec apart = v_max(v_zero(), e.margin - e.x); /* in this order NaN comes through */
+    const vec apart = v_max(v_zero(), e.margin - e.x); /* in this order NaN propagates */
     return v_select(v_gt(e.y, v_zero()), e.x, apart);
 }
 

@@ -13,7 +13,7 @@ INLINE vec value(E e)
     return v_select(v_le(size, e.delta), half * d * d, e.delta * (size - half * e.delta));
 }
 
-INLINE vec slope(E e) { return v_min(e.delta, v_max(-e.delta, e.x - e.y)); } /* in this order NaN comes through */
+INLINE vec slope(E e) { return v_min(e.delta, v_max(-e.delta, e.x - e.y)); } /* in this order NaN propagates */
 
 INLINE vec curvature(E e)
 {

@@ -12,7 +12,7 @@ INLINE vec agreement(E e) { return v_select(v_gt(e.y, v_zero()), e.x, -e.x); }
 
 INLINE vec value(E e)
 {
-    const vec z = agreement(e), h = v_max(v_zero(), one() - z); /* in this order NaN comes through */
+    const vec z = agreement(e), h = v_max(v_zero(), one() - z); /* in this order NaN propagates */
     return v_select(v_lt(z, v_set(-1)), v_set(-4) * z, h * h);
 }
 

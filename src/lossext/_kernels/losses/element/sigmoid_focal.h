@@ -33,7 +33,7 @@ INLINE parts parts_of(E e)
     p.near = e.shared * p.far;
     const vec up = v_select(below, p.near, p.far), down = v_select(below, p.far, p.near);
     p.a = v_fma(e.positive, e.y, e.negative * e.rest);
-    p.q = v_quotient(w, one() + e.shared); /* powers count every rounding */
+    p.q = v_quotient(w, one() + e.shared); /* powers amplify every rounding error */
     p.cross = e.log1p + v_where(v_gt(side, v_zero()), side * size);
     p.steep = v_fnma(e.y, down, e.rest * up);
     p.power = p.q * p.q;

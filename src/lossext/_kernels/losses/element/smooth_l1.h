@@ -25,4 +25,4 @@ INLINE vec curvature(E e)
     return v_select(v_lt(size, e.beta), one() / e.beta, v_min(v_zero(), size)); /* 0, or NaN */
 }
 
-INLINE vec majorizer(E e) { return one() / v_max(e.beta, v_abs(e.x - e.y)); } /* in this order NaN comes through */
+INLINE vec majorizer(E e) { return one() / v_max(e.beta, v_abs(e.x - e.y)); } /* in this order NaN propagates */

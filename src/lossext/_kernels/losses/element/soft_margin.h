@@ -15,7 +15,7 @@ INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
 INLINE vec wrong_by(E e) { return v_select(v_gt(e.y, v_zero()), -e.x, e.x); } /* -z */
 
-INLINE vec linear(E e) { return v_max(v_zero(), wrong_by(e)); } /* in this order NaN comes through */
+INLINE vec linear(E e) { return v_max(v_zero(), wrong_by(e)); } /* in this order NaN propagates */
 
 INLINE vec value(E e) { return linear(e) + v_log1p_unit(e.shared); }
 
