@@ -445,14 +445,17 @@ def test_nothing_of_the_inputs_size_is_allocated(cls, dtype):
             if isinstance(weight, np.ndarray):
                 weight = weight.astype(dtype)
             loss = plain(cls, weight=weight, pos_weight=weight)
-            tracemalloc.start()
-            loss(x, y, sample_weight=rows, n_threads=1)
-            loss.grad(x, y, sample_weight=rows, out=out, n_threads=1)
-            loss.value_and_grad(x, y, out=out, n_threads=1)
-            if target_dtype == own[-1]:
-                function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
+            for _ in range(3):  # in a process of pytest-xdist another thread allocates, too, but not each time
+                tracemalloc.start()
+                loss(x, y, sample_weight=rows, n_threads=1)
+                loss.grad(x, y, sample_weight=rows, out=out, n_threads=1)
+                loss.value_and_grad(x, y, out=out, n_threads=1)
+                if target_dtype == own[-1]:
+                    function_of(cls)(x, y, **dict.fromkeys(cls.declaration.weights, weight))
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+                if peak < 100_000:
+                    break
             assert peak < 100_000, f"{peak} bytes for target {target_dtype}, weight {np.shape(weight)}"
 
 
