@@ -94,6 +94,9 @@ INLINE mask known_at(const chunk *c, ptrdiff_t i)
     return m_without(byte_at(c->known, i), v_is_nan(v_load(c->y + i)));
 }
 
+/* Whether all targets of a vector are 0 or 1. */
+INLINE int all_hard(vec y) { return !m_any(v_not_equal(y * y, y)); }
+
 /* a * b with 0 * inf = 0, for infinite weights and for weights of 0 with an infinite loss. */
 INLINE vec times(vec a, vec b)
 {

@@ -1,5 +1,21 @@
 /* Curvatures of the kind that the job selects, for rows as lanes and for long rows. */
 
+/* Calls <kind>_<shape> for the kind of curvature; losses without this kind have the exact curvature in its place. */
+#define OF_KIND(kind, shape, arguments) \
+    switch (kind) { \
+    case LX_FISHER: fisher_##shape arguments; break; \
+    case LX_RESIDUAL: residual_##shape arguments; break; \
+    default: curvature_##shape arguments; \
+    }
+#ifndef HAS_FISHER
+#define fisher_lanes curvature_lanes
+#define fisher_along curvature_along
+#endif
+#ifndef HAS_RESIDUAL
+#define residual_lanes curvature_lanes
+#define residual_along curvature_along
+#endif
+
 /* ---- rows as lanes ---- */
 
 #define CURVE_LANES(kind, own_result) \
@@ -18,15 +34,7 @@ CURVE_LANES(residual, own_residual)
 static NOINLINE void curve_lanes(const lx_job *job, const group *g, columns *c, piece p)
 {
     ALIGNED real curvatures[COLUMN_ELEMENTS];
-    switch (job->curvature) {
-#ifdef HAS_FISHER
-    case LX_FISHER: fisher_lanes(g, c, curvatures, p); break;
-#endif
-#ifdef HAS_RESIDUAL
-    case LX_RESIDUAL: residual_lanes(g, c, curvatures, p); break;
-#endif
-    default: curvature_lanes(g, c, curvatures, p);
-    }
+    OF_KIND(job->curvature, lanes, (g, c, curvatures, p))
     write_columns(job, g, curvatures, p, job->hess, c);
 }
 
@@ -46,15 +54,7 @@ static void curve_along(int kind, const group *g, ptrdiff_t i, stretch s, real *
 {
     const ptrdiff_t own = g->rows.y[i] - s.j;
     const result *r = &g->result[i / LANES];
-    switch (kind) {
-#ifdef HAS_FISHER
-    case LX_FISHER: fisher_along(g, i, s, to); break;
-#endif
-#ifdef HAS_RESIDUAL
-    case LX_RESIDUAL: residual_along(g, i, s, to); break;
-#endif
-    default: curvature_along(g, i, s, to);
-    }
+    OF_KIND(kind, along, (g, i, s, to))
     if ((size_t)own < (size_t)s.n)
         to[own] = lane(kind == LX_RESIDUAL ? &r->own_residual : &r->own_curvature, i % LANES);
 }

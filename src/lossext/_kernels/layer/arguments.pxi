@@ -46,12 +46,10 @@ cdef real_array(convert, str name, value):
 def checked_layer(convert, weights, biases, inputs, num_classes=None):
     """The arrays of a call, checked."""
     cdef tuple shape, w_shape
-    x, real = inputs, None
-    if type(x) is NDARRAY and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
-        real = dtype = FLOAT32 if x.dtype is FLOAT32 else FLOAT64
-        if not is_ready(x, real):
-            real = None
-    if real is None:
+    x = inputs
+    if type(x) is NDARRAY and (is_ready(x, FLOAT32) or is_ready(x, FLOAT64)):
+        real = dtype = x.dtype
+    else:
         x, real, dtype = convert.real_input("inputs", inputs)
     w, b = real_array(convert, "weights", weights), real_array(convert, "biases", biases)
     shape, w_shape = x.shape, w.shape

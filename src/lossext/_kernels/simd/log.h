@@ -98,6 +98,14 @@ INLINE vec v_log_with_rest(vec u, vec lost)
     return v_log_of_parts(k, f, lost * v_power_of_2(-v_min(v_set(64), k))); /* nothing is lost beyond 2^64 */
 }
 
+/* The same for any u */
+INLINE vec v_log_of_sum(vec u, vec lost)
+{
+    vec k;
+    const vec f = v_split_any(u, &k) - v_set(1);
+    return v_log_limits(u, v_log_of_parts(k, f, lost * v_power_of_2(v_min(v_set(64), v_max(v_set(-64), -k)))));
+}
+
 /* log(1 + a) of any number, from u = 1 + a rounded and its rounding error */
 INLINE vec v_log1p(vec a)
 {

@@ -20,8 +20,8 @@ PARAMETERS(gamma_neg, gamma_pos, clip)
 
 INLINE vec shared(E e) { return v_exp_negative(v_minus_abs(e.x)); }
 
-/* a b, 0 where a is */
-INLINE vec share(vec a, vec b) { return v_where(v_not_equal(a, v_zero()), a * b); }
+/* factor * log, 0 where the factor is */
+INLINE vec term(vec factor, vec log) { return v_where(v_not_equal(factor, v_zero()), factor * log); }
 
 /* a logarithm whose factor is 0 where it is infinite */
 INLINE vec finite_log(vec log) { return v_min(v_set(REAL_MAX), log); }
@@ -32,7 +32,7 @@ INLINE parts parts_of(E e)
     const vec t = e.shared, sum = one() + t, sum_lost = t - (sum - one());
     const vec far = v_quotient(one(), sum), near = v_quotient(t, sum); /* powers amplify every rounding error */
     const vec above = v_max(v_zero(), e.x), below = v_max(v_zero(), -e.x);
-    const int clips = m_any(v_gt(e.clip, v_zero())), hard = !m_any(v_not_equal(e.y * e.y, e.y));
+    const int clips = m_any(v_gt(e.clip, v_zero())), hard = all_hard(e.y);
     parts p;
     p.up = v_select(left, near, far);
     p.down = v_select(left, far, near);
@@ -68,7 +68,7 @@ INLINE parts parts_of(E e)
     return p;
 }
 
-INLINE vec value(E e) { return share(e.part.positive, e.part.sp_down) + share(e.part.factor, e.part.log); }
+INLINE vec value(E e) { return term(e.part.positive, e.part.sp_down) + term(e.part.factor, e.part.log); }
 
 INLINE vec slope(E e)
 {

@@ -11,24 +11,20 @@ NO_PARAMETERS
 #define COSTLY
 #define HAS_FISHER
 
-/* Where every target is 0 or 1, one logarithm and one quotient are enough. */
-INLINE int is_hard(E e) { return !m_any(v_not_equal(e.y * e.y, e.y)); }
 INLINE mask is_positive(E e) { return v_gt(e.y, v_zero()); }
 
 /* log(x) in `lanes`, else log(1 - x) */
 INLINE vec log_in(mask lanes, vec x)
 {
-    const vec rest = one() - x, u = v_select(lanes, x, rest), lost = v_without((one() - rest) - x, lanes);
-    vec k;
-    const vec f = v_split_any(u, &k) - one(), part = lost * v_power_of_2(v_within(v_set(-64), -k, v_set(64)));
-    return v_log_limits(u, v_log_of_parts(k, f, part));
+    const vec rest = one() - x;
+    return v_log_of_sum(v_select(lanes, x, rest), v_without((one() - rest) - x, lanes));
 }
 
-/* 0 minus the logarithms, so that no value is -0 */
+/* 0 minus the logarithms, so that no value is -0.  Where all targets are 0 or 1, one logarithm is enough. */
 INLINE vec value(E e)
 {
-    const vec log = log_in(is_hard(e) ? is_positive(e) : m_none(), e.x);
-    if (is_hard(e))
+    const vec log = log_in(all_hard(e.y) ? is_positive(e) : m_none(), e.x);
+    if (all_hard(e.y))
         return v_zero() - log;
     return v_zero() - (times(one() - e.y, log) + times(e.y, log_in(m_not(m_none()), e.x)));
 }
@@ -38,7 +34,7 @@ INLINE vec share(vec a, vec b) { return v_where(v_not_equal(a, v_zero()), a / b)
 
 INLINE vec slope(E e)
 {
-    if (is_hard(e))
+    if (all_hard(e.y))
         return v_set(1) / v_select(is_positive(e), -e.x, one() - e.x);
     return share(one() - e.y, one() - e.x) - share(e.y, e.x);
 }

@@ -16,7 +16,7 @@ INLINE vec power(vec x) { return v_exp(x); }
 INLINE parts parts_of(E e)
 {
     const mask positive = v_gt(e.y, v_zero());
-    if (m_any(v_not_equal(e.y * e.y, e.y)))
+    if (!all_hard(e.y))
         return (parts){times(one() - e.y, power(e.x)), times(e.y, power(-e.x))};
     const vec one_of_both = power(v_select(positive, -e.x, e.x));
     return (parts){v_without(one_of_both, positive), v_where(positive, one_of_both)};

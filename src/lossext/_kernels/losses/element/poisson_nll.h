@@ -20,10 +20,7 @@ INLINE vec constant(E e) { return m_any(v_gt(e.full, v_zero())) ? v_log_factoria
 /* log(x + eps) with what rounding the sum took away, which counts where the sum is about 1 */
 INLINE vec log_of_mean(E e)
 {
-    vec k;
-    const vec lost = pair_add(e.x, e.eps).lo, f = v_split_any(e.part.mean, &k) - one();
-    const vec part = lost * v_power_of_2(v_within(v_set(-64), -k, v_set(64)));
-    return v_log_limits(e.part.mean, v_log_of_parts(k, f, part));
+    return v_log_of_sum(e.part.mean, pair_add(e.x, e.eps).lo);
 }
 
 INLINE vec value(E e)
